@@ -1,1 +1,24 @@
-//! Being written.
+//! The pure core of Counterfoil: what decides, and nothing else. It is synchronous and
+//! deterministic: no I/O, no clock, no randomness, no floats, no map whose order could differ.
+//! Everything that a committed block can cause is a function of the blocks before it.
+//!
+//! Read it in this order: [`reason`], [`outcome`], [`header`], [`proposal`], [`account`],
+//! [`block`].
+
+#![deny(clippy::float_arithmetic, clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod account;
+pub mod asset;
+pub mod bic;
+pub mod block;
+pub mod date;
+pub mod hash;
+pub mod header;
+pub mod id;
+pub mod merkle;
+pub mod outcome;
+pub mod proposal;
+pub mod reason;
+pub mod text;
+pub mod uetr;

@@ -1,0 +1,246 @@
+//! A block as it comes out of apply: everything that the shell stores, tells and answers from.
+
+use crate::{
+    account::AccountId,
+    bic::Bic,
+    date::Date,
+    hash::Hash,
+    header::Header,
+    id::InstructionId,
+    outcome::{OUTCOME_LENGTH, Outcome},
+    uetr::Uetr,
+};
+
+/// A place in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Block height.
+    pub height: u64,
+    /// Leaf of the block, from 0.
+    pub leaf: u32,
+}
+
+/// Which side of the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// Lowers the balance.
+    Debit = 1,
+    /// Raises the balance.
+    Credit = 2,
+}
+
+impl Side {
+    /// The other side.
+    pub fn opposite(self) -> Side {
+        match self {
+            Side::Debit => Side::Credit,
+            Side::Credit => Side::Debit,
+        }
+    }
+
+    /// An amount with the sign that it has in the balance.
+    pub fn signed(self, amount: u64) -> i128 {
+        match self {
+            Side::Debit => -i128::from(amount),
+            Side::Credit => i128::from(amount),
+        }
+    }
+
+    /// Reads 1 or 2.
+    pub fn from_number(number: u8) -> Option<Side> {
+        match number {
+            1 => Some(Side::Debit),
+            2 => Some(Side::Credit),
+            _ => None,
+        }
+    }
+}
+
+/// One block, executed.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// What it commits to.
+    pub header: Header,
+    /// SHA-256 of the header.
+    pub hash: Hash,
+    /// One record a leaf, in leaf order.
+    pub leaves: Vec<LeafRecord>,
+    /// Ids that were decided, in leaf order.
+    pub ids: Vec<IdRecord>,
+    /// Transfers that settled, in leaf order.
+    pub transfers: Vec<SettledTransfer>,
+    /// Postings, two for each settled transfer (debit first), in leaf order.
+    pub movements: Vec<Movement>,
+    /// Ordinals of accounts that were opened or posted to, ascending.
+    pub touched: Vec<u32>,
+    /// Reconciliation records that changed: key and value, opaque to the shell. The last one with
+    /// a key counts; an empty value deletes.
+    pub records: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What storage keeps of a leaf; with the proposal it gives the leaf itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafRecord {
+    /// Place of the instruction in the proposal, from 0.
+    pub instruction: u32,
+    /// Item from 1; 0 for the instruction itself.
+    pub item: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Canonical effects, empty where the instruction alone determines them.
+    pub effects: Vec<u8>,
+}
+
+/// An id that a block decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRecord {
+    /// The signer.
+    pub institution: Bic,
+    /// Its id.
+    pub id: InstructionId,
+    /// SHA-256 of the instruction's bytes.
+    pub instruction_hash: Hash,
+    /// Leaf of the instruction itself; those of its items follow.
+    pub position: Position,
+}
+
+/// A transfer that a block settled, for the indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledTransfer {
+    /// Its leaf.
+    pub leaf: u32,
+    /// Ordinal of the debited account.
+    pub debit: u32,
+    /// Ordinal of the credited account.
+    pub credit: u32,
+    /// Its UETR.
+    pub uetr: Uetr,
+    /// [`reference_key`] of the debited account, if its end-to-end id identifies anything.
+    pub debit_reference: Option<[u8; 8]>,
+    /// [`reference_key`] of the credited account, likewise.
+    pub credit_reference: Option<[u8; 8]>,
+}
+
+/// What the reference index is searched by: the first 8 bytes of SHA-256(account id ‖ end-to-end
+/// id). Whoever finds something by it compares the text itself.
+pub fn reference_key(account: &AccountId, end_to_end_id: &str) -> [u8; 8] {
+    let hash = Hash::of_parts(&[account.as_bytes(), end_to_end_id.as_bytes()]);
+    hash.0[..8].try_into().expect("a hash has 32 bytes")
+}
+
+/// One posting to one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// Ordinal.
+    pub account: u32,
+    /// The transfer's leaf; with the account it names the posting.
+    pub position: Position,
+    /// The account's own count of postings, from 1.
+    pub sequence: u64,
+    /// Which side.
+    pub side: Side,
+    /// Minor units.
+    pub amount: u64,
+    /// Settlement date as posted.
+    pub date: Date,
+    /// Balance after it.
+    pub balance: i128,
+}
+
+/// A posting as it is hashed into an account's head, 53 bytes: number u64 · side u8 · amount u64 ·
+/// settlement date u32 · hash of the transfer's leaf [32].
+pub fn posting_bytes(number: u64, movement: &Movement, leaf_hash: &Hash) -> [u8; 53] {
+    let mut bytes = [0; 53];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    bytes[8] = movement.side as u8;
+    bytes[9..17].copy_from_slice(&movement.amount.to_be_bytes());
+    bytes[17..21].copy_from_slice(&movement.date.yyyymmdd().to_be_bytes());
+    bytes[21..].copy_from_slice(leaf_hash.as_bytes());
+    bytes
+}
+
+/// Packs a block's leaf records for storage: for each instruction u32 · item u32 · outcome [16] ·
+/// effects length u32 · effects.
+pub fn encode_leaves(leaves: &[LeafRecord]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(leaves.len() * 28);
+    for leaf in leaves {
+        bytes.extend(leaf.instruction.to_be_bytes());
+        bytes.extend(leaf.item.to_be_bytes());
+        bytes.extend(leaf.outcome.encode());
+        let length = u32::try_from(leaf.effects.len()).expect("a block is bounded in bytes");
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(&leaf.effects);
+    }
+    bytes
+}
+
+/// Reads what `encode_leaves` wrote; nothing else.
+pub fn decode_leaves(mut bytes: &[u8]) -> Option<Vec<LeafRecord>> {
+    let mut leaves = Vec::new();
+    while !bytes.is_empty() {
+        let (fixed, rest) = bytes.split_first_chunk::<28>()?;
+        let word = |at: usize| {
+            u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]])
+        };
+        let outcome = Outcome::decode(&fixed[8..8 + OUTCOME_LENGTH])?;
+        let (effects, rest) = rest.split_at_checked(usize::try_from(word(24)).ok()?)?;
+        leaves.push(LeafRecord {
+            instruction: word(0),
+            item: word(4),
+            outcome,
+            effects: effects.to_vec(),
+        });
+        bytes = rest;
+    }
+    Some(leaves)
+}
+
+/// What apply has to know that is not in memory, asked for before it decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Transfers that settled with one of these.
+    pub uetrs: Vec<Uetr>,
+    /// Transfers that settled on an account with an end-to-end id.
+    pub references: Vec<(AccountId, String)>,
+    /// Movements of an account (ordinal) with a settlement date from … to, both included.
+    pub periods: Vec<(u32, Date, Date)>,
+    /// Headers at these heights.
+    pub headers: Vec<u64>,
+}
+
+/// At most this many candidates are looked at for one reference: the oldest ones.
+pub const CANDIDATES_MAX: usize = 64;
+
+/// The answers, complete to the block before. A key without an answer was not found.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// In ledger order, at most [`CANDIDATES_MAX`] each for matching; for settling, whether the
+    /// debited account is among them is decided over all.
+    pub uetrs: std::collections::BTreeMap<Uetr, Vec<TransferFact>>,
+    /// In ledger order, at most [`CANDIDATES_MAX`] each.
+    pub references: std::collections::BTreeMap<(AccountId, String), Vec<TransferFact>>,
+    /// In ledger order.
+    pub periods: std::collections::BTreeMap<(u32, Date, Date), Vec<Movement>>,
+    /// Hash and block time.
+    pub headers: std::collections::BTreeMap<u64, (Hash, u64)>,
+}
+
+/// A settled transfer as history has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferFact {
+    /// Its leaf.
+    pub position: Position,
+    /// Debited account.
+    pub debit: AccountId,
+    /// Credited account.
+    pub credit: AccountId,
+    /// Minor units.
+    pub amount: u64,
+    /// Settlement date as posted.
+    pub date: Date,
+    /// UETR.
+    pub uetr: Uetr,
+    /// As instructed.
+    pub end_to_end_id: String,
+}
