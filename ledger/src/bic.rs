@@ -67,7 +67,8 @@ mod tests {
         for good in ["AAAABB00", "1234CH56", "BANKCHZZ123", "BANKCHZZXXX"] {
             assert!(Bic::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "BANKCHZ", "BANKCHZZX", "BANKCHZZXX", "BANK0HZZ", "BANKCHZZ-12", "BÄNKCHZ"] {
+        for bad in ["", "BANKCHZ", "BANKCHZZX", "BANKCHZZXX", "BANK0HZZ", "BANKCHZZ-12", "BÄNKCHZ"]
+        {
             assert!(Bic::parse(bad).is_err(), "{bad}");
         }
         assert!(Bic::parse_canonical("BANKCHZZ").is_err());

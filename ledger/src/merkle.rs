@@ -192,7 +192,8 @@ mod tests {
             let mut changes = std::collections::BTreeMap::new();
             for _ in 0..next() % 4 {
                 if !now.is_empty() {
-                    changes.insert(next() % now.len(), leaf_hash(&[1, u8::try_from(round).unwrap()]));
+                    changes
+                        .insert(next() % now.len(), leaf_hash(&[1, u8::try_from(round).unwrap()]));
                 }
             }
             for _ in 0..next() % 5 {
