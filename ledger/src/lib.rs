@@ -18,6 +18,7 @@ pub mod genesis;
 pub mod hash;
 pub mod header;
 pub mod id;
+pub mod instruction;
 pub mod merkle;
 pub mod outcome;
 pub mod proposal;
