@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+pub mod apply;
 pub mod asset;
 pub mod bic;
 pub mod block;
@@ -17,13 +18,17 @@ pub mod date;
 pub mod genesis;
 pub mod hash;
 pub mod header;
+pub mod history;
 pub mod id;
 pub mod instruction;
 pub mod merkle;
 pub mod outcome;
 pub mod proposal;
 pub mod reason;
+pub mod reconciliation;
 pub mod registry;
+pub mod replay;
 pub mod signature;
+pub mod state;
 pub mod text;
 pub mod uetr;

@@ -110,14 +110,6 @@ impl Tree {
                 *index /= 2;
             }
             changed.dedup();
-            // A level that grows turns its last odd node into half a pair: that pair is new above.
-            if above.len() < below.len().div_ceil(2) && changed.first() != Some(&above.len()) {
-                let missing = above.len();
-                if changed.binary_search(&missing).is_err() {
-                    changed.push(missing);
-                    changed.sort_unstable();
-                }
-            }
             for index in &changed {
                 let node = match below.get(index * 2 + 1) {
                     Some(right) => {
