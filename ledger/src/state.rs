@@ -206,12 +206,11 @@ impl State {
         bytes
     }
 
-    /// Rebuilds the state from what storage kept of it.
+    /// Rebuilds the state from what storage kept of it, but for the ids of the last day.
     pub fn restore(
         genesis: Genesis,
         core: &[u8],
         accounts: impl IntoIterator<Item = Vec<u8>>,
-        ids: impl IntoIterator<Item = IdRecord>,
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) -> Result<State, RestoreError> {
         let (mut state, _) = State::genesis(genesis);
@@ -225,10 +224,6 @@ impl State {
             state.stale.insert(account.ordinal);
             state.accounts.push(account);
         }
-        for record in ids {
-            let decided = (record.instruction_hash, record.position);
-            state.ids.insert((record.id, record.institution), decided);
-        }
         state.reconciliation =
             Reconciliation::restore(records).ok_or(RestoreError("reconciliation record"))?;
         // A tree that was carried by the last header is whole again; one that was not waits with
@@ -237,6 +232,15 @@ impl State {
             state.refresh_accounts_tree();
         }
         Ok(state)
+    }
+
+    /// Gives a restored state the ids that were decided within the last day.
+    pub fn remember_ids(&mut self, ids: impl IntoIterator<Item = IdRecord>) {
+        for record in ids {
+            let decided = (record.instruction_hash, record.position);
+            self.ids.insert((record.id, record.institution), decided);
+        }
+        self.forget_old_ids();
     }
 
     fn read_core(&mut self, core: &[u8]) -> Option<()> {

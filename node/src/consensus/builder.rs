@@ -1,0 +1,285 @@
+//! The block builder. It leads when its node leads: takes instructions from a bounded queue, stamps
+//! them with time and order, signs the proposal and hands it to Raft. While one proposal is on its
+//! way the next fills: low latency when idle, throughput that grows with load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use counterfoil_ledger::apply::Decision;
+use counterfoil_ledger::apply::Prepared;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::proposal::Proposal;
+use counterfoil_ledger::proposal::ProposalHeader;
+use counterfoil_ledger::signature;
+use counterfoil_ledger::signature::Label;
+use counterfoil_ledger::signature::Signer;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use super::Executed;
+use super::ExecutedBlock;
+use super::ProposalBytes;
+use super::Raft;
+use super::executor::Executor;
+use super::preparer::PreparedProposal;
+use super::preparer::Preparer;
+use crate::clock::Clock;
+use crate::limits;
+
+/// An instruction on its way into a block.
+pub struct Submission {
+    /// Checked.
+    pub prepared: Prepared,
+    /// Told when it is decided.
+    pub reply: oneshot::Sender<Result<Placed, NotPlaced>>,
+}
+
+/// An instruction was decided.
+pub struct Placed {
+    /// In the proposal of this block, or before it.
+    pub executed: Arc<ExecutedBlock>,
+    /// How.
+    pub decision: Decision,
+}
+
+/// Why an instruction was not decided here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPlaced {
+    /// This node does not lead; nothing was proposed.
+    NotLeader,
+    /// It was proposed, and this node lost the lead before it was decided.
+    Unknown,
+}
+
+/// What the builder works with.
+pub struct Builder {
+    /// This node.
+    pub node: u64,
+    /// Its attestation key.
+    pub signer: Arc<dyn Signer>,
+    /// Its Raft.
+    pub raft: Raft,
+    /// Its ledger.
+    pub executor: Arc<Executor>,
+    /// Where checked proposals wait for apply.
+    pub preparer: Arc<Preparer>,
+    /// Its clock.
+    pub clock: Clock,
+    /// Submissions, bounded.
+    pub queue: mpsc::Receiver<Submission>,
+}
+
+/// Where the next proposal goes on.
+struct Lead {
+    term: u64,
+    previous: Hash,
+    sequence: u64,
+}
+
+type Outcome = (Vec<oneshot::Sender<Result<Placed, NotPlaced>>>, Result<Executed, NotPlaced>);
+type Underway = FuturesUnordered<futures::future::BoxFuture<'static, Outcome>>;
+
+impl Builder {
+    /// Runs until the token is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let led = tokio::select! {
+                () = stop.cancelled() => return,
+                lead = self.await_lead(&mut metrics) => lead,
+            };
+            let Some(lead) = led else { return };
+            info!(term = lead.term, "this node leads");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.lead(lead, &mut metrics) => {}
+            }
+        }
+    }
+
+    /// Waits until this node leads and has executed everything before its term, so that the last
+    /// proposal of the log is known. Meanwhile what is in the queue is sent back.
+    async fn await_lead(
+        &mut self,
+        metrics: &mut watch::Receiver<
+            openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
+        >,
+    ) -> Option<Lead> {
+        loop {
+            let (leader, vote) = {
+                let metrics = metrics.borrow_and_update();
+                (metrics.current_leader, metrics.vote)
+            };
+            if leader == Some(self.node) && vote.leader_id.node_id == self.node && vote.committed {
+                let term = vote.leader_id.term;
+                // The leader's own blank entry is the first of its term.
+                let executed = self.raft.data_metrics().borrow().last_applied;
+                if executed.is_some_and(|id| id.leader_id.term == term) {
+                    let (previous, sequence) = self.executor.state().last_proposal();
+                    return Some(Lead { term, previous, sequence });
+                }
+            }
+            tokio::select! {
+                changed = metrics.changed() => changed.ok()?,
+                submission = self.queue.recv() => {
+                    let _ = submission?.reply.send(Err(NotPlaced::NotLeader));
+                }
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    }
+
+    async fn lead(
+        &mut self,
+        mut lead: Lead,
+        metrics: &mut watch::Receiver<
+            openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
+        >,
+    ) {
+        let mut underway: Underway = FuturesUnordered::new();
+        let mut lost = false;
+        while !lost {
+            let room = underway.len() < limits::PROPOSALS_UNDERWAY_MAX;
+            let idle = underway.is_empty();
+            tokio::select! {
+                biased;
+                Some(outcome) = underway.next(), if !idle => lost = !deliver(outcome),
+                changed = metrics.changed() => {
+                    let vote = metrics.borrow_and_update().vote;
+                    lost = changed.is_err()
+                        || vote.leader_id.term != lead.term
+                        || vote.leader_id.node_id != self.node;
+                }
+                submission = self.queue.recv(), if room => {
+                    let Some(submission) = submission else { return };
+                    let submissions = self.gather(submission);
+                    lost = !self.propose(&mut lead, submissions, &underway).await;
+                }
+                // A ledger that falls quiet shows its accounts' root once more.
+                () = tokio::time::sleep(Duration::from_millis(limits::QUIET_MS)),
+                    if idle && self.executor.state().wants_flagged_block() =>
+                {
+                    lost = !self.propose(&mut lead, Vec::new(), &underway).await;
+                }
+            }
+        }
+        info!(term = lead.term, "this node no longer leads");
+        while let Some(outcome) = underway.next().await {
+            deliver(outcome);
+        }
+    }
+
+    /// Takes what else is waiting, up to a block's bounds.
+    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+        let mut bytes = first.prepared.instruction.bytes.len();
+        let mut leaves = first.prepared.instruction.leaf_count();
+        let mut submissions = vec![first];
+        // An instruction is smaller than what is left below the bound, so the bound holds with it.
+        while bytes < limits::BLOCK_BYTES_TARGET && leaves < limits::BLOCK_LEAVES_TARGET {
+            let Ok(next) = self.queue.try_recv() else { break };
+            bytes += next.prepared.instruction.bytes.len();
+            leaves += next.prepared.instruction.leaf_count();
+            submissions.push(next);
+        }
+        submissions
+    }
+
+    /// Builds, signs and proposes. False if this node cannot lead any longer.
+    async fn propose(
+        &self,
+        lead: &mut Lead,
+        submissions: Vec<Submission>,
+        underway: &Underway,
+    ) -> bool {
+        let (prepared, replies): (Vec<_>, Vec<_>) =
+            submissions.into_iter().map(|it| (it.prepared, it.reply)).unzip();
+        let instructions: Vec<Bytes> =
+            prepared.iter().map(|prepared| prepared.instruction.bytes.clone()).collect();
+        let header = ProposalHeader {
+            incarnation: 0,
+            epoch: 0,
+            proposer: self.node,
+            term: lead.term,
+            sequence: lead.sequence + 1,
+            previous: lead.previous,
+            stamp_ms: self.clock.now_ms(),
+            count: u32::try_from(instructions.len()).expect("a block is bounded in instructions"),
+            instructions_root: Proposal::instructions_root(&instructions),
+        };
+        let chain_id = self.executor.state().chain_id();
+        let hash = header.hash();
+        let preimage = signature::preimage(Label::Proposal, &chain_id, hash.as_bytes());
+        let signature = match self.signer.sign(&preimage) {
+            Ok(signature) => signature,
+            Err(error) => {
+                error!(%error, "the attestation key did not sign; this node cannot lead");
+                for reply in replies {
+                    let _ = reply.send(Err(NotPlaced::NotLeader));
+                }
+                return false;
+            }
+        };
+        let key_id = self.signer.key_id();
+        let proposal = Proposal { header, key_id, signature, instructions };
+        let bytes = proposal.encode();
+        let instructions = prepared.into_iter().map(Ok).collect();
+        self.preparer
+            .keep(bytes.clone(), PreparedProposal { proposal, holds: true, instructions });
+        lead.previous = hash;
+        lead.sequence += 1;
+        let receiver = match self.raft.client_write_ff(ProposalBytes(bytes)).await {
+            Ok(receiver) => receiver,
+            Err(error) => {
+                warn!(%error, "Raft takes no more proposals");
+                for reply in replies {
+                    let _ = reply.send(Err(NotPlaced::NotLeader));
+                }
+                return false;
+            }
+        };
+        underway.push(Box::pin(async move {
+            let limit = Duration::from_millis(limits::PROPOSAL_MS_MAX);
+            let executed = match tokio::time::timeout(limit, receiver).await {
+                Ok(Ok(Ok(response))) => Ok(response.data),
+                _ => Err(NotPlaced::Unknown),
+            };
+            (replies, executed)
+        }));
+        true
+    }
+}
+
+/// Tells the submitters. False if the proposal did not become a block: the chain of proposals that
+/// this node had in mind is then not the log's.
+fn deliver((replies, executed): Outcome) -> bool {
+    match executed {
+        Ok(Executed(Some(block))) => {
+            for (reply, decision) in replies.into_iter().zip(block.decisions.iter().copied()) {
+                // A submitter that has gone away asks again with its id.
+                let _ = reply.send(Ok(Placed { executed: block.clone(), decision }));
+            }
+            true
+        }
+        Ok(Executed(None)) => {
+            // Void: it has burnt nothing.
+            for reply in replies {
+                let _ = reply.send(Err(NotPlaced::NotLeader));
+            }
+            false
+        }
+        Err(unknown) => {
+            for reply in replies {
+                let _ = reply.send(Err(unknown));
+            }
+            false
+        }
+    }
+}

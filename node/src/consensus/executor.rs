@@ -1,0 +1,152 @@
+//! The ledger under execution: its state in memory, its blocks in storage.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::time::Duration;
+use std::time::Instant;
+
+use counterfoil_ledger::apply;
+use counterfoil_ledger::apply::Applied;
+use counterfoil_ledger::apply::LogPosition;
+use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::state::ID_AGE_MAX_MS;
+use counterfoil_ledger::state::State;
+use tokio::sync::watch;
+
+use super::Executed;
+use super::ExecutedBlock;
+use super::preparer::PreparedProposal;
+use crate::limits;
+use crate::storage::StateStore;
+use crate::storage::StorageError;
+
+/// Executes proposals in log order.
+pub struct Executor {
+    state: RwLock<State>,
+    store: StateStore,
+    height: watch::Sender<u64>,
+}
+
+/// What execution has in memory and not yet in the state store; the log has it in any case.
+pub struct Unflushed {
+    touched: std::collections::BTreeSet<u32>,
+    movements: usize,
+    since: Option<Instant>,
+}
+
+impl Executor {
+    /// Opens the ledger where the state store left it, or founds it. Also says what consensus had
+    /// stored beside it.
+    pub fn open(
+        store: StateStore,
+        genesis: Genesis,
+    ) -> Result<(Executor, Option<Vec<u8>>), StorageError> {
+        let restored = store.restored()?;
+        let (state, consensus) = match restored {
+            Some(restored) => {
+                let mut state = State::restore(
+                    genesis,
+                    &restored.core,
+                    restored.accounts,
+                    Vec::new(),
+                    restored.records,
+                )
+                .map_err(|error| StorageError::corrupt("state", error))?;
+                let since = state.block_time_ms().saturating_sub(ID_AGE_MAX_MS);
+                state.remember_ids(store.recent_ids(since)?);
+                (state, Some(restored.consensus))
+            }
+            None => {
+                let (state, block) = State::genesis(genesis);
+                store.append(Arc::new(block))?;
+                (state, None)
+            }
+        };
+        let (height, _) = watch::channel(state.height());
+        Ok((Executor { state: RwLock::new(state), store, height }, consensus))
+    }
+
+    /// The state after the last block.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks and indices.
+    pub fn store(&self) -> &StateStore {
+        &self.store
+    }
+
+    /// The height of the last block, as it grows.
+    pub fn height(&self) -> watch::Receiver<u64> {
+        self.height.subscribe()
+    }
+
+    /// Executes one proposal entry.
+    pub fn execute(
+        &self,
+        prepared: &PreparedProposal,
+        log: LogPosition,
+        unflushed: &mut Unflushed,
+    ) -> Result<Executed, StorageError> {
+        let wants = apply::wants(&self.state(), &prepared.instructions);
+        let facts = self.store.facts(&wants)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let applied = state.commit(
+            &prepared.proposal.header,
+            prepared.holds,
+            &prepared.instructions,
+            &facts,
+            log,
+        );
+        let Applied::Block(block, decisions) = applied else {
+            return Ok(Executed(None));
+        };
+        let block = Arc::new(*block);
+        // The store knows a block before the state is visible at its height.
+        self.store.append(block.clone())?;
+        drop(state);
+        unflushed.add(&block);
+        self.height.send_replace(block.header.height);
+        Ok(Executed(Some(Arc::new(ExecutedBlock { block, decisions }))))
+    }
+
+    /// Writes everything unflushed in one batch, with what consensus keeps beside it.
+    pub fn flush(
+        &self,
+        unflushed: &mut Unflushed,
+        consensus: Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let state = self.state();
+        let touched = std::mem::take(&mut unflushed.touched);
+        let accounts = touched.into_iter().filter_map(|ordinal| {
+            state.account_at(ordinal).map(|account| (ordinal, account.encode()))
+        });
+        self.store.flush(state.core(), consensus, accounts)?;
+        unflushed.movements = 0;
+        unflushed.since = None;
+        Ok(())
+    }
+}
+
+impl Unflushed {
+    /// Nothing.
+    pub fn none() -> Unflushed {
+        Unflushed { touched: std::collections::BTreeSet::new(), movements: 0, since: None }
+    }
+
+    fn add(&mut self, block: &counterfoil_ledger::block::Block) {
+        self.touched.extend(&block.touched);
+        self.movements += block.movements.len();
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether it is time to write.
+    pub fn is_due(&self) -> bool {
+        self.movements >= limits::UNFLUSHED_MOVEMENTS_MAX
+            || self.since.is_some_and(|since| {
+                since.elapsed() >= Duration::from_millis(limits::UNFLUSHED_MS_MAX)
+            })
+    }
+}

@@ -1,0 +1,141 @@
+//! Raft out: one channel a peer, over mutual TLS to exactly the node addressed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use counterfoil_proto::peer::v1;
+use counterfoil_proto::peer::v1::peer_service_client::PeerServiceClient;
+use openraft::EmptyNode;
+use openraft::error::InstallSnapshotError;
+use openraft::error::NetworkError;
+use openraft::error::RPCError;
+use openraft::error::RaftError;
+use openraft::error::Unreachable;
+use openraft::network::RPCOption;
+use openraft::network::RaftNetwork;
+use openraft::network::RaftNetworkFactory;
+use openraft::raft::AppendEntriesRequest;
+use openraft::raft::AppendEntriesResponse;
+use openraft::raft::InstallSnapshotRequest;
+use openraft::raft::InstallSnapshotResponse;
+use openraft::raft::VoteRequest;
+use openraft::raft::VoteResponse;
+use tonic::transport::Channel;
+
+use super::Types;
+use super::wire;
+use crate::limits;
+
+/// The other nodes.
+#[derive(Clone)]
+pub struct Peers {
+    channels: Arc<BTreeMap<u64, Channel>>,
+    chain_id: Bytes,
+}
+
+impl Peers {
+    /// Peers by node id, each with a channel that connects when it is needed.
+    pub fn new(channels: BTreeMap<u64, Channel>, chain_id: Bytes) -> Peers {
+        Peers { channels: Arc::new(channels), chain_id }
+    }
+
+    /// A client of one peer.
+    pub fn client(&self, node: u64) -> Option<PeerServiceClient<Channel>> {
+        let channel = self.channels.get(&node)?.clone();
+        Some(
+            PeerServiceClient::new(channel)
+                .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX),
+        )
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.channels.keys().copied()
+    }
+}
+
+impl RaftNetworkFactory<Types> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
+        Peer { client: self.client(target), chain_id: self.chain_id.clone() }
+    }
+}
+
+/// One other node, for Raft.
+pub struct Peer {
+    client: Option<PeerServiceClient<Channel>>,
+    chain_id: Bytes,
+}
+
+type RaftResult<T> = Result<T, RPCError<u64, EmptyNode, RaftError<u64>>>;
+
+impl Peer {
+    fn client(&mut self) -> Result<&mut PeerServiceClient<Channel>, Unreachable> {
+        let unknown = std::io::Error::other("the node is not in the registry");
+        self.client.as_mut().ok_or_else(|| Unreachable::new(&unknown))
+    }
+}
+
+fn lost(status: &tonic::Status) -> RPCError<u64, EmptyNode, RaftError<u64>> {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::Unknown => {
+            RPCError::Unreachable(Unreachable::new(status))
+        }
+        _ => RPCError::Network(NetworkError::new(status)),
+    }
+}
+
+fn request<T>(message: T, limit: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+impl RaftNetwork<Types> for Peer {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> RaftResult<AppendEntriesResponse<u64>> {
+        let message = wire::append_to_message(rpc, &self.chain_id);
+        let client = self.client()?;
+        let response = client
+            .append_entries(request(message, option.hard_ttl()))
+            .await
+            .map_err(|status| lost(&status))?;
+        wire::appended_of_message(response.into_inner())
+            .map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _rpc: InstallSnapshotRequest<Types>,
+        _option: RPCOption,
+    ) -> Result<
+        InstallSnapshotResponse<u64>,
+        RPCError<u64, EmptyNode, RaftError<u64, InstallSnapshotError>>,
+    > {
+        // The whole log is kept: a node that is behind catches up from it.
+        let never = std::io::Error::other("this version keeps the whole log and sends no snapshot");
+        Err(RPCError::Unreachable(Unreachable::new(&never)))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<u64>,
+        option: RPCOption,
+    ) -> RaftResult<VoteResponse<u64>> {
+        let message: v1::RequestVoteRequest = wire::vote_request_to_message(&rpc, &self.chain_id);
+        let client = self.client()?;
+        let response = client
+            .request_vote(request(message, option.hard_ttl()))
+            .await
+            .map_err(|status| lost(&status))?;
+        wire::voted_of_message(&response.into_inner())
+            .map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+}

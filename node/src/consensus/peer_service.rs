@@ -1,0 +1,205 @@
+//! Raft in. openraft believes its peers; what stands here does not: the sender is the node that its
+//! certificate names, of this chain, and says nothing that an honest node would not say.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
+use counterfoil_ledger::proposal::ProposalHeader;
+use counterfoil_proto::peer::v1;
+use counterfoil_proto::peer::v1::forward_instruction_response;
+use counterfoil_proto::peer::v1::peer_service_server::PeerService;
+use openraft::EntryPayload;
+use openraft::error::RaftError;
+use tonic::Request;
+use tonic::Response;
+use tonic::Status;
+use tracing::warn;
+
+use super::Raft;
+use super::replica::Replica;
+use super::replica::Submitted;
+use super::replica::Unavailable;
+use super::wire;
+use crate::identity::PeerNode;
+use crate::limits;
+
+/// What a node's own status is asked of.
+pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send + Sync>;
+
+/// Serves the other nodes.
+pub struct PeerServer {
+    replica: Arc<Replica>,
+    status: StatusSource,
+}
+
+impl PeerServer {
+    /// Serves for a replica.
+    pub fn new(replica: Arc<Replica>, status: StatusSource) -> PeerServer {
+        PeerServer { replica, status }
+    }
+
+    fn raft(&self) -> &Raft {
+        &self.replica.raft
+    }
+
+    /// The node that speaks, by its certificate.
+    fn sender<T>(request: &Request<T>) -> Result<u64, Status> {
+        request
+            .extensions()
+            .get::<PeerNode>()
+            .map(|node| node.id)
+            .ok_or_else(|| Status::unauthenticated("the connection has no node certificate"))
+    }
+
+    fn refuse(&self, sender: u64, rule: &'static str) -> Status {
+        warn!(sender, rule, "refused a peer's message");
+        Status::permission_denied(rule)
+    }
+
+    fn check_chain(&self, sender: u64, chain_id: &[u8]) -> Result<(), Status> {
+        if chain_id == self.replica.state().chain_id().as_bytes() {
+            Ok(())
+        } else {
+            Err(self.refuse(sender, "the message belongs to another chain"))
+        }
+    }
+
+    /// A vote speaks for its sender, and terms do not leap.
+    fn check_vote(&self, sender: u64, vote: &openraft::Vote<u64>) -> Result<(), Status> {
+        if vote.leader_id.node_id != sender {
+            return Err(self.refuse(sender, "a node speaks for itself alone"));
+        }
+        let term = self.raft().metrics().borrow().current_term;
+        if vote.leader_id.term > term.saturating_add(limits::TERM_LEAP_MAX) {
+            return Err(self.refuse(sender, "the term leaps"));
+        }
+        Ok(())
+    }
+
+    /// Entries are of a block's size, their stamps not ahead of this node's clock, and the
+    /// membership is the registry's.
+    fn check_entries(
+        &self,
+        sender: u64,
+        entries: &[openraft::Entry<super::Types>],
+    ) -> Result<(), Status> {
+        for entry in entries {
+            match &entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(proposal) => {
+                    if proposal.0.len() > limits::PROPOSAL_BYTES_MAX {
+                        return Err(self.refuse(sender, "a proposal is larger than a block"));
+                    }
+                    let header = proposal.0.get(..PROPOSAL_HEADER_LENGTH);
+                    let stamp = header.and_then(ProposalHeader::decode).map_or(0, |it| it.stamp_ms);
+                    if stamp > self.replica.clock.now_ms() + limits::STAMP_AHEAD_MS_MAX {
+                        return Err(self.refuse(sender, "a stamp is ahead of this node's clock"));
+                    }
+                }
+                EntryPayload::Membership(membership) => {
+                    let voters: Vec<u64> = membership.voter_ids().collect();
+                    let registered: Vec<u64> =
+                        self.replica.state().registry().nodes().map(|node| node.id).collect();
+                    if membership.get_joint_config().len() != 1 || voters != registered {
+                        return Err(self.refuse(sender, "the membership is not the registry's"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
+    Status::unavailable(format!("Raft: {error:?}"))
+}
+
+fn malformed(error: wire::Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+#[tonic::async_trait]
+impl PeerService for PeerServer {
+    async fn append_entries(
+        &self,
+        request: Request<v1::AppendEntriesRequest>,
+    ) -> Result<Response<v1::AppendEntriesResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let message = request.into_inner();
+        self.check_chain(sender, &message.chain_id)?;
+        let append = wire::append_of_message(message).map_err(malformed)?;
+        self.check_vote(sender, &append.vote)?;
+        self.check_entries(sender, &append.entries)?;
+        for entry in &append.entries {
+            if let EntryPayload::Normal(proposal) = &entry.payload {
+                self.replica.preparer.begin(&proposal.0);
+            }
+        }
+        let response = self.raft().append_entries(append).await.map_err(failed)?;
+        Ok(Response::new(wire::appended_to_message(response)))
+    }
+
+    async fn request_vote(
+        &self,
+        request: Request<v1::RequestVoteRequest>,
+    ) -> Result<Response<v1::RequestVoteResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let message = request.into_inner();
+        self.check_chain(sender, &message.chain_id)?;
+        let vote = wire::vote_request_of_message(&message).map_err(malformed)?;
+        self.check_vote(sender, &vote.vote)?;
+        let response = self.raft().vote(vote).await.map_err(failed)?;
+        Ok(Response::new(wire::voted_to_message(&response)))
+    }
+
+    async fn forward_instruction(
+        &self,
+        request: Request<v1::ForwardInstructionRequest>,
+    ) -> Result<Response<v1::ForwardInstructionResponse>, Status> {
+        PeerServer::sender(&request)?;
+        let bytes = request.into_inner().signed_instruction;
+        use forward_instruction_response::Result as Answer;
+        use forward_instruction_response::Unavailable as Why;
+        if self.replica.leader() != Some(self.replica.node()) {
+            let result = Some(Answer::Unavailable(i32::from(Why::NotLeader)));
+            return Ok(Response::new(v1::ForwardInstructionResponse { result }));
+        }
+        // The signature, not the forwarding node, says whose instruction it is.
+        let deadline = Instant::now() + Duration::from_millis(limits::SUBMIT_MS_MAX);
+        let answer = match self.replica.submit(bytes, None, deadline).await {
+            Submitted::Decided(result) => Answer::Decided(result),
+            Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
+            Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(
+                match unavailable {
+                    Unavailable::NoLeader => Why::NotLeader,
+                    Unavailable::Overloaded => Why::Overloaded,
+                    Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
+                },
+            )),
+        };
+        Ok(Response::new(v1::ForwardInstructionResponse { result: Some(answer) }))
+    }
+
+    async fn get_read_index(
+        &self,
+        request: Request<v1::GetReadIndexRequest>,
+    ) -> Result<Response<v1::GetReadIndexResponse>, Status> {
+        PeerServer::sender(&request)?;
+        let raft_index = self
+            .replica
+            .own_read_index()
+            .await
+            .ok_or_else(|| Status::unavailable("this node does not lead"))?;
+        Ok(Response::new(v1::GetReadIndexResponse { raft_index }))
+    }
+
+    async fn get_peer_status(
+        &self,
+        request: Request<v1::GetPeerStatusRequest>,
+    ) -> Result<Response<v1::GetPeerStatusResponse>, Status> {
+        PeerServer::sender(&request)?;
+        Ok(Response::new(v1::GetPeerStatusResponse { status: Some((self.status)()) }))
+    }
+}

@@ -1,0 +1,132 @@
+//! The costly checks of proposals, done once a node and ahead of apply: on the leader when an
+//! instruction is admitted, on a follower while the entry is being stored.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use counterfoil_ledger::apply;
+use counterfoil_ledger::apply::Prepared;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::proposal::Proposal;
+use counterfoil_ledger::reason::Reason;
+use counterfoil_ledger::registry::Registry;
+use tokio::task::JoinHandle;
+
+use crate::limits;
+
+/// A proposal after the checks that need no state.
+pub struct PreparedProposal {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// Its signature is its proposer's and its root is its instructions'.
+    pub holds: bool,
+    /// Its instructions, in order.
+    pub instructions: Vec<Result<Prepared, Reason>>,
+}
+
+/// Prepares proposals and keeps the last few until apply takes them.
+pub struct Preparer {
+    registry: Arc<Registry>,
+    chain_id: Hash,
+    ready: Mutex<VecDeque<(Bytes, Slot)>>,
+}
+
+enum Slot {
+    Ready(PreparedProposal),
+    Underway(JoinHandle<Option<PreparedProposal>>),
+}
+
+impl Preparer {
+    /// Prepares for one chain.
+    pub fn new(registry: Arc<Registry>, chain_id: Hash) -> Preparer {
+        Preparer { registry, chain_id, ready: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Checks one instruction.
+    pub fn instruction(&self, bytes: Bytes) -> Result<Prepared, Reason> {
+        Prepared::new(bytes, &self.registry, &self.chain_id)
+    }
+
+    /// Keeps a proposal that this node has built of instructions that it has checked.
+    pub fn keep(&self, bytes: Bytes, prepared: PreparedProposal) {
+        self.put(bytes, Slot::Ready(prepared));
+    }
+
+    /// Begins to prepare a proposal that has just arrived.
+    pub fn begin(&self, bytes: &Bytes) {
+        let (registry, chain_id, proposal) =
+            (self.registry.clone(), self.chain_id, bytes.clone());
+        let work =
+            tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id));
+        self.put(bytes.clone(), Slot::Underway(work));
+    }
+
+    /// The prepared proposal of an entry; none if its bytes are no proposal at all.
+    pub async fn take(&self, bytes: &Bytes) -> Option<PreparedProposal> {
+        match self.find(bytes) {
+            Some(Slot::Ready(prepared)) => return Some(prepared),
+            Some(Slot::Underway(work)) => {
+                if let Ok(prepared) = work.await {
+                    return prepared;
+                }
+            }
+            None => {}
+        }
+        tokio::task::block_in_place(|| prepare(bytes, &self.registry, &self.chain_id))
+    }
+
+    fn put(&self, bytes: Bytes, slot: Slot) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        while ready.len() >= limits::PREPARED_PROPOSALS_MAX {
+            ready.pop_front();
+        }
+        ready.push_back((bytes, slot));
+    }
+
+    fn find(&self, bytes: &Bytes) -> Option<Slot> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        // The bytes themselves are compared: what was checked is what is executed.
+        let place = ready.iter().position(|(kept, _)| kept == bytes)?;
+        ready.remove(place).map(|(_, slot)| slot)
+    }
+}
+
+fn prepare(bytes: &Bytes, registry: &Registry, chain_id: &Hash) -> Option<PreparedProposal> {
+    let proposal = Proposal::decode(bytes)?;
+    let root = Proposal::instructions_root(&proposal.instructions);
+    let holds = root == proposal.header.instructions_root
+        && apply::proposal_signed(&proposal, registry, chain_id);
+    let instructions = prepare_all(&proposal.instructions, registry, chain_id);
+    Some(PreparedProposal { proposal, holds, instructions })
+}
+
+/// Instructions whose signatures are worth a thread of their own.
+const INSTRUCTIONS_PER_THREAD: usize = 32;
+
+fn prepare_all(
+    instructions: &[Bytes],
+    registry: &Registry,
+    chain_id: &Hash,
+) -> Vec<Result<Prepared, Reason>> {
+    let check = |bytes: &Bytes| Prepared::new(bytes.clone(), registry, chain_id);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(instructions.len().div_ceil(INSTRUCTIONS_PER_THREAD));
+    if threads <= 1 {
+        return instructions.iter().map(check).collect();
+    }
+    let share = instructions.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = instructions
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(check).collect::<Vec<_>>()))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("checking an instruction does not panic"))
+            .collect()
+    })
+}

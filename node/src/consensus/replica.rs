@@ -1,0 +1,380 @@
+//! The replica: what the API holds of consensus. Any member may be asked to write or read; what
+//! needs the leader is forwarded to it.
+
+use std::sync::Arc;
+use std::sync::RwLockReadGuard;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use counterfoil_ledger::apply::Decision;
+use counterfoil_ledger::apply::Prepared;
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Position;
+use counterfoil_ledger::block::Wants;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::reason::Reason;
+use counterfoil_ledger::state::State;
+use counterfoil_proto::peer::v1 as peer;
+use counterfoil_proto::v1;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use super::Raft;
+use super::answer;
+use super::answer::Subject;
+use super::builder::NotPlaced;
+use super::builder::Placed;
+use super::builder::Submission;
+use super::executor::Executor;
+use super::network::Peers;
+use super::preparer::Preparer;
+use crate::clock::Clock;
+use crate::limits;
+use crate::storage::StateStore;
+use crate::storage::StorageError;
+
+/// This node's part in consensus.
+pub struct Replica {
+    /// This node.
+    pub(super) node: u64,
+    pub(super) raft: Raft,
+    pub(super) executor: Arc<Executor>,
+    pub(super) preparer: Arc<Preparer>,
+    pub(super) peers: Peers,
+    pub(super) clock: Clock,
+    pub(super) queue: mpsc::Sender<Submission>,
+    pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
+    pub(super) applied_index: watch::Receiver<u64>,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub enum Submitted {
+    /// The ledger decided, now or before.
+    Decided(v1::InstructionResult),
+    /// Not taken: it burnt nothing and left nothing.
+    Refused(Reason),
+    /// Not judged.
+    Unavailable(Unavailable),
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Nobody leads that could be reached in time; nothing was proposed.
+    #[error("no leader could be reached in time")]
+    NoLeader,
+    /// The queue is full; nothing was proposed.
+    #[error("the queue is full")]
+    Overloaded,
+    /// It may have been ordered or not; asking again with the same id tells.
+    #[error("whether it was ordered is not known yet")]
+    Unknown,
+    /// This node's storage failed; the node is stopping.
+    #[error("this node is stopping")]
+    Stopping,
+}
+
+impl From<StorageError> for Unavailable {
+    fn from(error: StorageError) -> Unavailable {
+        // The node stops at the next write; a reader must not be told less than the truth.
+        tracing::error!(%error, "storage failed while reading");
+        Unavailable::Stopping
+    }
+}
+
+impl Replica {
+    /// This node's id.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// The state after the last block executed here.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.executor.state()
+    }
+
+    /// Blocks and indices.
+    pub fn store(&self) -> &StateStore {
+        self.executor.store()
+    }
+
+    /// The height of the last block executed here, as it grows.
+    pub fn height(&self) -> watch::Receiver<u64> {
+        self.executor.height()
+    }
+
+    /// The other nodes.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Raft's own figures.
+    pub fn metrics(
+        &self,
+    ) -> watch::Receiver<openraft::RaftMetrics<u64, openraft::EmptyNode>> {
+        self.raft.metrics()
+    }
+
+    /// The node that leads, as far as this one knows.
+    pub fn leader(&self) -> Option<u64> {
+        self.raft.metrics().borrow().current_leader
+    }
+
+    /// Submits a SignedInstruction and waits until it is decided, at the latest until the deadline.
+    pub async fn submit(&self, bytes: Bytes, caller: Option<&Bic>, deadline: Instant) -> Submitted {
+        let prepared = match self.check(bytes, caller).await {
+            Ok(prepared) => prepared,
+            Err(reason) => return Submitted::Refused(reason),
+        };
+        let mut proposed = false;
+        loop {
+            match self.decided(&prepared) {
+                Ok(Some(Ok(result))) => return Submitted::Decided(result),
+                Ok(Some(Err(reason))) => return Submitted::Refused(reason),
+                Ok(None) => {}
+                Err(unavailable) => return Submitted::Unavailable(unavailable),
+            }
+            if let Err(reason) = self.admit(&prepared) {
+                return Submitted::Refused(reason);
+            }
+            let submitted = match self.leader() {
+                Some(leader) if leader == self.node => {
+                    self.submit_here(prepared.clone(), deadline).await
+                }
+                Some(leader) => self.forward(leader, &prepared, deadline).await,
+                None => Submitted::Unavailable(Unavailable::NoLeader),
+            };
+            match submitted {
+                Submitted::Unavailable(Unavailable::NoLeader) => {}
+                Submitted::Unavailable(Unavailable::Unknown) => proposed = true,
+                decided => return decided,
+            }
+            let pause = Duration::from_millis(limits::LEADER_RETRY_MS);
+            if Instant::now() + pause >= deadline {
+                return Submitted::Unavailable(if proposed {
+                    Unavailable::Unknown
+                } else {
+                    Unavailable::NoLeader
+                });
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Shape and signature; large ones off the threads that serve.
+    async fn check(&self, bytes: Bytes, caller: Option<&Bic>) -> Result<Prepared, Reason> {
+        let prepared = if bytes.len() > limits::INLINE_CHECK_BYTES_MAX {
+            let preparer = self.preparer.clone();
+            tokio::task::spawn_blocking(move || preparer.instruction(bytes))
+                .await
+                .expect("checking an instruction does not panic")?
+        } else {
+            self.preparer.instruction(bytes)?
+        };
+        if caller.is_some_and(|caller| *caller != prepared.instruction.institution) {
+            return Err(Reason::SignerNotCaller);
+        }
+        Ok(prepared)
+    }
+
+    /// The original decision, if the id has one: the same content gets it back, whatever has expired
+    /// since; other content is refused.
+    fn decided(
+        &self,
+        prepared: &Prepared,
+    ) -> Result<Option<Result<v1::InstructionResult, Reason>>, Unavailable> {
+        let instruction = &prepared.instruction;
+        let Some((hash, position)) = self.find(&instruction.institution, &instruction.id)? else {
+            return Ok(None);
+        };
+        if hash != instruction.hash {
+            return Ok(Some(Err(Reason::IdReused)));
+        }
+        self.result(&instruction.institution, &instruction.id, &hash, position, true)
+            .map(|result| Some(Ok(result)))
+    }
+
+    /// Where an id was decided, at any time.
+    pub fn find(
+        &self,
+        institution: &Bic,
+        id: &InstructionId,
+    ) -> Result<Option<(Hash, Position)>, Unavailable> {
+        if let Some(found) = self.state().recent_id(institution, id) {
+            return Ok(Some(found));
+        }
+        let found = self.store().find_id(institution, id)?;
+        Ok(found.map(|record| (record.instruction_hash, record.position)))
+    }
+
+    /// The decision at a position.
+    pub fn result(
+        &self,
+        institution: &Bic,
+        id: &InstructionId,
+        hash: &Hash,
+        position: Position,
+        replayed: bool,
+    ) -> Result<v1::InstructionResult, Unavailable> {
+        let header = self.store().header(position.height)?.ok_or(Unavailable::Stopping)?;
+        let leaves = self.store().leaves(position.height)?.ok_or(Unavailable::Stopping)?;
+        let subject = Subject { id, institution: institution.as_str(), hash };
+        answer::result(&subject, &header, &leaves, position, replayed).ok_or(Unavailable::Stopping)
+    }
+
+    /// Reasons 2xx and 3xx, as far as they can be told before the block's time is known.
+    fn admit(&self, prepared: &Prepared) -> Result<(), Reason> {
+        let headers: Vec<u64> =
+            prepared.instruction.anchor.iter().map(|(height, _)| *height).collect();
+        let wants = Wants { headers, ..Wants::default() };
+        let facts = self.store().facts(&wants).map_err(|_| Reason::AnchorMismatch)?;
+        let state = self.state();
+        prepared.authorised(state.registry())?;
+        state.admits(&prepared.instruction, self.clock.now_ms(), &facts)
+    }
+
+    /// As the leader.
+    async fn submit_here(&self, prepared: Prepared, deadline: Instant) -> Submitted {
+        let (reply, decided) = oneshot::channel();
+        let instruction = prepared.instruction.clone();
+        match self.queue.try_send(Submission { prepared, reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return Submitted::Unavailable(Unavailable::Overloaded);
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Submitted::Unavailable(Unavailable::Stopping);
+            }
+        }
+        let placed = match tokio::time::timeout_at(deadline.into(), decided).await {
+            Ok(Ok(Ok(placed))) => placed,
+            Ok(Ok(Err(NotPlaced::NotLeader))) => {
+                return Submitted::Unavailable(Unavailable::NoLeader);
+            }
+            _ => return Submitted::Unavailable(Unavailable::Unknown),
+        };
+        self.told(&instruction, &placed)
+    }
+
+    fn told(
+        &self,
+        instruction: &counterfoil_ledger::instruction::Instruction,
+        placed: &Placed,
+    ) -> Submitted {
+        let (institution, id, hash) =
+            (&instruction.institution, &instruction.id, &instruction.hash);
+        let result = match placed.decision {
+            Decision::Refused(reason) => return Submitted::Refused(reason),
+            Decision::Replayed(position) => self.result(institution, id, hash, position, true),
+            Decision::Decided(position) => {
+                let block = &placed.executed.block;
+                let subject = Subject { id, institution: institution.as_str(), hash };
+                answer::result(&subject, &block.header, &block.leaves, position, false)
+                    .ok_or(Unavailable::Stopping)
+            }
+        };
+        match result {
+            Ok(result) => Submitted::Decided(result),
+            Err(unavailable) => Submitted::Unavailable(unavailable),
+        }
+    }
+
+    async fn forward(&self, leader: u64, prepared: &Prepared, deadline: Instant) -> Submitted {
+        let Some(mut client) = self.peers.client(leader) else {
+            return Submitted::Unavailable(Unavailable::NoLeader);
+        };
+        let mut request = tonic::Request::new(peer::ForwardInstructionRequest {
+            signed_instruction: prepared.instruction.bytes.clone(),
+        });
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        let response = match client.forward_instruction(request).await {
+            Ok(response) => response.into_inner(),
+            // The request may have arrived.
+            Err(_) => return Submitted::Unavailable(Unavailable::Unknown),
+        };
+        use peer::forward_instruction_response::Result as Answer;
+        use peer::forward_instruction_response::Unavailable as Why;
+        match response.result {
+            Some(Answer::Decided(result)) => Submitted::Decided(result),
+            Some(Answer::Refused(code)) => u16::try_from(code)
+                .ok()
+                .and_then(Reason::from_code)
+                .map_or(Submitted::Unavailable(Unavailable::Unknown), Submitted::Refused),
+            Some(Answer::Unavailable(why)) => {
+                Submitted::Unavailable(match Why::try_from(why) {
+                    Ok(Why::NotLeader) => Unavailable::NoLeader,
+                    Ok(Why::Overloaded) => Unavailable::Overloaded,
+                    _ => Unavailable::Unknown,
+                })
+            }
+            None => Submitted::Unavailable(Unavailable::Unknown),
+        }
+    }
+
+    /// Returns when this node has executed everything that was ordered before the call.
+    pub async fn barrier(&self) -> Result<(), Unavailable> {
+        let (done, waiting) = oneshot::channel();
+        self.barriers.try_send(done).map_err(|_| Unavailable::Overloaded)?;
+        waiting.await.map_err(|_| Unavailable::Stopping)?
+    }
+
+    /// Serves barriers: one round to the leader answers everyone who asked before it began.
+    pub(super) async fn serve_barriers(
+        self: Arc<Self>,
+        mut barriers: mpsc::Receiver<oneshot::Sender<Result<(), Unavailable>>>,
+    ) {
+        while let Some(first) = barriers.recv().await {
+            let mut waiting = vec![first];
+            while let Ok(next) = barriers.try_recv() {
+                waiting.push(next);
+            }
+            // Rounds overlap: a slow one does not hold up those who ask after it.
+            let replica = self.clone();
+            tokio::spawn(async move {
+                let limit = Duration::from_millis(limits::BARRIER_MS_MAX);
+                let result = tokio::time::timeout(limit, replica.one_barrier())
+                    .await
+                    .unwrap_or(Err(Unavailable::NoLeader));
+                for done in waiting {
+                    let _ = done.send(result);
+                }
+            });
+        }
+    }
+
+    async fn one_barrier(&self) -> Result<(), Unavailable> {
+        loop {
+            if let Some(index) = self.read_index().await {
+                let mut applied = self.applied_index.clone();
+                applied
+                    .wait_for(|applied| *applied >= index)
+                    .await
+                    .map_err(|_| Unavailable::Stopping)?;
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(limits::LEADER_RETRY_MS)).await;
+        }
+    }
+
+    /// The leader's read index, from the leader.
+    async fn read_index(&self) -> Option<u64> {
+        let leader = self.leader()?;
+        if leader == self.node {
+            return self.own_read_index().await;
+        }
+        let mut request = tonic::Request::new(peer::GetReadIndexRequest {});
+        request.set_timeout(Duration::from_millis(limits::BARRIER_MS_MAX));
+        let response = self.peers.client(leader)?.get_read_index(request).await.ok()?;
+        Some(response.into_inner().raft_index)
+    }
+
+    /// The read index, if this node leads and a quorum confirms it.
+    pub(super) async fn own_read_index(&self) -> Option<u64> {
+        let (log_id, _) = self.raft.get_read_log_id().await.ok()?;
+        Some(log_id.map_or(0, |id| id.index))
+    }
+}

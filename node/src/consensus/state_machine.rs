@@ -1,0 +1,217 @@
+//! openraft's state machine: entries in log order go to the executor.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use counterfoil_ledger::apply::LogPosition;
+use counterfoil_proto::peer::v1;
+use openraft::EmptyNode;
+use openraft::EntryPayload;
+use openraft::ErrorSubject;
+use openraft::ErrorVerb;
+use openraft::LogId;
+use openraft::OptionalSend;
+use openraft::RaftSnapshotBuilder;
+use openraft::Snapshot;
+use openraft::SnapshotMeta;
+use openraft::StorageError;
+use openraft::StorageIOError;
+use openraft::StoredMembership;
+use openraft::storage::RaftStateMachine;
+use prost::Message;
+use tokio::sync::watch;
+
+use super::Executed;
+use super::Types;
+use super::executor::Executor;
+use super::executor::Unflushed;
+use super::preparer::Preparer;
+use super::wire;
+
+/// Where the state machine stands in the log.
+#[derive(Clone, Debug, Default)]
+struct Applied {
+    log_id: Option<LogId<u64>>,
+    membership: StoredMembership<u64, EmptyNode>,
+}
+
+/// The ledger as openraft sees it.
+pub struct StateMachine {
+    executor: Arc<Executor>,
+    preparer: Arc<Preparer>,
+    applied: Applied,
+    unflushed: Unflushed,
+    applied_index: watch::Sender<u64>,
+}
+
+impl StateMachine {
+    /// Goes on after `consensus`, what was flushed beside the executor's state.
+    pub fn new(
+        executor: Arc<Executor>,
+        preparer: Arc<Preparer>,
+        consensus: Option<&[u8]>,
+    ) -> Result<StateMachine, wire::Malformed> {
+        let applied = consensus.map_or(Ok(Applied::default()), Applied::decode)?;
+        let index = applied.log_id.map_or(0, |id| id.index);
+        let (applied_index, _) = watch::channel(index);
+        Ok(StateMachine { executor, preparer, applied, unflushed: Unflushed::none(), applied_index })
+    }
+
+    /// The Raft index of the last entry executed, as it grows; 0 before the first.
+    pub fn applied_index(&self) -> watch::Receiver<u64> {
+        self.applied_index.subscribe()
+    }
+
+    async fn execute(
+        &mut self,
+        entry: openraft::Entry<Types>,
+    ) -> Result<Executed, StorageError<u64>> {
+        let log_id = entry.log_id;
+        let executed = match entry.payload {
+            EntryPayload::Blank => Executed::default(),
+            EntryPayload::Membership(membership) => {
+                self.applied.membership = StoredMembership::new(Some(log_id), membership);
+                Executed::default()
+            }
+            EntryPayload::Normal(proposal) => match self.preparer.take(&proposal.0).await {
+                // Bytes that are no proposal at all take no part in the chain of proposals.
+                None => Executed::default(),
+                Some(prepared) => {
+                    let log = LogPosition {
+                        term: log_id.leader_id.term,
+                        node: log_id.leader_id.node_id,
+                        index: log_id.index,
+                    };
+                    let (executor, unflushed) = (&self.executor, &mut self.unflushed);
+                    tokio::task::block_in_place(|| executor.execute(&prepared, log, unflushed))
+                        .map_err(|error| failed(&error))?
+                }
+            },
+        };
+        self.applied.log_id = Some(log_id);
+        Ok(executed)
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError<u64>> {
+        let consensus = self.applied.encode();
+        let (executor, unflushed) = (&self.executor, &mut self.unflushed);
+        tokio::task::block_in_place(|| executor.flush(unflushed, consensus))
+            .map_err(|error| failed(&error))
+    }
+}
+
+fn failed<E: std::error::Error + 'static>(error: &E) -> StorageError<u64> {
+    let source = openraft::AnyError::new(error);
+    StorageIOError::new(ErrorSubject::StateMachine, ErrorVerb::Write, source).into()
+}
+
+impl Applied {
+    /// An AppendEntriesRequest that carries the applied id as `previous` and the membership as its
+    /// only entry: both have their encoding there already.
+    fn encode(&self) -> Vec<u8> {
+        let membership = self.membership.log_id().map(|log_id| v1::Entry {
+            log_id: Some(wire::log_id_to_message(&log_id)),
+            payload: Some(v1::entry::Payload::Membership(wire::membership_to_message(
+                self.membership.membership(),
+            ))),
+        });
+        let message = v1::AppendEntriesRequest {
+            previous: self.log_id.as_ref().map(wire::log_id_to_message),
+            entries: membership.into_iter().collect(),
+            ..v1::AppendEntriesRequest::default()
+        };
+        message.encode_to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Applied, wire::Malformed> {
+        let malformed = wire::Malformed("applied position");
+        let message = v1::AppendEntriesRequest::decode(bytes).map_err(|_| malformed)?;
+        let log_id = message.previous.as_ref().map(wire::log_id_of_message).transpose()?;
+        let mut applied = Applied { log_id, membership: StoredMembership::default() };
+        if let Some(entry) = message.entries.first() {
+            let log_id = wire::log_id_of_message(entry.log_id.as_ref().ok_or(malformed)?)?;
+            let Some(v1::entry::Payload::Membership(membership)) = &entry.payload else {
+                return Err(malformed);
+            };
+            let membership = wire::membership_of_message(membership);
+            applied.membership = StoredMembership::new(Some(log_id), membership);
+        }
+        Ok(applied)
+    }
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotBuilder = FoundingSnapshot;
+
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, EmptyNode>), StorageError<u64>> {
+        Ok((self.applied.log_id, self.applied.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Executed>, StorageError<u64>>
+    where
+        I: IntoIterator<Item = openraft::Entry<Types>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut all = Vec::new();
+        let entries: Vec<_> = entries.into_iter().collect();
+        for entry in entries {
+            all.push(self.execute(entry).await?);
+            if let Some(log_id) = self.applied.log_id {
+                self.applied_index.send_replace(log_id.index);
+            }
+        }
+        if self.unflushed.is_due() {
+            self.flush()?;
+        }
+        Ok(all)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> FoundingSnapshot {
+        FoundingSnapshot { applied: self.applied.clone(), executor: self.executor.clone() }
+    }
+
+    async fn begin_receiving_snapshot(
+        &mut self,
+    ) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
+        Ok(Box::new(Cursor::new(Vec::new())))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, EmptyNode>,
+        _snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Result<(), StorageError<u64>> {
+        self.executor.is_founding().map_err(|error| failed(&error))?;
+        self.applied =
+            Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone() };
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
+        Ok(None)
+    }
+}
+
+/// A snapshot of a ledger that has no block beyond the genesis. The whole log is kept and a node
+/// catches up from it, so Raft is never told to make another.
+pub struct FoundingSnapshot {
+    applied: Applied,
+    executor: Arc<Executor>,
+}
+
+impl RaftSnapshotBuilder<Types> for FoundingSnapshot {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError<u64>> {
+        self.executor.is_founding().map_err(|error| failed(&error))?;
+        let snapshot_id = self.applied.log_id.map_or(String::new(), |id| id.to_string());
+        let meta = SnapshotMeta {
+            last_log_id: self.applied.log_id,
+            last_membership: self.applied.membership.clone(),
+            snapshot_id,
+        };
+        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(Vec::new())) })
+    }
+}
