@@ -96,6 +96,12 @@ fn attributes_are_bounded() {
 }
 
 #[test]
+fn names_are_bounded() {
+    let name = "n".repeat(65);
+    assert!(refused(&inside(&format!("<{name}/>"))).fact.contains("name"));
+}
+
+#[test]
 fn elements_and_bytes_are_bounded() {
     assert!(refused(&inside(&"<a/>".repeat(ELEMENTS_MAX))).fact.contains("elements"));
     assert!(refused(&vec![b' '; SIZE_MAX + 1]).fact.contains("limit"));

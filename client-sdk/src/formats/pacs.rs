@@ -49,6 +49,13 @@ const INSTITUTION: Layout = Layout {
 /// Elements of a transaction that are read into fields of their own; the rest is party data.
 const OWN_FIELDS: [&str; 5] = ["PmtId", "IntrBkSttlmAmt", "IntrBkSttlmDt", "InstgAgt", "InstdAgt"];
 
+/// Most party data of one payment, in bytes. Paths repeat what the message nests, so that without a
+/// bound a small file could fill memory.
+pub const PARTY_DATA_SIZE_MAX: usize = 256 * 1024;
+
+/// Most party data of one file, in bytes.
+pub const FILE_PARTY_DATA_SIZE_MAX: usize = 64 * 1024 * 1024;
+
 /// The digits to which amounts are scaled for control sums: the most that an asset can have.
 const SUM_EXPONENT: u8 = 9;
 
@@ -65,8 +72,16 @@ pub fn read(
     let header = root.require(&["GrpHdr"])?;
     refuse_advice(&tree, header)?;
     let mut payments = Vec::new();
+    let mut party_data_size = 0;
     for transaction in root.all("CdtTrfTxInf") {
-        payments.push(payment(transaction, header, layout, exponent_of, missing_uetr)?);
+        let payment = payment(transaction, header, layout, exponent_of, missing_uetr)?;
+        party_data_size += payment.party_data.len();
+        if party_data_size > FILE_PARTY_DATA_SIZE_MAX {
+            let fact =
+                format!("the file has more than {FILE_PARTY_DATA_SIZE_MAX} bytes of party data");
+            return Err(transaction.error(fact, "split the message into several files"));
+        }
+        payments.push(payment);
     }
     if payments.is_empty() {
         return Err(root.missing("CdtTrfTxInf"));
@@ -166,7 +181,7 @@ fn payment(
         end_to_end_id: end_to_end_id(ids)?,
         instruction_id: instruction_id.unwrap_or_default(),
         settlement_date: settlement_date(transaction, header)?,
-        party_data: party_data(transaction),
+        party_data: party_data(transaction)?,
     })
 }
 
@@ -280,16 +295,23 @@ fn check_sum(element: Element<'_>, sum: &str) -> Result<(), FormatError> {
 
 /// One line `path=value` for each element with text and each `Ccy` attribute of a transaction, but
 /// for those with fields of their own.
-fn party_data(transaction: Element<'_>) -> String {
+fn party_data(transaction: Element<'_>) -> Result<String, FormatError> {
     let mut lines = String::new();
     for child in transaction.children().filter(|child| !OWN_FIELDS.contains(&child.name())) {
         write_leaves(child, child.name(), &mut lines);
     }
-    lines
+    if lines.len() > PARTY_DATA_SIZE_MAX {
+        let fact = format!("it has more than {PARTY_DATA_SIZE_MAX} bytes of party data");
+        return Err(transaction.error(fact, "shorten the remittance information"));
+    }
+    Ok(lines)
 }
 
 /// Depth is bounded by `xml::DEPTH_MAX`.
 fn write_leaves(element: Element<'_>, path: &str, lines: &mut String) {
+    if lines.len() > PARTY_DATA_SIZE_MAX {
+        return;
+    }
     if let Some(currency) = element.currency() {
         write_line(&format!("{path}@Ccy"), currency, lines);
     }
@@ -445,6 +467,15 @@ mod tests {
         assert_eq!(error.place, "E/AppHdr/MsgDefIdr");
         let error = read_text(&wrap("<BizSvc>swift.cbprplus.adv.03</BizSvc>")).unwrap_err();
         assert_eq!(error.place, "E/AppHdr/BizSvc");
+    }
+
+    #[test]
+    fn party_data_is_bounded() {
+        let deep = format!("{}<a>x</a>", "<nnnnnnnnnn>".repeat(20));
+        let deep =
+            deep.replace("<a>x</a>", &"<a>x</a>".repeat(5_000)) + &"</nnnnnnnnnn>".repeat(20);
+        let error = one("<NbOfTxs>1</NbOfTxs>", "<RmtInf>", &format!("{deep}<RmtInf>"));
+        assert!(error.unwrap_err().fact.contains("party data"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub const SIZE_MAX: usize = 16 * 1024 * 1024;
 pub const DEPTH_MAX: usize = 32;
 /// Most attributes of one tag.
 pub const ATTRIBUTES_MAX: usize = 16;
+/// Longest name of an element, in bytes; those of ISO 20022 have less than half of it.
+pub const NAME_LENGTH_MAX: usize = 64;
 /// Most elements of one file.
 pub const ELEMENTS_MAX: usize = 500_000;
 
@@ -300,6 +302,10 @@ impl<'x> Parser<'x> {
         }
         if self.open.is_empty() && !self.nodes.is_empty() {
             return Err(self.refuse("a second root element", "keep one message a file"));
+        }
+        if tag.local_name().into_inner().len() > NAME_LENGTH_MAX {
+            let fact = format!("an element's name of more than {NAME_LENGTH_MAX} bytes");
+            return Err(self.refuse(fact, "check what wrote this file"));
         }
         let (currency, namespaces) = self.attributes(tag)?;
         let index = u32::try_from(self.nodes.len()).expect("ELEMENTS_MAX fits 32 bits");
