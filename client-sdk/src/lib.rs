@@ -1,1 +1,3 @@
-//! Being written.
+//! What a bank links to use the ledger.
+
+pub mod formats;

@@ -1,0 +1,83 @@
+//! What a file is, by what it holds, not by its name.
+
+use std::fmt;
+
+use crate::formats::csv;
+use crate::formats::error::FormatError;
+use crate::formats::xml;
+
+/// A kind of file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Customer credit transfers.
+    Pacs008,
+    /// Credit transfers of financial institutions.
+    Pacs009,
+    /// Statements of account.
+    Camt053,
+    /// Another message of ISO 20022, by its name.
+    OtherMessage(String),
+    /// A table of payments.
+    PaymentsCsv,
+    /// A table of book entries.
+    BookEntriesCsv,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Pacs008 => "pacs.008",
+            Kind::Pacs009 => "pacs.009",
+            Kind::Camt053 => "camt.053",
+            Kind::OtherMessage(name) => name,
+            Kind::PaymentsCsv => "a payments CSV",
+            Kind::BookEntriesCsv => "a book entries CSV",
+        })
+    }
+}
+
+/// Reads as much of a file as it takes to know what it is.
+pub fn detect(bytes: &[u8]) -> Result<Kind, FormatError> {
+    let text = xml::utf8(bytes)?;
+    if !text.trim_start().starts_with('<') {
+        return csv::detect(text);
+    }
+    let message = xml::identify(bytes)?;
+    Ok(if message.is("pacs", 8) {
+        Kind::Pacs008
+    } else if message.is("pacs", 9) {
+        Kind::Pacs009
+    } else if message.is("camt", 53) {
+        Kind::Camt053
+    } else {
+        Kind::OtherMessage(message.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        let message = |name: &str| {
+            format!("<E><Document xmlns='urn:iso:std:iso:20022:tech:xsd:{name}'><never ends")
+        };
+        for (name, kind) in [
+            ("pacs.008.001.10", Kind::Pacs008),
+            ("pacs.009.001.08", Kind::Pacs009),
+            ("camt.053.001.02", Kind::Camt053),
+            ("camt.054.001.08", Kind::OtherMessage("camt.054.001.08".to_owned())),
+        ] {
+            assert_eq!(detect(message(name).as_bytes()), Ok(kind));
+        }
+        let payments =
+            "\u{feff}debtor_bic,creditor_bic,currency,amount,uetr,end_to_end_id,settlement_date";
+        assert_eq!(detect(payments.as_bytes()), Ok(Kind::PaymentsCsv));
+        assert_eq!(detect(b"value_date,booking_date,side"), Ok(Kind::BookEntriesCsv));
+        for bad in [&b""[..], b"a,b", b"<a/>", b"\xff\xfe<", b"%PDF-1.7", b"<Document/>"] {
+            assert!(detect(bad).is_err(), "{bad:?}");
+        }
+    }
+}
