@@ -1,2 +1,34 @@
-//! The command line.
-fn main() {}
+//! `counterfoil`, the command line of operators and auditors: it founds a consortium, moves money,
+//! reconciles, and verifies offline what a node says.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod arguments;
+mod certificate;
+mod commands;
+mod context;
+mod error;
+mod exit;
+mod files;
+mod moment;
+mod output;
+mod private_key;
+mod random;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit.into(),
+    };
+    let format = arguments.output;
+    let exit = match commands::run(arguments) {
+        Ok(answer) => output::print(&answer, format),
+        Err(failure) => {
+            error::print(&failure, format);
+            failure.exit
+        }
+    };
+    exit.into()
+}

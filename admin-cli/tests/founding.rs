@@ -1,0 +1,126 @@
+//! From nothing to a genesis file, with the program alone, as an operator does it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use counterfoil_ledger::genesis::Genesis;
+
+const BANKS: [&str; 4] = ["SNBZCHZZXXX", "BANKCHZZXXX", "BANKDEFFXXX", "BANKFRPPXXX"];
+
+fn counterfoil(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_counterfoil"))
+        .args(arguments)
+        .env_clear()
+        .env("XDG_CONFIG_HOME", directory)
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+fn succeed(directory: &Path, arguments: &[&str]) -> String {
+    let output = counterfoil(directory, arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Makes the keys of some banks and a specification that founds their consortium.
+fn prepare(directory: &Path, banks: &[&str]) {
+    let mut spec = "consortium = \"demo.example\"\n".to_owned();
+    for (at, bic) in banks.iter().enumerate() {
+        let id = at + 1;
+        succeed(directory, &["pki", "authority", "--institution", bic, "--out", bic]);
+        for key in ["instruction", "attestation"] {
+            succeed(directory, &["pki", "key", "--out", &format!("{bic}/{key}.key.pem")]);
+        }
+        spec.push_str(&format!(
+            "[[institutions]]\nbic = \"{bic}\"\nname = \"Bank {id}\"\nanchor = \"{bic}/authority.pem\"\n\
+             [[institutions.keys]]\nname = \"orders\"\npurpose = \"instruction\"\n\
+             public_key = \"{bic}/instruction.pub.pem\"\n\
+             [[institutions.keys]]\nname = \"node\"\npurpose = \"attestation\"\n\
+             public_key = \"{bic}/attestation.pub.pem\"\n\
+             [[nodes]]\nid = {id}\ninstitution = \"{bic}\"\nname = \"node-{id}\"\n\
+             attestation_key = \"{bic}/attestation.pub.pem\"\n\
+             peer_address = \"127.0.0.1:{}\"\nclient_address = \"127.0.0.1:{}\"\n",
+            7200 + id,
+            7100 + id,
+        ));
+    }
+    spec.push_str(
+        "[[assets]]\ncode = \"EUR\"\nexponent = 2\n[[assets]]\ncode = \"CHF\"\nexponent = 2\n",
+    );
+    fs::write(directory.join("spec.toml"), spec).unwrap();
+}
+
+const CREATE: [&str; 6] = ["genesis", "create", "--spec", "spec.toml", "--out", "genesis.bin"];
+
+#[test]
+fn four_banks_found_a_consortium() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    prepare(directory, &BANKS);
+    let created = succeed(directory, &CREATE);
+    let genesis = Genesis::decode(&fs::read(directory.join("genesis.bin")).unwrap()).unwrap();
+    assert!(created.contains(&genesis.chain_id().to_string()));
+    assert!(
+        created.contains("4 voters: a block is ordered when 3 of them store it, so 1 may fail")
+    );
+    assert!(!created.contains("warning"));
+    let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["orderingQuorum"], 3);
+    assert_eq!(inspected["institutions"].as_array().unwrap().len(), 4);
+    assert_eq!(inspected["assets"][0]["code"], "CHF");
+    let again = counterfoil(directory, &CREATE);
+    assert_eq!(again.status.code(), Some(5), "a genesis file is never overwritten");
+}
+
+#[test]
+fn three_banks_are_told_what_that_means() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    prepare(directory, &BANKS[..3]);
+    let output = counterfoil(directory, &CREATE);
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("one liar among them suffices"));
+}
+
+#[test]
+fn openssl_reads_what_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("SKIPPED: there is no openssl on this machine");
+        return;
+    }
+    succeed(directory, &["pki", "authority", "--institution", "BANKCHZZ", "--out", "ca"]);
+    let issue = "pki issue --authority ca --consortium demo.example --role node --name node-1 \
+                 --out node --dns localhost --ip 127.0.0.1";
+    succeed(directory, &issue.split_whitespace().collect::<Vec<_>>());
+    succeed(directory, &["pki", "key", "--out", "signing.key.pem"]);
+    for key in ["ca/authority.key.pem", "node/key.pem", "signing.key.pem"] {
+        let mode = fs::metadata(directory.join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+        openssl(directory, &["pkey", "-in", key, "-noout", "-text"]);
+    }
+    openssl(directory, &["pkey", "-pubin", "-in", "signing.pub.pem", "-noout"]);
+    openssl(
+        directory,
+        &["verify", "-x509_strict", "-CAfile", "ca/authority.pem", "node/certificate.pem"],
+    );
+    for purpose in ["sslserver", "sslclient"] {
+        let arguments =
+            ["verify", "-purpose", purpose, "-CAfile", "ca/authority.pem", "node/certificate.pem"];
+        openssl(directory, &arguments);
+    }
+}
+
+fn openssl(directory: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl").args(arguments).current_dir(directory).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}: {stderr}");
+}
