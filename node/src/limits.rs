@@ -1,0 +1,235 @@
+//! Every bound of the process, in one place: sizes, counts and waits. Bounds that depend on each
+//! other are compared when the program is compiled.
+
+use std::time::Duration;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+// --- Instructions and blocks -------------------------------------------------------------------
+
+/// Largest signed instruction with its items, in bytes.
+pub const INSTRUCTION_BYTES_MAX: usize = 3 * MIB;
+
+/// Most items under one signature.
+pub const INSTRUCTION_ITEMS_MAX: usize = 8_192;
+
+/// Largest block, which is one Raft entry, in bytes. Fixed once: a smaller value could not replay
+/// a log written under a larger one.
+pub const BLOCK_BYTES_MAX: usize = 4 * MIB;
+
+/// What a proposal adds to the instructions in it, at most, in bytes: its header, its signature and
+/// a length for each instruction.
+pub const PROPOSAL_OVERHEAD_BYTES_MAX: usize = 256 * KIB;
+
+/// Most instructions in a block.
+pub const BLOCK_INSTRUCTIONS_MAX: usize = 16_384;
+
+/// Most items in a block, the items of its batches and its single instructions together. It bounds
+/// how long a block executes.
+pub const BLOCK_ITEMS_MAX: usize = 32_768;
+
+// The largest instruction always fits a block, so that none waits for ever.
+const _: () = assert!(INSTRUCTION_BYTES_MAX + PROPOSAL_OVERHEAD_BYTES_MAX <= BLOCK_BYTES_MAX);
+const _: () = assert!(INSTRUCTION_ITEMS_MAX <= BLOCK_ITEMS_MAX);
+const _: () = assert!(BLOCK_INSTRUCTIONS_MAX <= BLOCK_ITEMS_MAX);
+// Twelve bytes each (field, length) are enough for the framing of every instruction of a block.
+const _: () = assert!(BLOCK_INSTRUCTIONS_MAX * 12 < PROPOSAL_OVERHEAD_BYTES_MAX);
+
+// --- Messages ----------------------------------------------------------------------------------
+
+/// What a gRPC message adds to the instruction or the entries in it, at most, in bytes.
+pub const MESSAGE_OVERHEAD_BYTES_MAX: usize = 256 * KIB;
+
+/// Largest message that a client may send, in bytes.
+pub const CLIENT_REQUEST_BYTES_MAX: usize = INSTRUCTION_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX;
+
+/// Largest message that a client is sent, in bytes. Stubs take 4 MiB unless told otherwise; only
+/// whole blocks may come near this.
+pub const CLIENT_REPLY_BYTES_MAX: usize = BLOCK_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX;
+
+/// Entries are packed into one AppendEntries up to this size, in bytes; always at least one.
+pub const APPEND_BYTES_MAX: usize = BLOCK_BYTES_MAX;
+
+/// Most entries in one AppendEntries.
+pub const APPEND_ENTRIES_MAX: usize = 256;
+
+/// Largest message between nodes, either way, in bytes.
+pub const PEER_MESSAGE_BYTES_MAX: usize = APPEND_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX;
+
+/// Largest list of headers of a request, in bytes.
+pub const HEADER_LIST_BYTES_MAX: u32 = 8 * 1_024;
+
+// An entry that no message can carry would stop replication for ever.
+const _: () = assert!(BLOCK_BYTES_MAX <= APPEND_BYTES_MAX);
+const _: () = assert!(APPEND_ENTRIES_MAX * 64 < MESSAGE_OVERHEAD_BYTES_MAX);
+// A member hands an instruction that it took to the leader.
+const _: () = assert!(CLIENT_REQUEST_BYTES_MAX <= PEER_MESSAGE_BYTES_MAX);
+
+// --- Queues ------------------------------------------------------------------------------------
+
+/// Instructions that wait for a block, in all.
+pub const ADMISSION_INSTRUCTIONS_MAX: usize = 65_536;
+
+/// Instructions of one institution that wait for a block.
+pub const ADMISSION_INSTRUCTIONS_PER_INSTITUTION_MAX: usize = 32_768;
+
+/// Bytes of the instructions that wait for a block, in all.
+pub const ADMISSION_BYTES_MAX: usize = 128 * MIB;
+
+/// Bytes of one institution's instructions that wait for a block.
+pub const ADMISSION_BYTES_PER_INSTITUTION_MAX: usize = 48 * MIB;
+
+/// Blocks that are on their way through consensus at once.
+pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
+
+/// Connections that have shaken hands and wait to be served.
+pub const ACCEPTED_QUEUE_MAX: usize = 64;
+
+/// Watches open at once, in all.
+pub const WATCHES_MAX: usize = 1_024;
+
+/// Watches of one institution open at once.
+pub const WATCHES_PER_INSTITUTION_MAX: usize = 128;
+
+/// Events that wait for a slow watcher before its watch is ended.
+pub const WATCH_QUEUE_MAX: usize = 256;
+
+/// Entries of a page where the request names no number.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+
+/// Most entries of a page.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+
+// One institution can never take the whole queue, yet always has room for a full instruction.
+const _: () = assert!(ADMISSION_BYTES_PER_INSTITUTION_MAX < ADMISSION_BYTES_MAX);
+const _: () = assert!(ADMISSION_INSTRUCTIONS_PER_INSTITUTION_MAX < ADMISSION_INSTRUCTIONS_MAX);
+const _: () = assert!(INSTRUCTION_BYTES_MAX <= ADMISSION_BYTES_PER_INSTITUTION_MAX);
+const _: () = assert!(WATCHES_PER_INSTITUTION_MAX < WATCHES_MAX);
+const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
+
+// --- Connections -------------------------------------------------------------------------------
+
+/// The bounds of one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one institution.
+    pub connections_per_institution: usize,
+    /// Handshakes in flight; further connections wait in the kernel.
+    pub handshakes: usize,
+    /// Handshakes in flight from one address that is not this machine; more are refused, so that one
+    /// address cannot hold the others up.
+    pub handshakes_per_address: usize,
+    /// A handshake ends within this time.
+    pub handshake_timeout: Duration,
+    /// The first byte after the handshake comes within this time.
+    pub first_byte_timeout: Duration,
+}
+
+/// The listener for clients.
+pub const CLIENT_LISTENER: ListenerLimits = ListenerLimits {
+    connections: 1_024,
+    connections_per_institution: 256,
+    handshakes: 64,
+    handshakes_per_address: 32,
+    handshake_timeout: Duration::from_secs(5),
+    first_byte_timeout: Duration::from_secs(10),
+};
+
+/// The listener for nodes.
+pub const PEER_LISTENER: ListenerLimits = ListenerLimits {
+    connections: 256,
+    connections_per_institution: 16,
+    handshakes: 64,
+    handshakes_per_address: 32,
+    handshake_timeout: Duration::from_secs(5),
+    first_byte_timeout: Duration::from_secs(10),
+};
+
+/// Connections to the metrics listener.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+
+/// Largest request to the metrics listener, in bytes.
+pub const METRICS_REQUEST_BYTES_MAX: usize = 16 * KIB;
+
+/// Concurrent requests and watches of one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+
+/// Streams that a client reset before they were taken up (CVE-2023-44487, "rapid reset").
+pub const PENDING_RESET_STREAMS_MAX: usize = 20;
+
+/// Streams that this side reset because the client broke the protocol, before the connection ends.
+pub const ERROR_RESET_STREAMS_MAX: usize = 128;
+
+/// HTTP/2 window of one stream, in bytes: a whole message without waiting for an update.
+pub const STREAM_WINDOW_BYTES: u32 = 4 * 1_024 * 1_024;
+
+/// HTTP/2 window of one connection, in bytes. It bounds what a connection can make this side hold.
+pub const CONNECTION_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
+
+/// Connections that the kernel keeps for us before accept.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+
+const _: () = assert!(CLIENT_LISTENER.connections_per_institution < CLIENT_LISTENER.connections);
+const _: () = assert!(PEER_LISTENER.connections_per_institution < PEER_LISTENER.connections);
+const _: () = assert!(CLIENT_LISTENER.handshakes_per_address < CLIENT_LISTENER.handshakes);
+const _: () = assert!(PEER_LISTENER.handshakes_per_address < PEER_LISTENER.handshakes);
+const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+
+// --- Waits -------------------------------------------------------------------------------------
+
+/// A request is answered within this time, whatever deadline it carries.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to a peer stands, handshake included, within this time.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An idle connection is asked for a sign of life this often.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// And is dropped when none comes within this time.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TCP's own keepalive, for connections that never got as far as HTTP/2.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection is asked to end after this time, so that certificates are looked at again.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// And what still runs on it is cut off after this time.
+pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+
+/// How long SIGTERM waits for requests in flight.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the certificate and key files are looked at.
+pub const CERTIFICATE_POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long accept rests when the process has no file descriptor left.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+
+/// A request to the metrics listener is read and answered within this time.
+pub const METRICS_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+const _: () = assert!(KEEPALIVE_TIMEOUT.as_secs() < KEEPALIVE_INTERVAL.as_secs());
+const _: () = assert!(REQUEST_TIMEOUT.as_secs() <= CONNECTION_AGE_GRACE.as_secs());
+const _: () = assert!(CONNECT_TIMEOUT.as_secs() < CLIENT_LISTENER.handshake_timeout.as_secs());
+
+// --- Files -------------------------------------------------------------------------------------
+
+/// Largest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Largest file of certificates, in bytes.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Largest file with a private key, in bytes.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+
+/// Largest genesis file, in bytes.
+pub const GENESIS_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Most certificates in a chain, the leaf included.
+pub const CERTIFICATE_CHAIN_MAX: usize = 4;

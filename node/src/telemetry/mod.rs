@@ -1,0 +1,6 @@
+//! What the operator sees: logs, metrics, health.
+
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;
