@@ -1,13 +1,16 @@
-//! The node: who may connect, what the operator sees, and how the process starts and ends.
+//! The node: the shell around the ledger. `api → consensus → storage → ledger`; identity,
+//! configuration, limits and telemetry stand beside them and import none of them.
 //!
-//! Read [`limits`] first: every bound of the process stands there.
+//! Read [`limits`] first: every bound of the process stands there. Then [`consensus`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
 pub mod connector;
+pub mod consensus;
 pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod storage;
 pub mod telemetry;

@@ -1,0 +1,205 @@
+//! One RocksDB instance as both stores use it: opened with its format checked, and closed to
+//! writing for good by the first error.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rocksdb::ColumnFamily;
+use rocksdb::ColumnFamilyDescriptor;
+use rocksdb::DB;
+use rocksdb::DBCompressionType;
+use rocksdb::DBIteratorWithThreadMode;
+use rocksdb::DBPinnableSlice;
+use rocksdb::DBRecoveryMode;
+use rocksdb::IteratorMode;
+use rocksdb::LogLevel;
+use rocksdb::Options;
+use rocksdb::WriteBatch;
+use rocksdb::WriteOptions;
+use rocksdb::properties::BACKGROUND_ERRORS;
+
+use super::StorageError;
+
+/// The family of single values, which every instance has: name → bytes.
+pub(super) const META: &str = "meta";
+
+/// In [`META`]: which layout the instance has.
+const FORMAT: &[u8] = b"format";
+
+/// Whether a write waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It returns when the bytes would survive a power cut.
+    Synced,
+    /// It returns when the bytes would survive the end of the process.
+    Buffered,
+}
+
+/// A RocksDB instance.
+pub(super) struct Database {
+    db: DB,
+    instance: &'static str,
+    stopped: OnceLock<String>,
+}
+
+impl Database {
+    /// Opens or creates an instance with these families and [`META`].
+    pub(super) fn open(
+        path: &Path,
+        instance: &'static str,
+        format: &str,
+        options: &Options,
+        families: Vec<(&'static str, Options)>,
+    ) -> Result<Database, StorageError> {
+        let mut descriptors: Vec<_> = families
+            .into_iter()
+            .map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
+            .collect();
+        descriptors.push(ColumnFamilyDescriptor::new(META, family_options(4 << 20)));
+        let db = DB::open_cf_descriptors(options, path, descriptors)
+            .map_err(|error| StorageError::Database { instance, message: error.into_string() })?;
+        let database = Database { db, instance, stopped: OnceLock::new() };
+        match database.get(META, FORMAT)? {
+            Some(found) if &*found == format.as_bytes() => {}
+            Some(found) => {
+                return Err(StorageError::Format {
+                    instance,
+                    found: String::from_utf8_lossy(&found).into_owned(),
+                    expected: format.to_owned(),
+                });
+            }
+            None => {
+                let mut batch = WriteBatch::default();
+                batch.put_cf(database.family(META), FORMAT, format);
+                database.write(batch, Durability::Synced)?;
+            }
+        }
+        Ok(database)
+    }
+
+    /// A family by name.
+    pub(super) fn family(&self, name: &str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("the family exists: open() creates each one that is named")
+    }
+
+    /// Writes a batch, all or nothing. An error is the last word: see [`Database::stop`].
+    pub(super) fn write(
+        &self,
+        batch: WriteBatch,
+        durability: Durability,
+    ) -> Result<(), StorageError> {
+        self.check_running()?;
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        self.db.write_opt(batch, &options).map_err(|error| {
+            let error = self.failure(error);
+            self.stop(&error);
+            error
+        })
+    }
+
+    /// Makes everything written so far survive a power cut.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
+        self.check_running()?;
+        self.db.flush_wal(true).map_err(|error| {
+            let error = self.failure(error);
+            self.stop(&error);
+            error
+        })
+    }
+
+    /// Refuses every later write. A write that failed must not be tried again: the kernel may have
+    /// dropped the dirty pages and report success the second time.
+    pub(super) fn stop(&self, cause: &StorageError) {
+        // Only the first cause is kept; later ones follow from it.
+        let _ = self.stopped.set(cause.to_string());
+    }
+
+    /// An error if the instance has stopped.
+    pub(super) fn check_running(&self) -> Result<(), StorageError> {
+        match self.stopped.get() {
+            None => Ok(()),
+            Some(cause) => {
+                Err(StorageError::Stopped { instance: self.instance, cause: cause.clone() })
+            }
+        }
+    }
+
+    /// A value, without a copy.
+    pub(super) fn get(
+        &self,
+        family: &str,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
+        self.db.get_pinned_cf(self.family(family), key).map_err(|error| self.failure(error))
+    }
+
+    /// A family's pairs in key order, or backwards.
+    pub(super) fn iterate(
+        &self,
+        family: &str,
+        mode: IteratorMode<'_>,
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> + '_ {
+        let pairs: DBIteratorWithThreadMode<'_, DB> =
+            self.db.iterator_cf(self.family(family), mode);
+        pairs.map(|pair| pair.map_err(|error| self.failure(error)))
+    }
+
+    /// How many flushes and compactions failed since the start, plus one if writing has stopped.
+    /// RocksDB would go on trying by itself; this software does not let it.
+    pub(super) fn background_errors(&self) -> u64 {
+        let counted = self.db.property_int_value(BACKGROUND_ERRORS);
+        // A property that cannot be read counts as an error too: silence must not look like health.
+        counted.ok().flatten().unwrap_or(1) + u64::from(self.stopped.get().is_some())
+    }
+
+    fn failure(&self, error: rocksdb::Error) -> StorageError {
+        StorageError::Database { instance: self.instance, message: error.into_string() }
+    }
+}
+
+/// What both instances have in common: they check all they can, and leave one of two cores to the
+/// rest of the node.
+pub(super) fn instance_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_track_and_verify_wals_in_manifest(true);
+    // A torn tail is what an interrupted write leaves, and legitimate. The stores check that no
+    // more than that is missing.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // Recycled WAL files would save the inode's update with each sync, but RocksDB's own source
+    // names a hole in what this mode recovers from them.
+    options.set_recycle_log_file_num(0);
+    options.set_max_background_jobs(2);
+    // Two instances and the sockets of a node have to fit the usual limit of 1,024 descriptors.
+    options.set_max_open_files(300);
+    // Table and blob files are pushed out as they are written, so that no sync of the log finds
+    // hundreds of megabytes of them in its way.
+    options.set_bytes_per_sync(1 << 20);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(8 << 20);
+    options.set_stats_dump_period_sec(0);
+    options
+}
+
+/// What families have in common: `memory` is the size in bytes at which their writes go to a file.
+pub(super) fn family_options(memory: usize) -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(memory);
+    options.set_compression_type(DBCompressionType::None);
+    options
+}
+
+/// A family whose values of a kibibyte and more go to blob files: written once, while compaction
+/// moves only their addresses.
+pub(super) fn blob_family_options(memory: usize) -> Options {
+    let mut options = family_options(memory);
+    options.set_enable_blob_files(true);
+    options.set_min_blob_size(1024);
+    options.set_blob_compression_type(DBCompressionType::None);
+    options.set_blob_file_size(256 << 20);
+    options
+}

@@ -1,0 +1,168 @@
+//! A node's data directory: whose data it is, and that one process alone uses it.
+//!
+//! A node that lost its disk and came back under its old id could vote twice, so a directory
+//! without the marker is refused and never filled silently.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use counterfoil_ledger::hash::Hash;
+
+use super::StorageError;
+
+/// The marker: three lines, see `marker`.
+const MARKER_FILE: &str = "node";
+
+/// Locked as long as a process uses the directory.
+const LOCK_FILE: &str = "lock";
+
+/// The data directory of one node, locked until the last clone of it and the stores that were
+/// opened in it are gone.
+#[derive(Clone, Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl DataDirectory {
+    /// Creates the directory of a node that has never run, durably, and opens it.
+    pub fn init(path: &Path, node_id: u64, chain_id: &Hash) -> Result<Self, StorageError> {
+        fs::create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
+        let mut present =
+            fs::read_dir(path).map_err(|error| StorageError::io("read", path, error))?;
+        if present.next().is_some() {
+            return Err(StorageError::NotEmpty(path.to_owned()));
+        }
+        let marker_path = path.join(MARKER_FILE);
+        write_new(&marker_path, &marker(node_id, chain_id))
+            .map_err(|error| StorageError::io("create", &marker_path, error))?;
+        sync_directory(path)?;
+        // The directory itself may be new: its name is durable when its parent is.
+        let canonical =
+            path.canonicalize().map_err(|error| StorageError::io("resolve", path, error))?;
+        if let Some(parent) = canonical.parent() {
+            sync_directory(parent)?;
+        }
+        DataDirectory::open(path, node_id, chain_id)
+    }
+
+    /// Opens the directory of a node that has run before, or was just created.
+    pub fn open(path: &Path, node_id: u64, chain_id: &Hash) -> Result<Self, StorageError> {
+        let marker_path = path.join(MARKER_FILE);
+        let found = match fs::read_to_string(&marker_path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StorageError::NotInitialised(path.to_owned()));
+            }
+            Err(error) => return Err(StorageError::io("read", &marker_path, error)),
+        };
+        let expected = marker(node_id, chain_id);
+        if found != expected {
+            return Err(StorageError::Foreign {
+                path: path.to_owned(),
+                found: in_one_line(&found),
+                expected: in_one_line(&expected),
+            });
+        }
+        let lock_path = path.join(LOCK_FILE);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|error| StorageError::io("open", &lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DataDirectory { path: path.to_owned(), _lock: Arc::new(lock) }),
+            Err(fs::TryLockError::WouldBlock) => Err(StorageError::Locked(path.to_owned())),
+            Err(fs::TryLockError::Error(error)) => Err(StorageError::io("lock", &lock_path, error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the log's database is.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Where the state's database is.
+    pub(super) fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+}
+
+/// Bytes that the files directly inside a directory take. A file that goes away meanwhile counts
+/// nothing: RocksDB deletes files as it likes.
+pub(super) fn bytes_within(path: &Path) -> Result<u64, StorageError> {
+    let files = fs::read_dir(path).map_err(|error| StorageError::io("read", path, error))?;
+    Ok(files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum())
+}
+
+/// What the marker file of a node says. The first line is the version of the layout.
+fn marker(node_id: u64, chain_id: &Hash) -> String {
+    let mut text = String::from("counterfoil data directory 1\n");
+    writeln!(text, "node {node_id}").expect("a String takes everything");
+    writeln!(text, "chain {chain_id}").expect("a String takes everything");
+    text
+}
+
+fn in_one_line(marker: &str) -> String {
+    let lines: Vec<&str> = marker.lines().take(3).collect();
+    lines.join(", ").chars().take(200).collect()
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().create_new(true).write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| StorageError::io("sync", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHAIN: Hash = Hash([7; 32]);
+
+    #[test]
+    fn a_directory_belongs_to_one_node_of_one_chain() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/node-1");
+        let missing = DataDirectory::open(&path, 1, &CHAIN).unwrap_err();
+        assert!(matches!(missing, StorageError::NotInitialised(_)));
+        assert!(missing.to_string().contains("never run"), "{missing}");
+
+        drop(DataDirectory::init(&path, 1, &CHAIN).unwrap());
+        let again = DataDirectory::init(&path, 1, &CHAIN).unwrap_err();
+        assert!(matches!(again, StorageError::NotEmpty(_)));
+        for (node, chain) in [(2, CHAIN), (1, Hash([8; 32]))] {
+            let other = DataDirectory::open(&path, node, &chain).unwrap_err();
+            assert!(matches!(other, StorageError::Foreign { .. }), "{other}");
+        }
+        drop(DataDirectory::open(&path, 1, &CHAIN).unwrap());
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let first = DataDirectory::init(parent.path(), 1, &CHAIN).unwrap();
+        let second = DataDirectory::open(parent.path(), 1, &CHAIN).unwrap_err();
+        assert!(matches!(second, StorageError::Locked(_)));
+        drop(first);
+        DataDirectory::open(parent.path(), 1, &CHAIN).unwrap();
+    }
+}

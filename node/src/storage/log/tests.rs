@@ -1,0 +1,201 @@
+use std::ops::Range;
+use std::path::Path;
+
+use counterfoil_ledger::hash::Hash;
+use rocksdb::DB;
+use rocksdb::Options;
+
+use super::*;
+
+const CHAIN: Hash = Hash([7; 32]);
+
+fn entry(index: u64, term: u64, length: usize) -> LogEntry {
+    let body: Bytes = (0..length).map(|place| u8::try_from(place % 251).unwrap()).collect();
+    let payload = match index % 3 {
+        0 => LogPayload::Membership(body),
+        1 => LogPayload::Proposal(body),
+        _ => LogPayload::Blank,
+    };
+    LogEntry { index, term, node: term % 3 + 1, payload }
+}
+
+fn entries(range: Range<u64>, term: u64) -> Vec<LogEntry> {
+    range.map(|index| entry(index, term, 10 + usize::try_from(index).unwrap() * 40)).collect()
+}
+
+fn create(path: &Path) -> LogStore {
+    LogStore::open(&DataDirectory::init(path, 1, &CHAIN).unwrap()).unwrap()
+}
+
+fn reopen(path: &Path) -> Result<LogStore, StorageError> {
+    LogStore::open(&DataDirectory::open(path, 1, &CHAIN).unwrap())
+}
+
+/// Opens the instance as a vandal would, and changes (or, with nothing, deletes) one value.
+fn vandalise(path: &Path, family: &str, index: u64, change: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
+    let families = [ENTRIES, BODIES, META];
+    let db = DB::open_cf(&Options::default(), path.join("log"), families).unwrap();
+    let (family, key) = (db.cf_handle(family).unwrap(), index.to_be_bytes());
+    match change(db.get_cf(family, key).unwrap().unwrap()) {
+        Some(value) => db.put_cf(family, key, value).unwrap(),
+        None => db.delete_cf(family, key).unwrap(),
+    }
+}
+
+fn flip_a_bit(mut value: Vec<u8>) -> Option<Vec<u8>> {
+    value[10] ^= 4;
+    Some(value)
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_restart() {
+    let path = tempfile::tempdir().unwrap();
+    let check = |store: &LogStore| {
+        assert_eq!(store.last(), Some(EntryId { index: 89, term: 3, node: 1 }));
+        assert_eq!(store.get(90).unwrap(), None);
+        assert_eq!(store.get(0).unwrap(), Some(entry(0, 0, 10)));
+        assert_eq!(store.entry_id(7).unwrap(), Some(EntryId { index: 7, term: 3, node: 1 }));
+        assert_eq!(store.range(1, 1000, usize::MAX).unwrap(), entries(1..90, 3));
+        assert_eq!(store.range(1, 40, usize::MAX).unwrap(), entries(1..40, 3));
+        assert_eq!(store.range(40, 40, usize::MAX).unwrap(), []);
+        assert_eq!(store.vote().unwrap().unwrap(), b"vote");
+        assert_eq!(store.committed().unwrap().unwrap(), b"committed");
+        assert_eq!(store.background_errors(), 0);
+        assert!(store.disk_bytes().unwrap() > 0);
+    };
+    let store = create(path.path());
+    assert_eq!(store.last(), None);
+    assert_eq!(store.range(0, 9, 1).unwrap(), []);
+    store.append(&[]).unwrap();
+    store.append(&entries(0..1, 0)).unwrap();
+    store.append(&entries(1..90, 3)).unwrap();
+    store.save_vote(b"vote").unwrap();
+    store.save_committed(b"committed").unwrap();
+    check(&store);
+    drop(store);
+    check(&reopen(path.path()).unwrap());
+}
+
+#[test]
+fn a_range_keeps_its_budget_yet_is_never_empty() {
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    store.append(&[entry(0, 1, 100), entry(1, 1, 100), entry(2, 1, 0), entry(3, 1, 100)]).unwrap();
+    for (budget, count) in [(0, 1), (100, 1), (199, 1), (200, 3), (299, 3), (300, 4)] {
+        assert_eq!(store.range(0, 4, budget).unwrap().len(), count, "{budget}");
+    }
+}
+
+#[test]
+fn gaps_and_steps_back_are_refused() {
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    store.append(&entries(0..5, 1)).unwrap();
+    for index in [4, 6] {
+        let refused = store.append(&entries(index..index + 1, 1)).unwrap_err();
+        assert!(matches!(refused, StorageError::OutOfOrder { expected: 5, .. }), "{refused}");
+    }
+    assert!(store.append(&[entry(5, 1, 1), entry(7, 1, 1)]).is_err());
+    assert_eq!(store.last().unwrap().index, 4);
+}
+
+#[test]
+fn a_truncated_tail_can_be_written_anew() {
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    store.append(&entries(0..50, 1)).unwrap();
+    store.truncate_from(50).unwrap();
+    assert_eq!(store.last().unwrap().index, 49);
+    store.truncate_from(20).unwrap();
+    assert_eq!(store.last(), Some(EntryId { index: 19, term: 1, node: 2 }));
+    assert_eq!(store.get(20).unwrap(), None);
+    assert_eq!(store.range(10, 50, usize::MAX).unwrap(), entries(10..20, 1));
+    store.append(&entries(20..30, 2)).unwrap();
+    drop(store);
+    let store = reopen(path.path()).unwrap();
+    assert_eq!(store.last(), Some(EntryId { index: 29, term: 2, node: 3 }));
+    assert_eq!(store.range(20, 50, usize::MAX).unwrap(), entries(20..30, 2));
+    store.truncate_from(0).unwrap();
+    assert_eq!(store.last(), None);
+    drop(store);
+    assert_eq!(reopen(path.path()).unwrap().last(), None);
+}
+
+#[test]
+fn purging_moves_a_marker_and_keeps_the_blocks() {
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    store.append(&entries(0..10, 1)).unwrap();
+    let marker = EntryId { index: 6, term: 1, node: 2 };
+    store.set_purged(marker).unwrap();
+    assert_eq!(store.purged().unwrap(), Some(marker));
+    assert_eq!(store.get(3).unwrap(), Some(entry(3, 1, 130)));
+    assert!(store.truncate_from(6).is_err());
+    store.truncate_from(7).unwrap();
+
+    // A snapshot from a peer leads past the end: the log goes on behind it.
+    let ahead = EntryId { index: 99, term: 4, node: 2 };
+    store.set_purged(ahead).unwrap();
+    assert_eq!(store.last(), None);
+    assert!(store.append(&entries(7..8, 4)).is_err());
+    store.append(&entries(100..103, 4)).unwrap();
+    drop(store);
+    let store = reopen(path.path()).unwrap();
+    assert_eq!(store.purged().unwrap(), Some(ahead));
+    assert_eq!(store.last().unwrap().index, 102);
+    assert_eq!(store.range(100, 103, usize::MAX).unwrap(), entries(100..103, 4));
+    assert_eq!(store.get(3).unwrap(), Some(entry(3, 1, 130)));
+}
+
+#[test]
+fn a_missing_entry_is_noticed_at_the_start() {
+    for family in [ENTRIES, BODIES] {
+        let path = tempfile::tempdir().unwrap();
+        create(path.path()).append(&entries(0..100, 1)).unwrap();
+        vandalise(path.path(), family, 40, |_| None);
+        let refused = reopen(path.path()).err().unwrap();
+        assert!(refused.to_string().contains("entry 40 is missing"), "{refused}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_among_the_latest_entries_at_the_start() {
+    for family in [ENTRIES, BODIES] {
+        let path = tempfile::tempdir().unwrap();
+        create(path.path()).append(&entries(0..100, 1)).unwrap();
+        vandalise(path.path(), family, 40, flip_a_bit);
+        let refused = reopen(path.path()).err().unwrap();
+        assert!(refused.to_string().contains("entry 40 differs"), "{refused}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_long_ago_is_noticed_by_whoever_reads_it() {
+    let path = tempfile::tempdir().unwrap();
+    let old: Vec<LogEntry> = (0..2000).map(|index| entry(index, 1, 50)).collect();
+    create(path.path()).append(&old).unwrap();
+    vandalise(path.path(), ENTRIES, 40, flip_a_bit);
+    vandalise(path.path(), BODIES, 52, flip_a_bit);
+    let store = reopen(path.path()).unwrap();
+    for index in [40, 52] {
+        let refused = store.get(index).unwrap_err().to_string();
+        assert!(refused.contains(&format!("entry {index} differs")), "{refused}");
+    }
+    assert!(store.range(30, 60, usize::MAX).is_err());
+    assert_eq!(store.range(60, 2000, usize::MAX).unwrap(), old[60..]);
+}
+
+#[test]
+fn memory_for_recent_entries_is_bounded() {
+    let mut recent = Recent::default();
+    let body = Bytes::from(vec![0; 1 << 20]);
+    for index in 0..200 {
+        let payload = LogPayload::Proposal(body.clone());
+        recent.push(LogEntry { index, term: 1, node: 1, payload });
+    }
+    let kept = (0..200).filter(|index| recent.get(*index).is_some()).count();
+    assert_eq!(kept, recent::RECENT_BYTES_MAX / (1 << 20) - 1);
+    assert_eq!(recent.get(199).unwrap().index, 199);
+    recent.truncate(150, None);
+    assert!(recent.get(150).is_none());
+}
