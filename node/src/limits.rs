@@ -30,6 +30,15 @@ pub const BLOCK_INSTRUCTIONS_MAX: usize = 16_384;
 pub const BLOCK_ITEMS_MAX: usize = 32_768;
 
 // The largest instruction always fits a block, so that none waits for ever.
+/// The builder takes no further instruction into a block that has this many bytes.
+pub const BLOCK_BYTES_TARGET: usize =
+    BLOCK_BYTES_MAX - PROPOSAL_OVERHEAD_BYTES_MAX - INSTRUCTION_BYTES_MAX;
+
+/// The builder takes no further instruction into a block that has this many leaves.
+pub const BLOCK_ITEMS_TARGET: usize = 16_384;
+
+const _: () = assert!(BLOCK_ITEMS_TARGET <= BLOCK_INSTRUCTIONS_MAX);
+const _: () = assert!(BLOCK_ITEMS_TARGET + INSTRUCTION_ITEMS_MAX < BLOCK_ITEMS_MAX);
 const _: () = assert!(INSTRUCTION_BYTES_MAX + PROPOSAL_OVERHEAD_BYTES_MAX <= BLOCK_BYTES_MAX);
 const _: () = assert!(INSTRUCTION_ITEMS_MAX <= BLOCK_ITEMS_MAX);
 const _: () = assert!(BLOCK_INSTRUCTIONS_MAX <= BLOCK_ITEMS_MAX);
@@ -81,7 +90,7 @@ pub const ADMISSION_BYTES_MAX: usize = 128 * MIB;
 pub const ADMISSION_BYTES_PER_INSTITUTION_MAX: usize = 48 * MIB;
 
 /// Blocks that are on their way through consensus at once.
-pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
+pub const BLOCKS_IN_FLIGHT_MAX: usize = 2;
 
 /// Connections that have shaken hands and wait to be served.
 pub const ACCEPTED_QUEUE_MAX: usize = 64;
@@ -233,3 +242,43 @@ pub const GENESIS_FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Most certificates in a chain, the leaf included.
 pub const CERTIFICATE_CHAIN_MAX: usize = 4;
+
+/// Proposals that are prepared ahead of apply.
+pub const PREPARED_PROPOSALS_MAX: usize = 32;
+
+/// A SignedInstruction larger than this is checked off the threads that serve.
+pub const INLINE_CHECK_BYTES_MAX: usize = 16 * KIB;
+
+/// Linearizable reads that wait for their round.
+pub const BARRIERS_MAX: usize = 4_096;
+
+/// How long a linearizable read waits for its round.
+pub const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a submission is tried.
+pub const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a proposal may take before its submitters are told that its fate is unknown.
+pub const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between two looks for a leader.
+pub const LEADER_RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A ledger is quiet when nothing was proposed for this long.
+pub const QUIET_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A node refuses a stamp that is this far ahead of its own clock.
+pub const STAMP_AHEAD_MS_MAX: u64 = 2_000;
+
+/// A node refuses a term that is this far ahead of its own.
+pub const TERM_LEAP_MAX: u64 = 1_000;
+
+/// Movements that execution may have in memory alone; the log has them in any case.
+pub const UNFLUSHED_MOVEMENTS_MAX: usize = 131_072;
+
+/// How long execution may have a block in memory alone.
+pub const UNFLUSHED_AGE_MAX: Duration = Duration::from_secs(1);
+
+const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(STAMP_AHEAD_MS_MAX > 0 && QUIET_INTERVAL.as_millis() > 0);

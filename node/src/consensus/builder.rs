@@ -147,7 +147,7 @@ impl Builder {
         let mut underway: Underway = FuturesUnordered::new();
         let mut lost = false;
         while !lost {
-            let room = underway.len() < limits::PROPOSALS_UNDERWAY_MAX;
+            let room = underway.len() < limits::BLOCKS_IN_FLIGHT_MAX;
             let idle = underway.is_empty();
             tokio::select! {
                 biased;
@@ -164,7 +164,7 @@ impl Builder {
                     lost = !self.propose(&mut lead, submissions, &underway).await;
                 }
                 // A ledger that falls quiet shows its accounts' root once more.
-                () = tokio::time::sleep(Duration::from_millis(limits::QUIET_MS)),
+                () = tokio::time::sleep(limits::QUIET_INTERVAL),
                     if idle && self.executor.state().wants_flagged_block() =>
                 {
                     lost = !self.propose(&mut lead, Vec::new(), &underway).await;
@@ -183,7 +183,7 @@ impl Builder {
         let mut leaves = first.prepared.instruction.leaf_count();
         let mut submissions = vec![first];
         // An instruction is smaller than what is left below the bound, so the bound holds with it.
-        while bytes < limits::BLOCK_BYTES_TARGET && leaves < limits::BLOCK_LEAVES_TARGET {
+        while bytes < limits::BLOCK_BYTES_TARGET && leaves < limits::BLOCK_ITEMS_TARGET {
             let Ok(next) = self.queue.try_recv() else { break };
             bytes += next.prepared.instruction.bytes.len();
             leaves += next.prepared.instruction.leaf_count();
@@ -231,8 +231,7 @@ impl Builder {
         let proposal = Proposal { header, key_id, signature, instructions };
         let bytes = proposal.encode();
         let instructions = prepared.into_iter().map(Ok).collect();
-        self.preparer
-            .keep(bytes.clone(), PreparedProposal { proposal, holds: true, instructions });
+        self.preparer.keep(bytes.clone(), PreparedProposal { proposal, holds: true, instructions });
         lead.previous = hash;
         lead.sequence += 1;
         let receiver = match self.raft.client_write_ff(ProposalBytes(bytes)).await {
@@ -246,7 +245,7 @@ impl Builder {
             }
         };
         underway.push(Box::pin(async move {
-            let limit = Duration::from_millis(limits::PROPOSAL_MS_MAX);
+            let limit = limits::PROPOSAL_TIMEOUT;
             let executed = match tokio::time::timeout(limit, receiver).await {
                 Ok(Ok(Ok(response))) => Ok(response.data),
                 _ => Err(NotPlaced::Unknown),

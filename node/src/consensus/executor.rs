@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
-use std::time::Duration;
 use std::time::Instant;
 
 use counterfoil_ledger::apply;
@@ -19,8 +18,8 @@ use super::Executed;
 use super::ExecutedBlock;
 use super::preparer::PreparedProposal;
 use crate::limits;
-use crate::storage::StateStore;
 use crate::storage::StorageError;
+use crate::storage::state::StateStore;
 
 /// Executes proposals in log order.
 pub struct Executor {
@@ -46,14 +45,9 @@ impl Executor {
         let restored = store.restored()?;
         let (state, consensus) = match restored {
             Some(restored) => {
-                let mut state = State::restore(
-                    genesis,
-                    &restored.core,
-                    restored.accounts,
-                    Vec::new(),
-                    restored.records,
-                )
-                .map_err(|error| StorageError::corrupt("state", error))?;
+                let mut state =
+                    State::restore(genesis, &restored.core, restored.accounts, restored.records)
+                        .map_err(|error| StorageError::corrupt("state", error))?;
                 let since = state.block_time_ms().saturating_sub(ID_AGE_MAX_MS);
                 state.remember_ids(store.recent_ids(since)?);
                 (state, Some(restored.consensus))
@@ -81,6 +75,14 @@ impl Executor {
     /// The height of the last block, as it grows.
     pub fn height(&self) -> watch::Receiver<u64> {
         self.height.subscribe()
+    }
+
+    /// Fails if there is a block beyond the genesis.
+    pub fn is_founding(&self) -> Result<(), StorageError> {
+        match self.state().height() {
+            0 => Ok(()),
+            given => Err(StorageError::OutOfOrder { what: "snapshot height", given, expected: 0 }),
+        }
     }
 
     /// Executes one proposal entry.
@@ -113,11 +115,7 @@ impl Executor {
     }
 
     /// Writes everything unflushed in one batch, with what consensus keeps beside it.
-    pub fn flush(
-        &self,
-        unflushed: &mut Unflushed,
-        consensus: Vec<u8>,
-    ) -> Result<(), StorageError> {
+    pub fn flush(&self, unflushed: &mut Unflushed, consensus: Vec<u8>) -> Result<(), StorageError> {
         let state = self.state();
         let touched = std::mem::take(&mut unflushed.touched);
         let accounts = touched.into_iter().filter_map(|ordinal| {
@@ -145,8 +143,6 @@ impl Unflushed {
     /// Whether it is time to write.
     pub fn is_due(&self) -> bool {
         self.movements >= limits::UNFLUSHED_MOVEMENTS_MAX
-            || self.since.is_some_and(|since| {
-                since.elapsed() >= Duration::from_millis(limits::UNFLUSHED_MS_MAX)
-            })
+            || self.since.is_some_and(|since| since.elapsed() >= limits::UNFLUSHED_AGE_MAX)
     }
 }

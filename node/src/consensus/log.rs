@@ -22,7 +22,8 @@ use prost::Message;
 use super::Types;
 use super::wire;
 use crate::limits;
-use crate::storage::LogStore;
+use crate::storage::log::EntryId;
+use crate::storage::log::LogStore;
 
 /// The log as openraft sees it.
 #[derive(Clone)]
@@ -44,8 +45,10 @@ impl Log {
         if from >= to {
             return Ok(Vec::new());
         }
-        let entries =
-            self.store.range(from, to, limits::APPEND_BYTES_MAX).map_err(|error| reading(&error))?;
+        let entries = self
+            .store
+            .range(from, to, limits::APPEND_BYTES_MAX)
+            .map_err(|error| reading(&error))?;
         entries
             .into_iter()
             .map(|entry| wire::entry_of_log(entry).map_err(|error| reading(&error)))
@@ -53,11 +56,13 @@ impl Log {
     }
 
     fn purged(&self) -> Result<Option<LogId<u64>>, StorageError<u64>> {
-        let Some(bytes) = self.store.purge_marker().map_err(|error| reading(&error))? else {
-            return Ok(None);
-        };
-        decode_log_id(&bytes).map(Some)
+        let purged = self.store.purged().map_err(|error| reading(&error))?;
+        Ok(purged.map(log_id))
     }
+}
+
+fn log_id(id: EntryId) -> LogId<u64> {
+    LogId::new(openraft::CommittedLeaderId::new(id.term, id.node), id.index)
 }
 
 fn reading<E: std::error::Error + 'static>(error: &E) -> StorageError<u64> {
@@ -88,8 +93,7 @@ impl RaftLogReader<Types> for Log {
             Bound::Excluded(index) => *index,
             Bound::Unbounded => u64::MAX,
         };
-        let last = self.store.last().map_err(|error| reading(&error))?;
-        let to = to.min(last.map_or(0, |(index, ..)| index + 1));
+        let to = to.min(self.store.last().map_or(0, |last| last.index + 1));
         // The store answers with a bounded prefix; whoever asks for a range wants all of it.
         let mut entries = self.read(from, to)?;
         while let Some(next) = entries.last().map(|entry| entry.log_id.index + 1) {
@@ -115,12 +119,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError<u64>> {
         let purged = self.purged()?;
-        let last = self.store.last().map_err(|error| reading(&error))?;
-        let last = last
-            .map(|(index, term, node)| {
-                LogId::new(openraft::CommittedLeaderId::new(term, node), index)
-            })
-            .max(purged);
+        let last = self.store.last().map(log_id).max(purged);
         Ok(LogState { last_purged_log_id: purged, last_log_id: last })
     }
 
@@ -178,8 +177,9 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
-        let bytes = wire::log_id_to_message(&log_id).encode_to_vec();
-        tokio::task::block_in_place(|| self.store.set_purge_marker(&bytes))
+        let (term, node) = (log_id.leader_id.term, log_id.leader_id.node_id);
+        let purged = EntryId { index: log_id.index, term, node };
+        tokio::task::block_in_place(|| self.store.set_purged(purged))
             .map_err(|error| writing(&error))
     }
 }

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod builder;
 pub mod executor;
+pub mod group;
 pub mod log;
 pub mod network;
 pub mod peer_service;

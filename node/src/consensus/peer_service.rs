@@ -2,7 +2,6 @@
 //! certificate names, of this chain, and says nothing that an honest node would not say.
 
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::Instant;
 
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
@@ -22,7 +21,7 @@ use super::replica::Replica;
 use super::replica::Submitted;
 use super::replica::Unavailable;
 use super::wire;
-use crate::identity::PeerNode;
+use crate::identity::caller::Caller;
 use crate::limits;
 
 /// What a node's own status is asked of.
@@ -48,8 +47,8 @@ impl PeerServer {
     fn sender<T>(request: &Request<T>) -> Result<u64, Status> {
         request
             .extensions()
-            .get::<PeerNode>()
-            .map(|node| node.id)
+            .get::<Caller>()
+            .and_then(|caller| caller.node_id)
             .ok_or_else(|| Status::unauthenticated("the connection has no node certificate"))
     }
 
@@ -89,7 +88,7 @@ impl PeerServer {
             match &entry.payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(proposal) => {
-                    if proposal.0.len() > limits::PROPOSAL_BYTES_MAX {
+                    if proposal.0.len() > limits::BLOCK_BYTES_MAX {
                         return Err(self.refuse(sender, "a proposal is larger than a block"));
                     }
                     let header = proposal.0.get(..PROPOSAL_HEADER_LENGTH);
@@ -167,17 +166,17 @@ impl PeerService for PeerServer {
             return Ok(Response::new(v1::ForwardInstructionResponse { result }));
         }
         // The signature, not the forwarding node, says whose instruction it is.
-        let deadline = Instant::now() + Duration::from_millis(limits::SUBMIT_MS_MAX);
+        let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
         let answer = match self.replica.submit(bytes, None, deadline).await {
             Submitted::Decided(result) => Answer::Decided(result),
             Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
-            Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(
-                match unavailable {
+            Submitted::Unavailable(unavailable) => {
+                Answer::Unavailable(i32::from(match unavailable {
                     Unavailable::NoLeader => Why::NotLeader,
                     Unavailable::Overloaded => Why::Overloaded,
                     Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
-                },
-            )),
+                }))
+            }
         };
         Ok(Response::new(v1::ForwardInstructionResponse { result: Some(answer) }))
     }

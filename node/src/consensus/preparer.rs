@@ -57,10 +57,8 @@ impl Preparer {
 
     /// Begins to prepare a proposal that has just arrived.
     pub fn begin(&self, bytes: &Bytes) {
-        let (registry, chain_id, proposal) =
-            (self.registry.clone(), self.chain_id, bytes.clone());
-        let work =
-            tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id));
+        let (registry, chain_id, proposal) = (self.registry.clone(), self.chain_id, bytes.clone());
+        let work = tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id));
         self.put(bytes.clone(), Slot::Underway(work));
     }
 

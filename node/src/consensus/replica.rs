@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::RwLockReadGuard;
-use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::state::State;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
+use openraft::ServerState;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -33,8 +33,8 @@ use super::network::Peers;
 use super::preparer::Preparer;
 use crate::clock::Clock;
 use crate::limits;
-use crate::storage::StateStore;
 use crate::storage::StorageError;
+use crate::storage::state::StateStore;
 
 /// This node's part in consensus.
 pub struct Replica {
@@ -112,11 +112,19 @@ impl Replica {
         &self.peers
     }
 
-    /// Raft's own figures.
-    pub fn metrics(
-        &self,
-    ) -> watch::Receiver<openraft::RaftMetrics<u64, openraft::EmptyNode>> {
-        self.raft.metrics()
+    /// This node's role and term, the last index of its log and the last one it has executed.
+    pub fn raft_figures(&self) -> (v1::NodeRole, u64, u64, u64) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let role = match metrics.state {
+            ServerState::Leader => v1::NodeRole::Leader,
+            ServerState::Candidate => v1::NodeRole::Candidate,
+            ServerState::Learner => v1::NodeRole::Learner,
+            ServerState::Follower => v1::NodeRole::Follower,
+            ServerState::Shutdown => v1::NodeRole::Unspecified,
+        };
+        let applied = *self.applied_index.borrow();
+        (role, metrics.current_term, metrics.last_log_index.unwrap_or(0), applied)
     }
 
     /// The node that leads, as far as this one knows.
@@ -153,7 +161,7 @@ impl Replica {
                 Submitted::Unavailable(Unavailable::Unknown) => proposed = true,
                 decided => return decided,
             }
-            let pause = Duration::from_millis(limits::LEADER_RETRY_MS);
+            let pause = limits::LEADER_RETRY_INTERVAL;
             if Instant::now() + pause >= deadline {
                 return Submitted::Unavailable(if proposed {
                     Unavailable::Unknown
@@ -304,13 +312,11 @@ impl Replica {
                 .ok()
                 .and_then(Reason::from_code)
                 .map_or(Submitted::Unavailable(Unavailable::Unknown), Submitted::Refused),
-            Some(Answer::Unavailable(why)) => {
-                Submitted::Unavailable(match Why::try_from(why) {
-                    Ok(Why::NotLeader) => Unavailable::NoLeader,
-                    Ok(Why::Overloaded) => Unavailable::Overloaded,
-                    _ => Unavailable::Unknown,
-                })
-            }
+            Some(Answer::Unavailable(why)) => Submitted::Unavailable(match Why::try_from(why) {
+                Ok(Why::NotLeader) => Unavailable::NoLeader,
+                Ok(Why::Overloaded) => Unavailable::Overloaded,
+                _ => Unavailable::Unknown,
+            }),
             None => Submitted::Unavailable(Unavailable::Unknown),
         }
     }
@@ -335,7 +341,7 @@ impl Replica {
             // Rounds overlap: a slow one does not hold up those who ask after it.
             let replica = self.clone();
             tokio::spawn(async move {
-                let limit = Duration::from_millis(limits::BARRIER_MS_MAX);
+                let limit = limits::BARRIER_TIMEOUT;
                 let result = tokio::time::timeout(limit, replica.one_barrier())
                     .await
                     .unwrap_or(Err(Unavailable::NoLeader));
@@ -356,7 +362,7 @@ impl Replica {
                     .map_err(|_| Unavailable::Stopping)?;
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(limits::LEADER_RETRY_MS)).await;
+            tokio::time::sleep(limits::LEADER_RETRY_INTERVAL).await;
         }
     }
 
@@ -367,7 +373,7 @@ impl Replica {
             return self.own_read_index().await;
         }
         let mut request = tonic::Request::new(peer::GetReadIndexRequest {});
-        request.set_timeout(Duration::from_millis(limits::BARRIER_MS_MAX));
+        request.set_timeout(limits::BARRIER_TIMEOUT);
         let response = self.peers.client(leader)?.get_read_index(request).await.ok()?;
         Some(response.into_inner().raft_index)
     }

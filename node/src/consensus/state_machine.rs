@@ -54,7 +54,13 @@ impl StateMachine {
         let applied = consensus.map_or(Ok(Applied::default()), Applied::decode)?;
         let index = applied.log_id.map_or(0, |id| id.index);
         let (applied_index, _) = watch::channel(index);
-        Ok(StateMachine { executor, preparer, applied, unflushed: Unflushed::none(), applied_index })
+        Ok(StateMachine {
+            executor,
+            preparer,
+            applied,
+            unflushed: Unflushed::none(),
+            applied_index,
+        })
     }
 
     /// The Raft index of the last entry executed, as it grows; 0 before the first.
@@ -189,9 +195,7 @@ impl RaftStateMachine<Types> for StateMachine {
         Ok(())
     }
 
-    async fn get_current_snapshot(
-        &mut self,
-    ) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
         Ok(None)
     }
 }

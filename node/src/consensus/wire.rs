@@ -19,8 +19,8 @@ use prost::Message;
 
 use super::ProposalBytes;
 use super::Types;
-use crate::storage::LogEntry;
-use crate::storage::LogPayload;
+use crate::storage::log::LogEntry;
+use crate::storage::log::LogPayload;
 
 /// A message of a peer, or a stored record, that says nothing we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,9 +84,9 @@ pub fn entry_to_log(entry: &openraft::Entry<Types>) -> LogEntry {
     let payload = match &entry.payload {
         EntryPayload::Blank => LogPayload::Blank,
         EntryPayload::Normal(proposal) => LogPayload::Proposal(proposal.0.clone()),
-        EntryPayload::Membership(membership) => LogPayload::Membership(
-            membership_to_message(membership).encode_to_vec().into(),
-        ),
+        EntryPayload::Membership(membership) => {
+            LogPayload::Membership(membership_to_message(membership).encode_to_vec().into())
+        }
     };
     LogEntry {
         index: entry.log_id.index,
@@ -224,9 +224,7 @@ pub fn voted_to_message(response: &VoteResponse<u64>) -> v1::RequestVoteResponse
 }
 
 /// A message as RequestVote's answer.
-pub fn voted_of_message(
-    message: &v1::RequestVoteResponse,
-) -> Result<VoteResponse<u64>, Malformed> {
+pub fn voted_of_message(message: &v1::RequestVoteResponse) -> Result<VoteResponse<u64>, Malformed> {
     Ok(VoteResponse {
         vote: vote_of_message(message.vote.as_ref())?,
         vote_granted: message.vote_granted,

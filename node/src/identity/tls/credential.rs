@@ -164,7 +164,8 @@ mod tests {
 
     fn world() -> World {
         let bank_a = Authority::new("BANKAAAAXXX");
-        let nodes = vec![(1, bank_a.anchor().0, "one".into()), (2, bank_a.anchor().0, "two".into())];
+        let nodes =
+            vec![(1, bank_a.anchor().0, "one".into()), (2, bank_a.anchor().0, "two".into())];
         let trust = Trust::new(CONSORTIUM, vec![bank_a.anchor()], nodes).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let files = CredentialFiles {

@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both install what the build needs first, or say
+# the one command that does.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+KEEP ?= 0
+
+.PHONY: help setup build demo stop test lint format bench
+
+help:
+	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day"
+	@echo "make demo KEEP=1   the same, and the nodes stay; make stop ends them"
+	@echo "make test          format check, clippy with warnings denied, all tests"
+	@echo "make build         release binaries in target/release"
+	@echo "make bench         throughput and latency of three local nodes"
+	@echo "make lint          buf lint of the schema (needs npm)"
+
+setup:
+	@deploy/build/setup.sh
+	@deploy/build/rocksdb.sh
+
+build: setup
+	cargo build --locked --release -p counterfoil-node -p counterfoil
+
+demo: build
+	@KEEP=$(KEEP) deploy/demo/demo.sh
+
+stop:
+	@deploy/demo/demo.sh stop
+
+test: setup
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo build --locked -p counterfoil-node -p counterfoil
+	cargo test --locked --workspace
+
+lint:
+	cd proto && npx --yes @bufbuild/buf lint
+
+format:
+	cargo fmt --all
+
+bench: build
+	@deploy/bench/bench.sh

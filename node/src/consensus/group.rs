@@ -1,0 +1,231 @@
+//! The Raft group of one node: starts everything that belongs to consensus, and says when it is
+//! over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::registry::Registry;
+use counterfoil_ledger::signature::Signer;
+use openraft::Config;
+use openraft::SnapshotPolicy;
+use openraft::error::Fatal;
+use openraft::error::InitializeError;
+use openraft::error::RaftError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+use tracing::warn;
+
+use super::Raft;
+use super::builder::Builder;
+use super::executor::Executor;
+use super::log::Log;
+use super::network::Peers;
+use super::preparer::Preparer;
+use super::replica::Replica;
+use super::state_machine::StateMachine;
+use crate::clock::Clock;
+use crate::config::RaftTiming;
+use crate::exit::ExitCode;
+use crate::exit::Stop;
+use crate::limits;
+use crate::storage::StorageError;
+use crate::storage::log::LogStore;
+use crate::storage::state::StateStore;
+
+/// What consensus is started with.
+pub struct Parts {
+    /// This node.
+    pub node: u64,
+    /// The founding document.
+    pub genesis: Genesis,
+    /// Its attestation key.
+    pub signer: Arc<dyn Signer>,
+    /// Its log.
+    pub log: LogStore,
+    /// Its state.
+    pub store: StateStore,
+    /// The other nodes.
+    pub peers: Peers,
+    /// Raft's timing.
+    pub timing: RaftTiming,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+/// A running member of the group.
+pub struct Group {
+    replica: Arc<Replica>,
+    raft: Raft,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Group {
+    /// Opens the ledger, joins or founds the group and goes to work.
+    pub async fn start(parts: Parts) -> Result<Group, Stop> {
+        let registry = Arc::new(Registry::of(&parts.genesis));
+        let chain_id = parts.genesis.chain_id();
+        let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
+        let (executor, consensus) =
+            Executor::open(parts.store, parts.genesis).map_err(|error| stop_of_storage(&error))?;
+        let executor = Arc::new(executor);
+        let preparer = Arc::new(Preparer::new(registry, chain_id));
+        let machine = StateMachine::new(executor.clone(), preparer.clone(), consensus.as_deref())
+            .map_err(|error| corrupt(error.to_string()))?;
+        let applied_index = machine.applied_index();
+        let config = Arc::new(raft_config(parts.timing)?);
+        let log = Log::new(parts.log);
+        let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
+            .await
+            .map_err(|fatal| stop_of_fatal(&fatal))?;
+        found(&raft, voters).await?;
+
+        let (queue, submissions) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
+        let (barriers, asked) = mpsc::channel(limits::BARRIERS_MAX);
+        let replica = Arc::new(Replica {
+            node: parts.node,
+            raft: raft.clone(),
+            executor: executor.clone(),
+            preparer: preparer.clone(),
+            peers: parts.peers,
+            clock: parts.clock.clone(),
+            queue,
+            barriers,
+            applied_index,
+        });
+        let builder = Builder {
+            node: parts.node,
+            signer: parts.signer,
+            raft: raft.clone(),
+            executor,
+            preparer,
+            clock: parts.clock,
+            queue: submissions,
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(builder.run(stop.clone()));
+        let serving = replica.clone().serve_barriers(asked);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
+        let elections = stand_again(raft.clone(), parts.timing.election_max);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
+        tasks.close();
+        Ok(Group { replica, raft, tasks, stop })
+    }
+
+    /// What the API holds of it.
+    pub fn replica(&self) -> Arc<Replica> {
+        self.replica.clone()
+    }
+
+    /// Waits until consensus has died of an error, and says why.
+    pub async fn died(&self) -> Stop {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                return stop_of_fatal(fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return stop_of_fatal(&Fatal::Stopped);
+            }
+        }
+    }
+
+    /// Stops in order: no more proposals, then no more Raft.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        if let Err(error) = self.raft.shutdown().await {
+            warn!(%error, "Raft did not stop in order");
+        }
+    }
+}
+
+fn raft_config(timing: RaftTiming) -> Result<Config, Stop> {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        cluster_name: "counterfoil".to_owned(),
+        heartbeat_interval: ms(timing.heartbeat),
+        election_timeout_min: ms(timing.election_min),
+        election_timeout_max: ms(timing.election_max),
+        max_payload_entries: u64::try_from(limits::APPEND_ENTRIES_MAX).unwrap_or(u64::MAX),
+        // The whole log is kept: a node that was away catches up from it.
+        snapshot_policy: SnapshotPolicy::Never,
+        replication_lag_threshold: u64::MAX,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        ..Config::default()
+    };
+    config
+        .validate()
+        .map_err(|error| Stop { code: ExitCode::Usage, message: format!("[raft]: {error}") })
+}
+
+/// Founds the group on a pristine node. Every founding node does so with the same voters, which are
+/// the registry's; openraft takes these for one founding.
+async fn found(raft: &Raft, voters: BTreeSet<u64>) -> Result<(), Stop> {
+    match raft.initialize(voters.clone()).await {
+        Ok(()) => {
+            info!(?voters, "founded the Raft group");
+            Ok(())
+        }
+        Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+        Err(RaftError::APIError(error)) => {
+            Err(Stop { code: ExitCode::Fatal, message: format!("cannot found the group: {error}") })
+        }
+        Err(RaftError::Fatal(fatal)) => Err(stop_of_fatal(&fatal)),
+    }
+}
+
+/// openraft draws one election timeout a process, so two survivors that drew alike can collide for
+/// ever; after a random time without a leader this node stands once more.
+async fn stand_again(raft: Raft, election_max: Duration) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let pause = election_max + random_fraction(election_max * 2);
+        tokio::time::sleep(pause).await;
+        let leaderless = metrics.borrow_and_update().current_leader.is_none();
+        if leaderless && raft.trigger().elect().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn random_fraction(of: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness the pause is what it was: elections still happen.
+    let _ = getrandom::fill(&mut random);
+    of * u32::from(u16::from_be_bytes(random)) / u32::from(u16::MAX)
+}
+
+fn corrupt(message: String) -> Stop {
+    Stop { code: ExitCode::Corrupt, message }
+}
+
+fn stop_of_fatal(fatal: &Fatal<u64>) -> Stop {
+    let message = format!("consensus stopped: {fatal}");
+    let code = match fatal {
+        Fatal::StorageError(_) if message.contains("No space left") => ExitCode::DiskFull,
+        Fatal::StorageError(_) if message.contains("corrupt") => ExitCode::Corrupt,
+        Fatal::StorageError(_) => ExitCode::Storage,
+        Fatal::Panicked | Fatal::Stopped => ExitCode::Fatal,
+    };
+    Stop { code, message }
+}
+
+/// How the process ends for a storage error.
+pub fn stop_of_storage(error: &StorageError) -> Stop {
+    let message = error.to_string();
+    let code = match error {
+        StorageError::NotInitialised(_)
+        | StorageError::NotEmpty(_)
+        | StorageError::Foreign { .. } => ExitCode::DirectoryMismatch,
+        StorageError::Locked(_) => ExitCode::DirectoryLocked,
+        StorageError::Corrupt { .. } | StorageError::Format { .. } => ExitCode::Corrupt,
+        _ if message.contains("No space left") => ExitCode::DiskFull,
+        _ => ExitCode::Storage,
+    };
+    Stop { code, message }
+}

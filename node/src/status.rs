@@ -1,0 +1,63 @@
+//! What a node says of itself.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use counterfoil_proto::v1;
+
+use crate::clock::Clock;
+use crate::consensus::replica::Replica;
+use crate::identity::tls::Tls;
+use crate::storage::log::LogStore;
+
+/// Gathers a node's status.
+pub struct StatusReporter {
+    replica: Arc<Replica>,
+    log: LogStore,
+    tls: Arc<Tls>,
+    clock: Clock,
+    started: Instant,
+}
+
+impl StatusReporter {
+    /// Reports on a node that starts now.
+    pub fn new(
+        replica: Arc<Replica>,
+        log: LogStore,
+        tls: Arc<Tls>,
+        clock: Clock,
+    ) -> StatusReporter {
+        StatusReporter { replica, log, tls, clock, started: Instant::now() }
+    }
+
+    /// The node's clock, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// How the node stands now.
+    pub fn report(&self) -> v1::NodeStatus {
+        let (role, term, last_log_index, applied_index) = self.replica.raft_figures();
+        let state = self.replica.state();
+        let node = state.registry().node(self.replica.node());
+        let log_bytes = self.log.disk_bytes().unwrap_or(0);
+        let state_bytes = self.replica.store().disk_bytes().unwrap_or(0);
+        v1::NodeStatus {
+            id: self.replica.node(),
+            institution: node.map_or(String::new(), |node| node.institution.to_string()),
+            name: node.map_or(String::new(), |node| node.name.clone()),
+            role: i32::from(role),
+            term,
+            height: state.height(),
+            header_hash: Bytes::copy_from_slice(state.header_hash().as_bytes()),
+            block_time_ms: state.block_time_ms(),
+            last_log_index,
+            applied_index,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.started.elapsed().as_secs(),
+            certificate_not_after_s: self.tls.identity().not_after_s,
+            disk_bytes: log_bytes + state_bytes,
+        }
+    }
+}
