@@ -12,6 +12,7 @@ use std::collections::HashSet;
 
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 
 use crate::formats::camt053::entry::read_entry;
@@ -28,7 +29,6 @@ use crate::formats::statement::AccountIdentification;
 use crate::formats::statement::Balance;
 use crate::formats::statement::Entry;
 use crate::formats::statement::LeftOut;
-use crate::formats::statement::Side;
 use crate::formats::statement::Statement;
 use crate::formats::xml;
 use crate::formats::xml::Element;
