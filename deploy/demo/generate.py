@@ -249,7 +249,7 @@ def plant(bank, currency, entries, kinds, broken):
         if kind == "MISSING_HERE":
             references = Entry(
                 ["DBIT", "CRDT"][draw(f"{label}/side", 2)], 100 + draw(f"{label}/cents", 50_000_00),
-                DAY, uetr_of(label), f"{short(bank)}-90217",
+                DAY, uetr_of(label), f"{short(bank)}-99003",
             )
             ledger, booked = None, references.cents
             book[place] = [entry, references]
