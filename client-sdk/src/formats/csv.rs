@@ -11,6 +11,7 @@ use ::csv::ReaderBuilder;
 use ::csv::StringRecord;
 use ::csv::Trim;
 use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Side;
 
 use crate::formats::detect::Kind;
 use crate::formats::error::FormatError;
@@ -24,7 +25,6 @@ use crate::formats::payment::MissingUetr;
 use crate::formats::payment::Payment;
 use crate::formats::payment::refuse_repeated_uetr;
 use crate::formats::statement::Entry;
-use crate::formats::statement::Side;
 use crate::formats::xml::utf8;
 
 /// The columns of a payments table; all are required, `settlement_date` and `end_to_end_id` may

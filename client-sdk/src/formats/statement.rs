@@ -3,6 +3,7 @@
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::asset::format_amount;
 use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::uetr::Uetr;
 
@@ -82,15 +83,6 @@ impl Balance {
     pub fn decimal(&self) -> String {
         format_amount(self.units.into(), self.exponent)
     }
-}
-
-/// Which side of the account an amount stands on, seen from the account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Lowers the balance.
-    Debit,
-    /// Raises the balance.
-    Credit,
 }
 
 /// One booked entry.

@@ -6,14 +6,17 @@
 //! signed bytes are dropped with a warning: somebody else wrote them, and the entry is true all the
 //! same. Amounts, sides, dates and currencies are never guessed.
 
+mod account;
 mod entry;
 
 use std::collections::HashSet;
 
 use counterfoil_ledger::asset::AssetCode;
-use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 
+use crate::formats::camt053::account::identification;
+use crate::formats::camt053::account::lenient_bic;
 use crate::formats::camt053::entry::read_entry;
 use crate::formats::error::FormatError;
 use crate::formats::error::Warnings;
@@ -24,11 +27,9 @@ use crate::formats::fields::ExponentOf;
 use crate::formats::fields::element_amount;
 use crate::formats::fields::lenient_reference;
 use crate::formats::pacs::check_header;
-use crate::formats::statement::AccountIdentification;
 use crate::formats::statement::Balance;
 use crate::formats::statement::Entry;
 use crate::formats::statement::LeftOut;
-use crate::formats::statement::Side;
 use crate::formats::statement::Statement;
 use crate::formats::xml;
 use crate::formats::xml::Element;
@@ -280,56 +281,6 @@ fn period(
     }
 }
 
-fn identification(
-    account: Element<'_>,
-    warnings: &mut Warnings,
-) -> Result<AccountIdentification, FormatError> {
-    let id = account.require(&["Id"])?;
-    if let Some(iban) = id.find("IBAN")? {
-        if !is_iban(iban.text()) {
-            warnings.add(iban.path(), "the check digits of the IBAN are wrong");
-        }
-        return Ok(AccountIdentification::Iban(iban.text().to_owned()));
-    }
-    // `BBAN` and `PrtryAcct` are those of version 1.
-    for path in [&["Othr", "Id"][..], &["BBAN"], &["PrtryAcct", "Id"]] {
-        if let Some(other) = id.descend(path)? {
-            return Ok(AccountIdentification::Other(other.text().to_owned()));
-        }
-    }
-    Err(id.missing("IBAN"))
-}
-
-/// ISO 13616: the letters as numbers from 10, the first four characters last, 1 modulo 97.
-fn is_iban(text: &str) -> bool {
-    let Some((head, tail)) = text.split_at_checked(4) else { return false };
-    let mut remainder = 0;
-    for character in tail.chars().chain(head.chars()) {
-        let Some(value) = character.to_digit(36).filter(|_| !character.is_ascii_lowercase()) else {
-            return false;
-        };
-        remainder = (remainder * if value < 10 { 10 } else { 100 } + value) % 97;
-    }
-    (15..=34).contains(&text.len()) && remainder == 1
-}
-
-fn lenient_bic(
-    account: Element<'_>,
-    path: &[&str],
-    warnings: &mut Warnings,
-) -> Result<Option<Bic>, FormatError> {
-    let Some(holder) = account.descend(path)? else { return Ok(None) };
-    for name in ["BICFI", "BIC", "AnyBIC", "BICOrBEI"] {
-        let Some(element) = holder.find(name)? else { continue };
-        let bic = fields::bic(&element);
-        if let Err(error) = &bic {
-            warnings.add(element.path(), format!("{}; it was dropped", error.fact));
-        }
-        return Ok(bic.ok());
-    }
-    Ok(None)
-}
-
 fn side(holder: Element<'_>) -> Result<Side, FormatError> {
     let indicator = holder.require(&["CdtDbtInd"])?;
     match indicator.text() {
@@ -366,6 +317,7 @@ fn date_or_time(holder: Element<'_>, name: &str) -> Result<Date, FormatError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::formats::statement::AccountIdentification;
 
     const ENTRY: &str = "<Ntry><NtryRef>R-1</NtryRef><Amt Ccy=\"CHF\">10.00</Amt>\
         <CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-03-31</Dt></BookgDt>\

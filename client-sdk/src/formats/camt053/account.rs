@@ -1,0 +1,76 @@
+//! The `Acct` of a statement.
+
+use counterfoil_ledger::bic::Bic;
+
+use crate::formats::error::FormatError;
+use crate::formats::error::Warnings;
+use crate::formats::fields;
+use crate::formats::statement::AccountIdentification;
+use crate::formats::xml::Element;
+
+/// How the statement names its account.
+pub(super) fn identification(
+    account: Element<'_>,
+    warnings: &mut Warnings,
+) -> Result<AccountIdentification, FormatError> {
+    let id = account.require(&["Id"])?;
+    if let Some(iban) = id.find("IBAN")? {
+        if !is_iban(iban.text()) {
+            warnings.add(iban.path(), "the check digits of the IBAN are wrong");
+        }
+        return Ok(AccountIdentification::Iban(iban.text().to_owned()));
+    }
+    // `BBAN` and `PrtryAcct` are those of version 1.
+    for path in [&["Othr", "Id"][..], &["BBAN"], &["PrtryAcct", "Id"]] {
+        if let Some(other) = id.descend(path)? {
+            return Ok(AccountIdentification::Other(other.text().to_owned()));
+        }
+    }
+    Err(id.missing("IBAN"))
+}
+
+/// ISO 13616: the letters as numbers from 10, the first four characters last, 1 modulo 97.
+fn is_iban(text: &str) -> bool {
+    let Some((head, tail)) = text.split_at_checked(4) else { return false };
+    let mut remainder = 0;
+    for character in tail.chars().chain(head.chars()) {
+        let Some(value) = character.to_digit(36).filter(|_| !character.is_ascii_lowercase()) else {
+            return false;
+        };
+        remainder = (remainder * if value < 10 { 10 } else { 100 } + value) % 97;
+    }
+    (15..=34).contains(&text.len()) && remainder == 1
+}
+
+/// The BIC at the end of a path below the account, if there is a valid one.
+pub(super) fn lenient_bic(
+    account: Element<'_>,
+    path: &[&str],
+    warnings: &mut Warnings,
+) -> Result<Option<Bic>, FormatError> {
+    let Some(holder) = account.descend(path)? else { return Ok(None) };
+    for name in ["BICFI", "BIC", "AnyBIC", "BICOrBEI"] {
+        let Some(element) = holder.find(name)? else { continue };
+        let bic = fields::bic(&element);
+        if let Err(error) = &bic {
+            warnings.add(element.path(), format!("{}; it was dropped", error.fact));
+        }
+        return Ok(bic.ok());
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_digits() {
+        assert!(is_iban("CH9300762011623852957") && is_iban("NL91ABNA0417164300"));
+        for bad in
+            ["", "CH93", "CH9400762011623852957", "ch9300762011623852957", "CH93é0762011623852957"]
+        {
+            assert!(!is_iban(bad), "{bad}");
+        }
+    }
+}
