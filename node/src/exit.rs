@@ -116,7 +116,8 @@ pub fn exit_on_panic() {
 
 /// The table of exit codes as text, for `counterfoil-node exit-codes` and the documentation.
 pub fn table() -> String {
-    let mut table = String::from("| code | name | restart | meaning | remedy |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| code | name | restart | meaning | remedy |\n|---|---|---|---|---|\n");
     for code in ExitCode::ALL {
         let restart = if code.restartable() { "yes" } else { "no" };
         table.push_str(&format!(

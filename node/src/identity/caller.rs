@@ -19,7 +19,9 @@ pub struct Caller {
 
 /// The caller's certificate has expired since the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the certificate of this connection expired at {not_after_s} (Unix seconds); connect again with a new one")]
+#[error(
+    "the certificate of this connection expired at {not_after_s} (Unix seconds); connect again with a new one"
+)]
 pub struct CertificateExpired {
     /// Unix seconds after which it held no longer.
     pub not_after_s: i64,

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn one_spelling_only() {
         let parse = |uri: &str| SpiffeId::parse(uri, "consortium.example");
-        let id = parse("spiffe://consortium.example/institution/BANKCHZZXXX/node/zurich-1").unwrap();
+        let id =
+            parse("spiffe://consortium.example/institution/BANKCHZZXXX/node/zurich-1").unwrap();
         assert_eq!(
             (id.institution.as_str(), id.role, id.name.as_str()),
             ("BANKCHZZXXX", Role::Node, "zurich-1")
@@ -121,14 +122,35 @@ mod tests {
             (format!("spiffe://consortium.example/{path}/"), SpiffeError::Path),
             (format!("spiffe://consortium.example//{path}"), SpiffeError::Path),
             ("spiffe://consortium.example/inst/BANKCHZZXXX/node/a".into(), SpiffeError::Path),
-            ("spiffe://consortium.example/institution/BANKCHZZ/node/a".into(), SpiffeError::Institution),
-            ("spiffe://consortium.example/institution/bankchzzxxx/node/a".into(), SpiffeError::Institution),
-            ("spiffe://consortium.example/institution/BANKCHZZXXX/root/a".into(), SpiffeError::Role),
-            ("spiffe://consortium.example/institution/BANKCHZZXXX/Node/a".into(), SpiffeError::Role),
-            ("spiffe://consortium.example/institution/BANKCHZZXXX/node/A".into(), SpiffeError::Name),
-            ("spiffe://consortium.example/institution/BANKCHZZXXX/node/a.b".into(), SpiffeError::Name),
+            (
+                "spiffe://consortium.example/institution/BANKCHZZ/node/a".into(),
+                SpiffeError::Institution,
+            ),
+            (
+                "spiffe://consortium.example/institution/bankchzzxxx/node/a".into(),
+                SpiffeError::Institution,
+            ),
+            (
+                "spiffe://consortium.example/institution/BANKCHZZXXX/root/a".into(),
+                SpiffeError::Role,
+            ),
+            (
+                "spiffe://consortium.example/institution/BANKCHZZXXX/Node/a".into(),
+                SpiffeError::Role,
+            ),
+            (
+                "spiffe://consortium.example/institution/BANKCHZZXXX/node/A".into(),
+                SpiffeError::Name,
+            ),
+            (
+                "spiffe://consortium.example/institution/BANKCHZZXXX/node/a.b".into(),
+                SpiffeError::Name,
+            ),
             ("spiffe://consortium.example/institution/BANKCHZZXXX/node/".into(), SpiffeError::Name),
-            (format!("spiffe://consortium.example/institution/BANKCHZZXXX/node/{}", &long[..33]), SpiffeError::Name),
+            (
+                format!("spiffe://consortium.example/institution/BANKCHZZXXX/node/{}", &long[..33]),
+                SpiffeError::Name,
+            ),
             (long, SpiffeError::TooLong),
         ] {
             assert_eq!(parse(&uri), Err(rule), "{uri}");

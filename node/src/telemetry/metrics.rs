@@ -155,8 +155,8 @@ fn owned(labels: Labels<'_>) -> Vec<Label> {
 
 /// Upper bounds of the buckets of durations, in seconds.
 const SECONDS_BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0,
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
 ];
 
 /// Upper bounds of the buckets of counts.
@@ -250,7 +250,10 @@ mod tests {
         COMMIT_SECONDS.histogram(&[]).record(0.002);
         let text = handle.render();
         assert!(text.contains("counterfoil_accept_errors_total{listener=\"test\"} 1"), "{text}");
-        assert!(text.contains("counterfoil_commit_duration_seconds_bucket{le=\"0.0025\"}"), "{text}");
+        assert!(
+            text.contains("counterfoil_commit_duration_seconds_bucket{le=\"0.0025\"}"),
+            "{text}"
+        );
         assert!(text.contains("# HELP counterfoil_build_info Always 1;"), "{text}");
     }
 }

@@ -61,7 +61,7 @@ pub enum Refusal {
         identity: Box<Identity>,
     },
     /// Its chain does not end at the anchor of the institution that it names, or is broken.
-    #[error("the certificate of {identity} does not lead to the trust anchor of its institution: {error}")]
+    #[error("the certificate of {identity} is not to be believed: {}", chain_words(error))]
     Chain {
         /// Who it names.
         identity: Box<Identity>,
@@ -93,6 +93,22 @@ pub enum Refusal {
     },
 }
 
+fn chain_words(error: &webpki::Error) -> String {
+    use webpki::Error;
+    match error {
+        Error::CertExpired { not_after, .. } => {
+            format!("it expired at {} (Unix seconds)", not_after.as_secs())
+        }
+        Error::CertNotValidYet { not_before, .. } => {
+            format!("it holds only from {} (Unix seconds)", not_before.as_secs())
+        }
+        Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
+            "it does not lead to the trust anchor of its institution".to_owned()
+        }
+        other => format!("its chain is broken: {other:?}"),
+    }
+}
+
 impl Refusal {
     /// The broken rule in one word, for metrics.
     pub fn rule(&self) -> &'static str {
@@ -116,9 +132,9 @@ impl From<Refusal> for rustls::Error {
             Refusal::Chain { error: webpki::Error::CertExpired { time, not_after }, .. } => {
                 TlsCertificateError::ExpiredContext { time: *time, not_after: *not_after }
             }
-            Refusal::Chain { error: webpki::Error::CertNotValidYet { time, not_before }, .. } => {
-                TlsCertificateError::NotValidYetContext { time: *time, not_before: *not_before }
-            }
+            Refusal::Chain {
+                error: webpki::Error::CertNotValidYet { time, not_before }, ..
+            } => TlsCertificateError::NotValidYetContext { time: *time, not_before: *not_before },
             Refusal::UnknownInstitution { .. } | Refusal::Chain { .. } => {
                 TlsCertificateError::UnknownIssuer
             }
@@ -225,11 +241,7 @@ impl Trust {
         self.check_expected(identity, expected)
     }
 
-    fn check_expected(
-        &self,
-        identity: Identity,
-        expected: Expected,
-    ) -> Result<Identity, Refusal> {
+    fn check_expected(&self, identity: Identity, expected: Expected) -> Result<Identity, Refusal> {
         if expected == Expected::Member {
             return Ok(identity);
         }
@@ -271,8 +283,7 @@ mod tests {
         let bank_b = Authority::new("BANKBBBBXXX");
         let node = |id, authority: &Authority| (id, authority.anchor().0, "one".to_owned());
         let nodes = vec![node(1, &bank_a), node(2, &bank_b)];
-        let trust =
-            Trust::new(CONSORTIUM, vec![bank_a.anchor(), bank_b.anchor()], nodes).unwrap();
+        let trust = Trust::new(CONSORTIUM, vec![bank_a.anchor(), bank_b.anchor()], nodes).unwrap();
         World { bank_a, bank_b, trust }
     }
 
@@ -342,7 +353,10 @@ mod tests {
         assert_eq!(judge(&trust, &ca, Expected::Member), Err("chain"));
         // A leaf is no CA.
         let World { bank_a, trust, .. } = world();
-        assert_eq!(judge(&trust, &bank_a.leaf(Role::Client, "one"), Expected::AnyNode), Err("role"));
+        assert_eq!(
+            judge(&trust, &bank_a.leaf(Role::Client, "one"), Expected::AnyNode),
+            Err("role")
+        );
     }
 
     #[test]
