@@ -95,13 +95,11 @@ impl CredentialFiles {
         let key = PrivateKeyDer::from_pem_slice(key_file::read_private_pem(&self.key)?.as_bytes())
             .map_err(|_| CredentialError::Key { path: self.key.clone() })?;
         let (leaf, intermediates) = chain.split_first().expect("read_chain returns at least one");
-        let identity = trust
-            .judge(leaf, intermediates, Expected::Node(node_id), now)
-            .map_err(|refusal| self.refused(refusal))?;
-        // As a server it is judged above; it calls other nodes too.
-        trust
-            .judge(leaf, intermediates, Expected::AnyNode, now)
-            .map_err(|refusal| self.refused(refusal))?;
+        // As those judge it that this node calls, then as those that call this node.
+        for expected in [Expected::AnyNode, Expected::Node(node_id)] {
+            trust.judge(leaf, intermediates, expected, now).map_err(|r| self.refused(r))?;
+        }
+        let identity = trust.identify(leaf).map_err(|error| self.refused(error.into()))?;
         let signing_key = provider
             .key_provider
             .load_private_key(key)
@@ -213,7 +211,10 @@ mod tests {
             (load_leaf(&world, &world.bank_a.leaf(Role::Client, "one")), "is no node"),
             (load_leaf(&world, &world.bank_a.leaf(Role::Node, "two")), "node 1 was called"),
             (load_leaf(&world, &world.bank_a.leaf(Role::Node, "none")), "not in the registry"),
-            (load_leaf(&world, &world.bank_a.expired_leaf(Role::Node, "one")), "CertExpired"),
+            (
+                load_leaf(&world, &world.bank_a.expired_leaf(Role::Node, "one")),
+                "it expired at 1577836800",
+            ),
         ] {
             let error = result.unwrap_err();
             assert!(error.contains(words), "{error}");

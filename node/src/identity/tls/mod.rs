@@ -5,6 +5,10 @@
 //! the new ones.
 
 pub mod credential;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 pub mod verifier;
 
@@ -31,7 +35,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::identity::caller::Caller;
-use crate::identity::tls::credential::{Credential, CredentialError, CredentialFiles};
+use crate::identity::tls::credential::{Credential, CredentialError, CredentialFiles, Stamp};
 use crate::identity::tls::trust::{Expected, Refusal, Trust, unix_time};
 use crate::identity::tls::verifier::{SIGNATURE_ALGORITHMS, Verifier};
 use crate::limits;
@@ -116,6 +120,8 @@ impl From<io::Error> for HandshakeError {
 pub struct Tls {
     node_id: u64,
     files: CredentialFiles,
+    /// The state of the files before they were first read.
+    stamp: Option<Stamp>,
     trust: Arc<ArcSwap<Trust>>,
     own: Arc<Own>,
     clock: Clock,
@@ -137,6 +143,8 @@ impl Tls {
             ..rustls::crypto::ring::default_provider()
         });
         let now = unix_time(clock.now_ms());
+        // Taken before the files are read: a change during the reading is seen later.
+        let stamp = files.stamp();
         let credential = files.load(&trust, node_id, now, &provider)?;
         publish_expiry(&credential.identity);
         let trust = Arc::new(ArcSwap::from_pointee(trust));
@@ -146,7 +154,7 @@ impl Tls {
             server_config(&provider, &clock, verifier, Arc::clone(&own))
         };
         let (clients, peers) = (server(Expected::Member), server(Expected::AnyNode));
-        Ok(Tls { node_id, files, trust, own, clock, provider, clients, peers })
+        Ok(Tls { node_id, files, stamp, trust, own, clock, provider, clients, peers })
     }
 
     /// Who this node is, by the certificate in use.
@@ -206,7 +214,7 @@ impl Tls {
     /// Looks at the credential's files every few seconds and takes new ones into use, until the
     /// shutdown. What does not fit is logged, and the old one stays in use.
     pub async fn watch_credential(&self, shutdown: CancellationToken) {
-        let mut seen = self.files.stamp();
+        let mut seen = self.stamp;
         let mut ticks = tokio::time::interval(limits::CERTIFICATE_POLL_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let stamp = self.files.stamp();

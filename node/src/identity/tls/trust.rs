@@ -61,9 +61,7 @@ pub enum Refusal {
         identity: Box<Identity>,
     },
     /// Its chain does not end at the anchor of the institution that it names, or is broken.
-    #[error(
-        "the certificate of {identity} does not lead to the trust anchor of its institution: {error}"
-    )]
+    #[error("the certificate of {identity} is not to be believed: {}", chain_words(error))]
     Chain {
         /// Who it names.
         identity: Box<Identity>,
@@ -93,6 +91,22 @@ pub enum Refusal {
         /// Who was called.
         expected: u64,
     },
+}
+
+fn chain_words(error: &webpki::Error) -> String {
+    use webpki::Error;
+    match error {
+        Error::CertExpired { not_after, .. } => {
+            format!("it expired at {} (Unix seconds)", not_after.as_secs())
+        }
+        Error::CertNotValidYet { not_before, .. } => {
+            format!("it holds only from {} (Unix seconds)", not_before.as_secs())
+        }
+        Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
+            "it does not lead to the trust anchor of its institution".to_owned()
+        }
+        other => format!("its chain is broken: {other:?}"),
+    }
 }
 
 impl Refusal {
