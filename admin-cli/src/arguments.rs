@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, context, genesis, pki};
+use crate::commands::{completion, context, genesis, ledger, pki};
 use crate::error::{self, Failure};
 use crate::exit::Exit;
 use crate::output::Format;
@@ -46,6 +46,9 @@ pub enum Command {
     /// The founding document of a consortium
     #[command(subcommand)]
     Genesis(genesis::Command),
+    /// The whole ledger: in a file, and verified
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Every reason for which the ledger refuses
     Reasons,
     /// Every exit code of this program

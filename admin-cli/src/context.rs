@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use counterfoil_ledger::bic::Bic;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,8 @@ pub struct Settings {
     pub values: Context,
     /// Where each came from, in the order of the fields.
     pub origins: Vec<(&'static str, Origin)>,
+    /// How long to wait for an answer.
+    pub timeout: Duration,
 }
 
 impl std::fmt::Display for Origin {
@@ -228,10 +231,10 @@ impl Settings {
             (environment, Origin::Environment),
             (context, origin),
         ];
-        Ok(Settings::layered(layers))
+        Ok(Settings::layered(layers, Duration::from_secs(connection.timeout)))
     }
 
-    fn layered(layers: [(Context, Origin); 3]) -> Settings {
+    fn layered(layers: [(Context, Origin); 3], timeout: Duration) -> Settings {
         let described: Vec<_> =
             layers.iter().map(|(layer, origin)| (layer.described(), origin)).collect();
         let origins = (0..described[0].0.len())
@@ -253,7 +256,45 @@ impl Settings {
             values.institution = values.institution.or(layer.institution);
             values.servicer = values.servicer.or(layer.servicer);
         }
-        Settings { values, origins }
+        Settings { values, origins, timeout }
+    }
+
+    /// Where the consortium's nodes listen.
+    pub fn endpoints(&self) -> Result<&[String], Failure> {
+        if self.values.endpoints.is_empty() {
+            return Err(unset("endpoint", "HOST:PORT"));
+        }
+        Ok(&self.values.endpoints)
+    }
+
+    /// The genesis file.
+    pub fn genesis(&self) -> Result<&Path, Failure> {
+        self.values.genesis.as_deref().ok_or_else(|| unset("genesis", "FILE"))
+    }
+
+    /// The certificate to connect with.
+    pub fn certificate(&self) -> Result<&Path, Failure> {
+        self.values.certificate.as_deref().ok_or_else(|| unset("certificate", "FILE"))
+    }
+
+    /// Its private key.
+    pub fn key(&self) -> Result<&Path, Failure> {
+        self.values.key.as_deref().ok_or_else(|| unset("key", "FILE"))
+    }
+
+    /// The key that signs instructions.
+    pub fn signing_key(&self) -> Result<&Path, Failure> {
+        self.values.signing_key.as_deref().ok_or_else(|| unset("signing-key", "FILE"))
+    }
+
+    /// The user's institution.
+    pub fn institution(&self) -> Result<Bic, Failure> {
+        parse_bic(self.values.institution.as_ref().ok_or_else(|| unset("institution", "BIC"))?)
+    }
+
+    /// The servicer that is meant.
+    pub fn servicer(&self) -> Result<Bic, Failure> {
+        parse_bic(self.values.servicer.as_ref().ok_or_else(|| unset("servicer", "BIC"))?)
     }
 }
 
@@ -262,6 +303,18 @@ pub fn parse_bic(text: &str) -> Result<Bic, Failure> {
     Bic::parse(text).map_err(|error| {
         Failure::usage("BIC_MALFORMED", format!("{text:?} is not a BIC")).fact(error.to_string())
     })
+}
+
+fn unset(flag: &str, value: &str) -> Failure {
+    let variable = match flag {
+        "endpoint" => "ENDPOINTS".to_owned(),
+        flag => flag.replace('-', "_").to_uppercase(),
+    };
+    Failure::usage("SETTING_MISSING", format!("this command needs --{flag}"))
+        .fact("looked at the flag, the environment and the current context")
+        .fix(format!(
+            "give --{flag} {value}, set COUNTERFOIL_{variable}, or choose a context: counterfoil context use NAME"
+        ))
 }
 
 #[cfg(test)]
@@ -283,11 +336,12 @@ mod tests {
             (context(Some("ENVNCHZZ"), Some("ENVNCHZZ")), Origin::Environment),
             (context(Some("CTXTCHZZ"), Some("CTXTCHZZ")), Origin::Context("a".to_owned())),
         ];
-        let settings = Settings::layered(layers);
-        assert_eq!(settings.values.institution.as_deref(), Some("FLAGCHZZ"));
-        assert_eq!(settings.values.servicer.as_deref(), Some("ENVNCHZZ"));
+        let settings = Settings::layered(layers, Duration::from_secs(1));
+        assert_eq!(settings.institution().unwrap().as_str(), "FLAGCHZZXXX");
+        assert_eq!(settings.servicer().unwrap().as_str(), "ENVNCHZZXXX");
         assert!(settings.origins.contains(&("institution", Origin::Flag)));
         assert!(settings.origins.contains(&("key", Origin::Unset)));
+        assert_eq!(settings.key().unwrap_err().code, "SETTING_MISSING");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod exit;
 mod files;
+mod ledger_file;
 mod moment;
 mod output;
 mod private_key;

@@ -6,7 +6,8 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use counterfoil_ledger::asset::format_amount;
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 
@@ -58,6 +59,12 @@ impl Answer {
     /// Adds a table.
     pub fn table(mut self, table: Table) -> Answer {
         self.parts.push(Part::Table(table));
+        self
+    }
+
+    /// Ends the program otherwise than with success, though with an answer.
+    pub fn exit(mut self, exit: Exit) -> Answer {
+        self.exit = exit;
         self
     }
 
@@ -171,6 +178,20 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
+/// An amount for people: `1250.50 CHF`.
+pub fn amount(minor_units: i128, exponent: u8, asset: &str) -> String {
+    format!("{} {asset}", format_amount(minor_units, exponent))
+}
+
+/// An amount for programs: decimal, minor units and asset.
+pub fn amount_json(minor_units: i128, exponent: u8, asset: &str) -> Value {
+    json!({
+        "amount": format_amount(minor_units, exponent),
+        "minorUnits": minor_units.to_string(),
+        "asset": asset,
+    })
+}
+
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -178,8 +199,6 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn table() -> Table {
@@ -201,5 +220,11 @@ mod tests {
             "# Things\n\n| name | count |\n| --- | ---: |\n| a\\|b | 1 |\n| longer\u{fffd}[2J | 1000 |\n"
         );
         assert_eq!(answer.render(Format::Json), "[]\n");
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!(amount(-125_050, 2, "CHF"), "-1250.50 CHF");
+        assert_eq!(amount_json(7, 0, "JPY")["minorUnits"], "7");
     }
 }

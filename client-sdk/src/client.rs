@@ -1,0 +1,349 @@
+//! The client: one institution's view of the ledger.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::registry::Registry;
+use counterfoil_ledger::signature::Signer;
+use counterfoil_ledger::uetr::Uetr;
+use counterfoil_proto::v1;
+use counterfoil_proto::v1::settlement_service_client::SettlementServiceClient;
+use prost::Message;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::builder::ClientBuilder;
+use crate::endpoints::{CallError, Endpoints, Patience};
+use crate::error::{Error, Failure};
+use crate::instructions::{Order, Signed};
+use crate::journal::Journal;
+use crate::outcome::Outcome;
+
+/// Largest answer that is read, in bytes: a block of an export.
+pub(crate) const ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// One institution's view of the ledger. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) deadline: Duration,
+    pub(crate) attempt: Duration,
+    pub(crate) read_mode: v1::ReadMode,
+}
+
+pub(crate) struct Inner {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) chain_id: Hash,
+    pub(crate) genesis: Genesis,
+    pub(crate) registry: Registry,
+    pub(crate) institution: Bic,
+    pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) journal: Option<Journal>,
+}
+
+/// Something read, and the moment of which it is true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer<T> {
+    /// What was asked for.
+    pub value: T,
+    /// When it was true.
+    pub as_of: v1::AsOf,
+}
+
+/// An instruction and what became of it.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Its fate.
+    pub outcome: Outcome,
+    /// As it was signed.
+    pub signed: Signed,
+}
+
+/// What [`Client::resume`] learnt of one instruction.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Which.
+    pub id: InstructionId,
+    /// Its fate.
+    pub result: Result<Outcome, Error>,
+}
+
+impl Client {
+    /// Starts to collect what a client needs.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The same client with another deadline for each call.
+    pub fn with_deadline(&self, deadline: Duration) -> Client {
+        Client { deadline, ..self.clone() }
+    }
+
+    /// The same client whose reads are as fresh as this; [`v1::ReadMode::Ordered`] at first.
+    pub fn with_read_mode(&self, read_mode: v1::ReadMode) -> Client {
+        Client { read_mode, ..self.clone() }
+    }
+
+    /// The institution that it speaks for.
+    pub fn institution(&self) -> Bic {
+        self.inner.institution
+    }
+
+    /// SHA-256 of the genesis file: what every signature is bound to.
+    pub fn chain_id(&self) -> Hash {
+        self.inner.chain_id
+    }
+
+    /// The genesis file that it trusts.
+    pub fn genesis(&self) -> &Genesis {
+        &self.inner.genesis
+    }
+
+    /// Institutions, nodes and assets as the genesis file founds them.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Signs an order, keeps it in the journal, sends it, and sends the same bytes again until the
+    /// ledger has decided or the deadline passes. A rejection is an [`Outcome`]; what an error means
+    /// for the instruction is told by [`Error::outcome`].
+    pub async fn submit(&self, order: Order) -> Result<Outcome, Error> {
+        let signed = self.sign(order).await?;
+        self.send(&signed).await
+    }
+
+    /// Signs an order and checks its shape. Nothing is sent or kept.
+    pub async fn sign(&self, order: Order) -> Result<Signed, Error> {
+        let inner = Arc::clone(&self.inner);
+        // A signer may be a token that takes its time.
+        blocking(move || {
+            let signer = inner.signer.as_ref().ok_or_else(|| {
+                Error::Configuration("a signer is required to sign instructions".to_owned())
+            })?;
+            let draft = order.draft(&inner.institution);
+            let message = draft.sign(signer.as_ref(), &inner.chain_id)?;
+            Signed::from_bytes(message.encode_to_vec().into())
+        })
+        .await
+    }
+
+    /// Sends what was signed before; see [`Client::submit`]. The ledger executes it once however
+    /// often it is sent.
+    pub async fn send(&self, signed: &Signed) -> Result<Outcome, Error> {
+        if let Some(journal) = self.inner.journal.clone() {
+            let signed = signed.clone();
+            blocking(move || journal.keep(&signed)).await?;
+        }
+        self.settle(signed, false).await.0
+    }
+
+    /// Sends again, oldest first, what the journal holds: what an earlier run did not learn the
+    /// fate of. Ends early when no node answers; the rest stays in the journal. Call it before
+    /// anything new is submitted.
+    pub async fn resume(&self) -> Result<Vec<Resumed>, Error> {
+        let mut resumed = Vec::new();
+        for signed in self.pending().await? {
+            let (result, answered) = self.settle(&signed, true).await;
+            resumed.push(Resumed { id: signed.id, result });
+            if !answered {
+                break;
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// What the journal holds, oldest first.
+    pub async fn pending(&self) -> Result<Vec<Signed>, Error> {
+        match self.inner.journal.clone() {
+            Some(journal) => blocking(move || journal.kept()).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What became of an instruction of the own institution, and the instruction.
+    pub async fn instruction(&self, id: InstructionId) -> Result<Answer<Decided>, Error> {
+        let request = v1::GetInstructionRequest {
+            id: Bytes::copy_from_slice(id.as_bytes()),
+            read_mode: self.read_mode.into(),
+        };
+        let read = |response: v1::GetInstructionResponse| {
+            let result = response.result.ok_or("no result")?;
+            let message = response.signed_instruction.ok_or("no instruction")?;
+            let signed = Signed::from_bytes(message.encode_to_vec().into())
+                .map_err(|error| error.to_string())?;
+            let outcome = outcome_of(result, &signed)?;
+            if signed.id != id {
+                return Err("another instruction".to_owned());
+            }
+            answer(Decided { outcome, signed }, response.as_of)
+        };
+        self.ask(request, read, |channel, request| async move {
+            settlement(channel).get_instruction(request).await
+        })
+        .await
+    }
+
+    /// The transfers with a UETR that the own institution is party to, in ledger order.
+    pub async fn transfers_by_uetr(
+        &self,
+        uetr: Uetr,
+    ) -> Result<Answer<Vec<v1::TransferRecord>>, Error> {
+        let request = v1::ListTransfersByUetrRequest {
+            uetr: Bytes::copy_from_slice(uetr.as_bytes()),
+            read_mode: self.read_mode.into(),
+        };
+        let read =
+            |response: v1::ListTransfersByUetrResponse| answer(response.transfers, response.as_of);
+        self.ask(request, read, |channel, request| async move {
+            settlement(channel).list_transfers_by_uetr(request).await
+        })
+        .await
+    }
+
+    /// Sends the bytes until their fate is certain or the deadline passes, and keeps the journal in
+    /// step. Also says whether any node answered.
+    async fn settle(&self, signed: &Signed, maybe_taken: bool) -> (Result<Outcome, Error>, bool) {
+        let id = signed.id;
+        let message =
+            v1::SubmitInstructionRequest { signed_instruction: Some(signed.message.clone()) };
+        let read = |response: v1::SubmitInstructionResponse| {
+            outcome_of(response.result.ok_or("no result")?, signed)
+        };
+        let sent = self.call(message, read, |channel, request| async move {
+            settlement(channel).submit_instruction(request).await
+        });
+        let unknown = |cause: String| Err(Error::Unknown { id, cause });
+        match sent.await {
+            Ok(outcome) => {
+                if let Some(journal) = self.inner.journal.clone() {
+                    // Whether it could be removed does not matter: see `forget`.
+                    let _ = tokio::task::spawn_blocking(move || journal.forget(&id)).await;
+                }
+                (Ok(outcome), true)
+            }
+            Err(CallError::Refused { refusal, maybe_taken: earlier }) => {
+                let certain = !(maybe_taken || earlier) || refusal.settles_earlier_attempts();
+                let error = Error::Refused(Box::new(refusal));
+                match certain {
+                    true => (self.withdraw(id, error).await, true),
+                    false => (unknown(error.to_string()), true),
+                }
+            }
+            Err(CallError::Exhausted { error, maybe_taken: earlier }) => {
+                match maybe_taken || earlier {
+                    true => (unknown(error.to_string()), false),
+                    false => (self.withdraw(id, error).await, false),
+                }
+            }
+        }
+    }
+
+    /// Reports that an instruction was not taken, once the journal cannot send it any more.
+    async fn withdraw(&self, id: InstructionId, error: Error) -> Result<Outcome, Error> {
+        let Some(journal) = self.inner.journal.clone() else { return Err(error) };
+        match blocking(move || journal.withdraw(&id)).await {
+            Ok(()) => Err(error),
+            Err(failed) => Err(Error::Unknown {
+                id,
+                cause: format!("{error}; but it could not be taken back: {failed}"),
+            }),
+        }
+    }
+
+    /// A call whose repetition is harmless.
+    pub(crate) async fn ask<Q, R, T, F>(
+        &self,
+        message: Q,
+        read: impl Fn(R) -> Result<T, String>,
+        rpc: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<T, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        Ok(self.call(message, read, rpc).await?)
+    }
+
+    async fn call<Q, R, T, F>(
+        &self,
+        message: Q,
+        read: impl Fn(R) -> Result<T, String>,
+        rpc: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<T, CallError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let attempt = |channel, time| {
+            let mut request = Request::new(message.clone());
+            request.set_timeout(time);
+            let answered = rpc(channel, request);
+            let read = &read;
+            async move {
+                let response = answered.await?.into_inner();
+                read(response).map_err(|problem| Failure::BadAnswer { problem })
+            }
+        };
+        self.inner.endpoints.call(self.patience(), attempt).await
+    }
+
+    /// Opens a stream; only the opening has a deadline.
+    pub(crate) async fn open<Q, R, F>(
+        &self,
+        message: Q,
+        rpc: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<R, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let attempt = |channel, _| {
+            let opened = rpc(channel, Request::new(message.clone()));
+            async move { Ok(opened.await?.into_inner()) }
+        };
+        Ok(self.inner.endpoints.call(self.patience(), attempt).await?)
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { deadline: Instant::now() + self.deadline, attempt: self.attempt }
+    }
+}
+
+fn settlement(channel: Channel) -> SettlementServiceClient<Channel> {
+    SettlementServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
+}
+
+/// The result of exactly this instruction; anything else is no answer.
+fn outcome_of(result: v1::InstructionResult, signed: &Signed) -> Result<Outcome, String> {
+    let outcome = Outcome::of(result)?;
+    let same = outcome.id == signed.id
+        && outcome.institution == signed.institution
+        && outcome.instruction_hash == signed.instruction_hash;
+    if !same {
+        return Err("the result of another instruction".to_owned());
+    }
+    if !outcome.items.is_empty() && outcome.items.len() != signed.item_count {
+        return Err("verdicts on another number of items".to_owned());
+    }
+    Ok(outcome)
+}
+
+/// Something read, unless the node does not say when it was true.
+pub(crate) fn answer<T>(value: T, as_of: Option<v1::AsOf>) -> Result<Answer<T>, String> {
+    Ok(Answer { value, as_of: as_of.ok_or("it does not say of which height")? })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Configuration("the runtime is shutting down".to_owned()))?
+}
