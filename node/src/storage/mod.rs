@@ -19,6 +19,7 @@ use std::path::PathBuf;
 mod database;
 pub mod directory;
 pub mod log;
+mod runs;
 
 /// Why storage could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
