@@ -77,7 +77,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let reporter = Arc::new(StatusReporter::new(replica.clone(), log, tls.clone(), clock.clone()));
 
     let tasks = TaskTracker::new();
-    let prometheus = metrics::install();
+    let prometheus = metrics::start();
+    let publishing = reporter.clone().publish();
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(publishing));
     tasks.spawn(http::serve(metrics_socket, prometheus, health.clone(), shutdown.clone()));
     let watching = tls.clone();
     let reloading = async move { watching.reload_on_change().await };

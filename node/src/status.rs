@@ -1,6 +1,7 @@
 //! What a node says of itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use crate::clock::Clock;
 use crate::consensus::replica::Replica;
 use crate::identity::tls::Tls;
 use crate::storage::log::LogStore;
+use crate::telemetry::metrics;
 
 /// Gathers a node's status.
 pub struct StatusReporter {
@@ -60,4 +62,29 @@ impl StatusReporter {
             disk_bytes: log_bytes + state_bytes,
         }
     }
+
+    /// Keeps the gauges of consensus and storage up to date, for ever.
+    pub async fn publish(self: Arc<Self>) {
+        let mut last_leader = None;
+        loop {
+            let status = self.report();
+            let leader = self.replica.leader();
+            if leader != last_leader && leader.is_some() {
+                metrics::RAFT_LEADER_CHANGES.increment(&[]);
+                last_leader = leader;
+            }
+            let flag = |is: bool| if is { 1.0 } else { 0.0 };
+            metrics::RAFT_HAS_LEADER.set(flag(leader.is_some()));
+            metrics::RAFT_IS_LEADER.set(flag(leader == Some(self.replica.node())));
+            // Gauges are floats; none of these figures comes near 2^53.
+            metrics::HEIGHT.set(status.height as f64);
+            metrics::RAFT_TERM.set(status.term as f64);
+            metrics::RAFT_LAST_LOG_INDEX.set(status.last_log_index as f64);
+            metrics::RAFT_APPLIED_INDEX.set(status.applied_index as f64);
+            tokio::time::sleep(GAUGE_INTERVAL).await;
+        }
+    }
 }
+
+/// How old a gauge may be.
+const GAUGE_INTERVAL: Duration = Duration::from_millis(200);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use counterfoil_ledger::apply::Decision;
@@ -33,6 +34,7 @@ use super::preparer::PreparedProposal;
 use super::preparer::Preparer;
 use crate::clock::Clock;
 use crate::limits;
+use crate::telemetry::metrics;
 
 /// An instruction on its way into a block.
 pub struct Submission {
@@ -234,6 +236,8 @@ impl Builder {
         self.preparer.keep(bytes.clone(), PreparedProposal { proposal, holds: true, instructions });
         lead.previous = hash;
         lead.sequence += 1;
+        metrics::BLOCK_BYTES.histogram(&[]).record(bytes.len() as f64);
+        let started = Instant::now();
         let receiver = match self.raft.client_write_ff(ProposalBytes(bytes)).await {
             Ok(receiver) => receiver,
             Err(error) => {
@@ -247,7 +251,10 @@ impl Builder {
         underway.push(Box::pin(async move {
             let limit = limits::PROPOSAL_TIMEOUT;
             let executed = match tokio::time::timeout(limit, receiver).await {
-                Ok(Ok(Ok(response))) => Ok(response.data),
+                Ok(Ok(Ok(response))) => {
+                    metrics::COMMIT_SECONDS.histogram(&[]).record(started.elapsed());
+                    Ok(response.data)
+                }
                 _ => Err(NotPlaced::Unknown),
             };
             (replies, executed)

@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::ops::Bound;
 use std::ops::RangeBounds;
+use std::time::Instant;
 
 use counterfoil_proto::peer::v1;
 use openraft::ErrorSubject;
@@ -24,6 +25,7 @@ use super::wire;
 use crate::limits;
 use crate::storage::log::EntryId;
 use crate::storage::log::LogStore;
+use crate::telemetry::metrics;
 
 /// The log as openraft sees it.
 #[derive(Clone)]
@@ -165,8 +167,10 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().map(|entry| wire::entry_to_log(&entry)).collect();
+        let started = Instant::now();
         tokio::task::block_in_place(|| self.store.append(&entries))
             .map_err(|error| writing(&error))?;
+        metrics::LOG_SYNC_SECONDS.histogram(&[]).record(started.elapsed());
         callback.log_io_completed(Ok(()));
         Ok(())
     }

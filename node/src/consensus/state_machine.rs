@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Instant;
 
 use counterfoil_ledger::apply::LogPosition;
 use counterfoil_proto::peer::v1;
@@ -27,6 +28,7 @@ use super::executor::Executor;
 use super::executor::Unflushed;
 use super::preparer::Preparer;
 use super::wire;
+use crate::telemetry::metrics;
 
 /// Where the state machine stands in the log.
 #[derive(Clone, Debug, Default)]
@@ -89,8 +91,13 @@ impl StateMachine {
                         index: log_id.index,
                     };
                     let (executor, unflushed) = (&self.executor, &mut self.unflushed);
-                    tokio::task::block_in_place(|| executor.execute(&prepared, log, unflushed))
-                        .map_err(|error| failed(&error))?
+                    let started = Instant::now();
+                    let executed = tokio::task::block_in_place(|| {
+                        executor.execute(&prepared, log, unflushed)
+                    })
+                    .map_err(|error| failed(&error))?;
+                    metrics::APPLY_SECONDS.histogram(&[]).record(started.elapsed());
+                    executed
                 }
             },
         };
@@ -100,9 +107,12 @@ impl StateMachine {
 
     fn flush(&mut self) -> Result<(), StorageError<u64>> {
         let consensus = self.applied.encode();
+        let started = Instant::now();
         let (executor, unflushed) = (&self.executor, &mut self.unflushed);
         tokio::task::block_in_place(|| executor.flush(unflushed, consensus))
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(&error))?;
+        metrics::STATE_WRITE_SECONDS.histogram(&[]).record(started.elapsed());
+        Ok(())
     }
 }
 

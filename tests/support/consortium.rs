@@ -1,0 +1,297 @@
+//! A consortium of real processes on loopback: real binaries, certificates, TLS, RocksDB, files.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use counterfoil_client::Client;
+use counterfoil_client::signer;
+use counterfoil_ledger::bic::Bic;
+
+/// The settlement agent.
+pub const AGENT: &str = "SETLCHZZXXX";
+
+/// The banks.
+pub const BANKS: [&str; 3] = ["ALPSCHZZXXX", "BRNECHZZXXX", "CANTCHZZXXX"];
+
+/// The trust domain.
+pub const CONSORTIUM: &str = "test.example";
+
+/// Four institutions with a node each, the agent's first.
+pub struct Consortium {
+    directory: tempfile::TempDir,
+    nodes: Vec<Node>,
+}
+
+/// One node and its process, if it runs.
+struct Node {
+    institution: &'static str,
+    client_address: String,
+    metrics_address: String,
+    process: Mutex<Option<Child>>,
+}
+
+/// Where cargo has put a binary of this workspace.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let target = test.ancestors().find(|path| path.join(name).is_file());
+    target.map(|path| path.join(name)).unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo build -p counterfoil-node -p counterfoil` first")
+    })
+}
+
+/// Runs the command line and returns what it printed; panics with its errors if it failed.
+pub fn counterfoil(arguments: &[&str]) -> String {
+    let output = Command::new(binary("counterfoil")).args(arguments).output().expect("it starts");
+    assert!(
+        output.status.success(),
+        "counterfoil {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// Ports that are free now.
+fn free_ports(count: usize) -> Vec<u16> {
+    // Held together, so that no two are the same.
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
+    held.iter().map(|held| held.local_addr().expect("it is bound").port()).collect()
+}
+
+impl Consortium {
+    /// Founds a consortium and starts its nodes; returns when one leads.
+    pub fn start() -> Consortium {
+        let consortium = Consortium::found();
+        (0..consortium.nodes.len()).for_each(|node| consortium.start_node(node));
+        consortium.wait_ready();
+        consortium
+    }
+
+    /// Founds a consortium whose nodes do not run yet.
+    pub fn found() -> Consortium {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let root = directory.path();
+        let institutions: Vec<&'static str> = std::iter::once(AGENT).chain(BANKS).collect();
+        let ports = free_ports(institutions.len() * 3);
+        let mut spec = format!("consortium = \"{CONSORTIUM}\"\n");
+        for asset in [("CHF", 2), ("EUR", 2), ("JPY", 0)] {
+            let (code, exponent) = asset;
+            writeln!(spec, "[[assets]]\ncode = \"{code}\"\nexponent = {exponent}").expect("text");
+        }
+        let mut nodes = Vec::new();
+        for (place, institution) in institutions.into_iter().enumerate() {
+            make_identities(root, institution);
+            let scope = if institution == AGENT { "consortium" } else { "institution" };
+            let [client, peer, metrics] =
+                [0, 1, 2].map(|offset| format!("127.0.0.1:{}", ports[place * 3 + offset]));
+            let id = place + 1;
+            write!(
+                spec,
+                "[[institutions]]\nbic = \"{institution}\"\nname = \"Test {institution}\"\n\
+                 anchor = \"{institution}/authority/authority.pem\"\naudit_scope = \"{scope}\"\n\
+                 [[institutions.keys]]\nname = \"signing\"\npurpose = \"instruction\"\n\
+                 public_key = \"{institution}/signing.pub.pem\"\n\
+                 [[institutions.keys]]\nname = \"attestation\"\npurpose = \"attestation\"\n\
+                 public_key = \"{institution}/attestation.pub.pem\"\n\
+                 [[nodes]]\nid = {id}\ninstitution = \"{institution}\"\nname = \"one\"\n\
+                 attestation_key = \"{institution}/attestation.pub.pem\"\n\
+                 peer_address = \"{peer}\"\nclient_address = \"{client}\"\n"
+            )
+            .expect("text");
+            let config = format!(
+                "[node]\nid = {id}\ngenesis = \"../genesis.bin\"\ndata = \"data\"\n\
+                 [listen]\nclient = \"{client}\"\npeer = \"{peer}\"\nmetrics = \"{metrics}\"\n\
+                 [tls]\ncertificate = \"node/certificate.pem\"\nkey = \"node/key.pem\"\n\
+                 [attestation]\nkey = \"attestation.pem\"\n[log]\nformat = \"text\"\n"
+            );
+            fs::write(root.join(institution).join("node.toml"), config).expect("it is written");
+            nodes.push(Node {
+                institution,
+                client_address: client,
+                metrics_address: metrics,
+                process: Mutex::new(None),
+            });
+        }
+        fs::write(root.join("spec.toml"), spec).expect("it is written");
+        let at = |name: &str| root.join(name).to_str().expect("the path is text").to_owned();
+        counterfoil(&["genesis", "create", "--spec", &at("spec.toml"), "--out", &at("genesis.bin")]);
+        let consortium = Consortium { directory, nodes };
+        for node in 0..consortium.nodes.len() {
+            let status = consortium.command(node, "init").status().expect("it starts");
+            assert!(status.success(), "counterfoil-node init");
+        }
+        consortium
+    }
+
+    /// The directory of everything.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// How many nodes.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// host:port at which a node serves clients.
+    pub fn client_address(&self, node: usize) -> &str {
+        &self.nodes[node].client_address
+    }
+
+    /// host:port at which a node serves monitoring.
+    pub fn metrics_address(&self, node: usize) -> &str {
+        &self.nodes[node].metrics_address
+    }
+
+    fn command(&self, node: usize, verb: &str) -> Command {
+        let directory = self.path().join(self.nodes[node].institution);
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("node.log"))
+            .expect("the log can be opened");
+        let mut command = Command::new(binary("counterfoil-node"));
+        command
+            .arg(verb)
+            .arg("--config")
+            .arg(directory.join("node.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command
+    }
+
+    /// Starts a node that does not run.
+    pub fn start_node(&self, node: usize) {
+        let child = self.command(node, "run").spawn().expect("it starts");
+        *self.nodes[node].process.lock().expect("no test panics here") = Some(child);
+    }
+
+    /// SIGKILL: the process has no chance to do anything.
+    pub fn kill_node(&self, node: usize) {
+        let process = self.nodes[node].process.lock().expect("no test panics here").take();
+        let mut process = process.expect("the node runs");
+        process.kill().expect("it is our child");
+        process.wait().expect("it is our child");
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop_node(&self, node: usize) -> Option<i32> {
+        let process = self.nodes[node].process.lock().expect("no test panics here").take();
+        let mut process = process.expect("the node runs");
+        let id = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        process.wait().expect("it is our child").code()
+    }
+
+    /// The exit code of a node that has stopped by itself, once it has.
+    pub fn await_exit(&self, node: usize) -> Option<i32> {
+        let process = self.nodes[node].process.lock().expect("no test panics here").take();
+        process.expect("the node was started").wait().expect("it is our child").code()
+    }
+
+    /// What a node has logged.
+    pub fn log(&self, node: usize) -> String {
+        let directory = self.path().join(self.nodes[node].institution);
+        fs::read_to_string(directory.join("node.log")).unwrap_or_default()
+    }
+
+    /// A client of an institution at some nodes, the first preferred.
+    pub fn client_at(&self, institution: &str, nodes: &[usize]) -> Client {
+        let home = self.path().join(institution);
+        let key = signer::from_file(home.join("signing.pem")).expect("the key loads");
+        Client::builder()
+            .genesis_file(self.path().join("genesis.bin"))
+            .endpoints(nodes.iter().map(|node| self.nodes[*node].client_address.clone()))
+            .identity(home.join("client/certificate.pem"), home.join("client/key.pem"))
+            .institution(Bic::parse(institution).expect("a BIC"))
+            .signer(key)
+            .without_journal()
+            .deadline(Duration::from_secs(60))
+            .build()
+            .expect("the client is well configured")
+    }
+
+    /// A client of an institution at all nodes.
+    pub fn client(&self, institution: &str) -> Client {
+        self.client_at(institution, &(0..self.nodes.len()).collect::<Vec<_>>())
+    }
+
+    /// The place of the node that leads, once one does; asked of a node that runs.
+    pub fn leader(&self) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            for node in 0..self.nodes.len() {
+                let running =
+                    self.nodes[node].process.lock().expect("no test panics here").is_some();
+                if running && self.metric(node, "counterfoil_raft_is_leader") == Some(1.0) {
+                    return node;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no node leads after a minute; first log:\n{}", self.log(0));
+    }
+
+    /// A figure of a node's metrics.
+    pub fn metric(&self, node: usize, name: &str) -> Option<f64> {
+        let text = self.http_get(node, "/metrics")?;
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    fn http_get(&self, node: usize, path: &str) -> Option<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.metrics_address(node)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// Waits until a node leads.
+    pub fn wait_ready(&self) {
+        self.leader();
+    }
+}
+
+impl Drop for Consortium {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            if let Some(mut process) = node.process.lock().ok().and_then(|mut it| it.take()) {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+        }
+        if std::thread::panicking() {
+            for node in 0..self.nodes.len() {
+                let log = self.log(node);
+                let tail: Vec<&str> = log.lines().rev().take(15).collect();
+                eprintln!("-- last lines of node {}:", node + 1);
+                tail.iter().rev().for_each(|line| eprintln!("{line}"));
+            }
+        }
+    }
+}
+
+/// Everything that an institution brings: its authority, certificates for each role, keys.
+fn make_identities(root: &Path, institution: &str) {
+    let home = root.join(institution);
+    fs::create_dir_all(&home).expect("a directory can be made");
+    let at = |name: &str| home.join(name).to_str().expect("the path is text").to_owned();
+    counterfoil(&["pki", "authority", "--institution", institution, "--out", &at("authority")]);
+    for role in ["node", "client", "operator", "auditor"] {
+        counterfoil(&[
+            "pki", "issue", "--authority", &at("authority"), "--consortium", CONSORTIUM, "--role",
+            role, "--name", "one", "--out", &at(role),
+        ]);
+    }
+    counterfoil(&["pki", "key", "--out", &at("signing.pem")]);
+    counterfoil(&["pki", "key", "--out", &at("attestation.pem")]);
+}
