@@ -1,10 +1,10 @@
 //! What a node keeps on disk, and nothing else: no consensus, no decisions.
 //!
-//! A [`DataDirectory`] holds two RocksDB instances. The [`LogStore`] is the Raft log and, being that,
-//! the block store: every write to it that matters is synced. The [`StateStore`] is everything
-//! that can be computed again from the log: headers, outcomes, accounts, reconciliation records and
-//! the indices, which are sorted [`runs`] instead of one put for each transfer. It is written in bulk
-//! and not synced: after a power cut the node applies again what the log holds.
+//! A data [`directory`] holds two RocksDB instances. The [`log`] is the Raft log and, being that,
+//! the block store: every write to it that matters is synced. The [`state`] is everything that can
+//! be computed again from the log: headers, outcomes, accounts, reconciliation records and the
+//! indices, which are sorted runs instead of one put for each transfer. It is written in bulk and
+//! not synced: after a power cut the node applies again what the log holds.
 //!
 //! Every call is synchronous and may wait for the disk. The first write that fails is the last:
 //! after it every write is refused, because what a failed fsync left behind cannot be known. The
@@ -15,19 +15,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 mod database;
-mod directory;
-mod log;
+pub mod directory;
+pub mod log;
 mod runs;
-mod state;
-
-pub use directory::DataDirectory;
-pub use log::EntryId;
-pub use log::LogEntry;
-pub use log::LogPayload;
-pub use log::LogStore;
-pub use state::Flush;
-pub use state::Restored;
-pub use state::StateStore;
+pub mod state;
 
 /// Why storage could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +108,7 @@ impl StorageError {
     }
 
     /// Something read is not what was written: which kind of record, and where.
-    pub fn corrupt(what: &'static str, place: impl Into<String>) -> StorageError {
-        StorageError::Corrupt { what, place: place.into() }
+    pub fn corrupt(what: &'static str, place: impl ToString) -> StorageError {
+        StorageError::Corrupt { what, place: place.to_string() }
     }
 }
