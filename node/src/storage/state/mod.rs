@@ -1,7 +1,7 @@
 //! The state store: what can be computed again from the log, kept so that it need not be.
 //!
 //! Families of the instance `state`, format 1, all numbers big-endian, beside those of the
-//! [`runs`](super::runs):
+//! runs:
 //!
 //! | family | key | value |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | `records` | as the ledger's reconciliation names it | likewise |
 //! | `meta` | name | `format`, `filter_seed`, `core`, `consensus` |
 //!
-//! A block is appended to the [`tail`](tail::Tail) in memory and can be read at once. From time to
+//! A block is appended to the tail in memory and can be read at once. From time to
 //! time the tail is flushed: one atomic batch takes all its blocks, one run for each index, the
 //! accounts and records that changed and how far consensus has applied. The batch is not synced:
 //! after a power cut the store may be some flushes behind, consistently so, and the log has what

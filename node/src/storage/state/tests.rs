@@ -318,9 +318,9 @@ impl Chain {
                 }
                 pages.extend(page);
             }
-            let expected = all.iter().filter(|movement| movement.position.height <= height);
+            let mut expected = all.iter().filter(|movement| movement.position.height <= height);
             assert!(pages.iter().eq(expected.clone()));
-            assert_eq!(store.balance_at(account, height).unwrap().as_ref(), expected.last());
+            assert_eq!(store.balance_at(account, height).unwrap().as_ref(), expected.next_back());
         }
     }
 }
