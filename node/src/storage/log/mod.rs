@@ -210,6 +210,12 @@ impl LogStore {
         self.recent().last
     }
 
+    /// Index of the first entry, purged or not; none if there is none.
+    pub fn first(&self) -> Option<u64> {
+        let recent = self.recent();
+        recent.last.map(|_| recent.start)
+    }
+
     /// An entry, purged or not. A damaged one is an error.
     pub fn get(&self, index: u64) -> Result<Option<LogEntry>, StorageError> {
         if let Some(entry) = self.recent().get(index) {
