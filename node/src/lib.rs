@@ -5,6 +5,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod boot;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod connector;
@@ -13,5 +15,6 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod process;
 pub mod storage;
 pub mod telemetry;
