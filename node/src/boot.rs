@@ -2,7 +2,6 @@
 //! keys, its addresses, and monitoring that already answers.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::bounded_file;
 use crate::clock::Clock;
 use crate::config::{Config, TlsFiles};
 use crate::exit::{ExitCode, Stop};
@@ -33,7 +33,7 @@ pub struct Boot {
     /// What it founds.
     pub registry: Registry,
     /// Signs what this node produces, with the key that the registry has for it.
-    pub signer: Arc<SoftwareSigner>,
+    pub signer: Arc<dyn Signer>,
     /// This node's end of every connection.
     pub tls: Arc<Tls>,
     /// Bound, and not accepting yet.
@@ -62,8 +62,9 @@ impl Boot {
         let monitoring = listener::bind(config.listen.metrics)?;
         let health = Health::starting();
         tokio::spawn(http::serve(monitoring, metrics::start(), health.clone(), shutdown.clone()));
-        let (watched, watching) = (Arc::clone(&tls), shutdown.clone());
-        tokio::spawn(async move { watched.watch_credential(watching).await });
+        let watched = Arc::clone(&tls);
+        let reloading = async move { watched.reload_on_change().await };
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(reloading));
         info!(
             node_id = config.node_id,
             identity = %tls.identity(),
@@ -84,13 +85,9 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, Stop> {
         code: ExitCode::Usage,
         message: format!("the genesis file {}: {words}", path.display()),
     };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limits::GENESIS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+    let bytes = File::open(path)
+        .and_then(|file| bounded_file::read(file, limits::GENESIS_FILE_BYTES_MAX))
         .map_err(|error| usage(format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > limits::GENESIS_FILE_BYTES_MAX {
-        return Err(usage(format!("is larger than {} bytes", limits::GENESIS_FILE_BYTES_MAX)));
-    }
     Genesis::decode(&bytes).map_err(|error| usage(error.to_string()))
 }
 

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod boot;
+pub mod bounded_file;
 pub mod check;
 pub mod clock;
 pub mod config;
