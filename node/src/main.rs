@@ -2,7 +2,6 @@
 //! documented exit code.
 
 use std::path::PathBuf;
-use std::process;
 
 use clap::{Args, Parser, Subcommand};
 use counterfoil_node::boot;
@@ -10,6 +9,8 @@ use counterfoil_node::check::check;
 use counterfoil_node::clock::Clock;
 use counterfoil_node::config::{Config, Fault, Sources, keys};
 use counterfoil_node::exit::{self, ExitCode, Stop};
+use counterfoil_node::node;
+use counterfoil_node::process;
 use counterfoil_node::storage::directory::DataDirectory;
 use counterfoil_node::telemetry::metrics;
 
@@ -38,6 +39,8 @@ struct SettingArguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs the node until SIGTERM or SIGINT.
+    Run,
     /// Makes the data directory of a node that has never run.
     Init,
     /// Says whether the node would start, and if not, everything that is wrong.
@@ -50,7 +53,7 @@ enum Command {
     Metrics,
 }
 
-fn main() -> process::ExitCode {
+fn main() -> std::process::ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -62,6 +65,7 @@ fn main() -> process::ExitCode {
     };
     let settings = &arguments.settings;
     let done = match arguments.command {
+        Command::Run => load(settings).and_then(|config| process::run(config, node::run)),
         Command::Init => load(settings).and_then(|config| init(&config)),
         Command::Check => load(settings).and_then(|config| report_check(&config)),
         Command::Config => print(&keys::example()),
