@@ -216,7 +216,8 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
-        Ok(None)
+        let founding = self.founding.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(founding.clone().map(|meta| Snapshot { meta, snapshot: Box::default() }))
     }
 }
 
