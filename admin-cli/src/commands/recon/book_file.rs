@@ -13,7 +13,6 @@ use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::parse_amount;
 use counterfoil_ledger::bic::Bic;
-use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_proto::v1;
@@ -274,11 +273,7 @@ impl BookFile {
     }
 
     fn entry(&self, account: AccountId, entry: &statement::Entry) -> v1::BookEntry {
-        let booked = match entry.side {
-            statement::Side::Debit => Side::Debit,
-            statement::Side::Credit => Side::Credit,
-        };
-        let side = if self.mirror { booked.opposite() } else { booked };
+        let side = if self.mirror { entry.side.opposite() } else { entry.side };
         let made = instructions::book_entry(account, side, entry.amount.units, entry.booking_date);
         v1::BookEntry {
             value_date: entry.value_date.map(Date::yyyymmdd).unwrap_or_default(),
