@@ -2,13 +2,8 @@
 
 use bytes::Bytes;
 use counterfoil_ledger::{
-    account::AccountId,
-    bic::Bic,
-    hash::Hash,
-    id::InstructionId,
-    instruction::Draft,
-    signature::Signer,
-    uetr::Uetr,
+    account::AccountId, bic::Bic, hash::Hash, id::InstructionId, instruction::Draft,
+    signature::Signer, uetr::Uetr,
 };
 use counterfoil_proto::v1::{self, instruction::Body};
 use prost::Message;

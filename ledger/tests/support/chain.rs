@@ -73,7 +73,8 @@ impl Chain {
     /// Commits a proposal to the log and executes it.
     pub fn commit(&mut self, proposal: Proposal) -> Option<(Block, Vec<Decision>)> {
         self.raft_index += 1;
-        let (applied, prepared) = execute(&mut self.state, &self.history, &proposal, self.log());
+        let log = self.log();
+        let (applied, prepared) = execute(&mut self.state, &self.history, &proposal, log);
         let Applied::Block(block, decisions) = applied else {
             self.entries.push(Entry::Void { header: proposal.header.encode().to_vec() });
             return None;
@@ -143,9 +144,7 @@ impl Chain {
 impl Entry {
     pub fn replay(&self, replay: &mut Replay) -> Result<(), ReplayError> {
         match self {
-            Entry::Block { header, proposal, outcomes } => {
-                replay.block(header, proposal, outcomes)
-            }
+            Entry::Block { header, proposal, outcomes } => replay.block(header, proposal, outcomes),
             Entry::Void { header } => replay.void(header),
         }
     }

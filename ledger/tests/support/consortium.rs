@@ -57,9 +57,10 @@ impl Consortium {
         for (id, (_, name)) in (1..).zip(&banks) {
             nodes.insert(id, ed25519(&format!("{name} attestation")));
         }
-        let institutions = banks.iter().zip(nodes.values()).map(|((bic, name), node)| {
-            institution(name, bic, &signers[bic], node)
-        });
+        let institutions = banks
+            .iter()
+            .zip(nodes.values())
+            .map(|((bic, name), node)| institution(name, bic, &signers[bic], node));
         let mut assets: Vec<v1::Asset> = assets
             .iter()
             .map(|(code, exponent)| v1::Asset { code: (*code).to_owned(), exponent: *exponent })

@@ -1,6 +1,9 @@
 //! Files that hold expected answers. `UPDATE_EXPECT=1` rewrites them.
 
-use std::{env, fs, path::{Path, PathBuf}};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 /// A path in the ledger's test directory.
 pub fn in_tests(name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 //! and a chain that keeps what a node's storage would keep.
 
 // Each test binary uses its own part of this module.
-#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs)]
 
 pub mod build;
 pub mod chain;
