@@ -31,6 +31,8 @@ pub struct Chain {
     pub entries: Vec<Entry>,
     pub blocks: Vec<Block>,
     raft_index: u64,
+    /// Heads of the accounts before the last block.
+    pub heads_before: BTreeMap<u32, Hash>,
     pub accounts: BTreeMap<u32, Vec<u8>>,
     pub ids: Vec<IdRecord>,
     pub records: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -47,6 +49,7 @@ impl Chain {
             entries: Vec::new(),
             blocks: vec![block],
             raft_index: 0,
+            heads_before: BTreeMap::new(),
             accounts: BTreeMap::new(),
             ids: Vec::new(),
             records: BTreeMap::new(),
@@ -73,6 +76,8 @@ impl Chain {
     /// Commits a proposal to the log and executes it.
     pub fn commit(&mut self, proposal: Proposal) -> Option<(Block, Vec<Decision>)> {
         self.raft_index += 1;
+        let accounts = self.state.accounts().iter();
+        self.heads_before = accounts.map(|account| (account.ordinal, account.head)).collect();
         let log = self.log();
         let (applied, prepared) = execute(&mut self.state, &self.history, &proposal, log);
         let Applied::Block(block, decisions) = applied else {
