@@ -7,6 +7,8 @@
 mod book;
 mod record;
 pub mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ pub use book::{BookState, Entry, StatementRecord, Status};
 
 use crate::{
     account::AccountId,
-    block::{Movement, Position, Side, TransferFact},
+    block::{CANDIDATES_MAX, Movement, Position, Side, TransferFact},
     date::Date,
     instruction::{BookEntry, Statement},
     uetr::Uetr,
@@ -264,12 +266,20 @@ impl Reconciliation {
         let mut effects = Vec::new();
         for book in Book::ALL {
             let Some(state) = self.books.get_mut(&(account, book)) else { continue };
+            let difference = |entry: &Entry| item.difference(entry.side, entry.amount, entry.date);
+            // By UETR before by end-to-end id; then as an entry finds its posting.
             let best = state
                 .waiting(uetr, end_to_end_id)
                 .min_by_key(|entry| {
-                    std::cmp::Reverse(rank(item.difference(entry.side, entry.amount, entry.date)))
+                    (entry.uetr.is_none(), std::cmp::Reverse(rank(difference(entry))))
                 })
-                .map(|entry| (entry.number, item.difference(entry.side, entry.amount, entry.date)));
+                .map(|entry| (entry.number, difference(entry)));
+            let others: Vec<u64> = state
+                .waiting(uetr, end_to_end_id)
+                .map(|entry| entry.number)
+                .filter(|number| best.is_some_and(|(paired, _)| paired != *number))
+                .take(CANDIDATES_MAX)
+                .collect();
             let covered = state.covers(item.date);
             let mut work =
                 Marks { account, book, at, state, breaks: &mut self.breaks, effects: Vec::new() };
@@ -281,6 +291,12 @@ impl Reconciliation {
                 }
                 None if covered => work.open(BreakKind::MissingThere, Some(*item), None),
                 None => {}
+            }
+            // The book has it once more, whether it came before the posting or comes after it.
+            for number in others {
+                if work.repeat(number, *item) {
+                    changed.push(number);
+                }
             }
             effects.append(&mut work.finish(&changed, records));
         }
@@ -400,6 +416,20 @@ impl Marks<'_> {
         breaks.push(found);
         let posting = ledger.map(|item| item.position);
         self.effects.push(Effect::Opened { book, number, kind, entry, posting });
+    }
+
+    /// An entry's reference has its posting, but the posting has another entry. Returns whether
+    /// that is news.
+    fn repeat(&mut self, entry: u64, item: LedgerItem) -> bool {
+        if let Some(number) = self.state.break_of_entry(entry) {
+            let place = usize::try_from(number - 1).expect("a break's number is its place + 1");
+            if self.breaks[&self.account][place].kind == BreakKind::Duplicate {
+                return false;
+            }
+            self.heal(number);
+        }
+        self.open(BreakKind::Duplicate, Some(item), Some(entry));
+        true
     }
 
     fn heal(&mut self, number: u64) {
