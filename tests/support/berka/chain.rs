@@ -115,6 +115,11 @@ impl Chain {
         &self.history
     }
 
+    /// How many instructions were signed.
+    pub fn instruction_count(&self) -> u64 {
+        self.instruction_count
+    }
+
     /// An instruction of a bank with a body of its own.
     pub fn single(&mut self, bank: &Bic, at_ms: u64, body: v1::instruction::Body) -> Bytes {
         let draft = Draft::new(self.next_id(at_ms), bank, at_ms + VALIDITY_MS, body);
@@ -221,10 +226,10 @@ impl Chain {
             self.state.genesis_file().clone(),
             &self.state.core(),
             self.accounts.values().cloned(),
-            self.ids.iter().copied(),
             self.records.clone(),
         );
         self.state = restored.expect("what was stored is a state");
+        self.state.remember_ids(self.ids.iter().copied());
     }
 
     /// Executes the whole chain again from the genesis file, as an auditor does, without a restart
