@@ -1,7 +1,7 @@
 //! Runs a real year of interbank payments through the core and says what came out
 //! (docs/how-to/real-data.md). The only argument, if there is one, is the seed of the planted errors.
 
-use std::{collections::BTreeMap, error::Error, time::Instant};
+use std::{collections::BTreeMap, error::Error, process::ExitCode, time::Instant};
 
 use counterfoil_ledger::{asset::format_amount, reconciliation::BreakKind};
 use counterfoil_tests::{
@@ -15,7 +15,17 @@ use counterfoil_tests::{
     data,
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("berka: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let seed: u64 = match std::env::args().nth(1) {
         Some(seed) => seed.parse().map_err(|_| format!("{seed:?} is not a seed: give a number"))?,
         None => 1993,

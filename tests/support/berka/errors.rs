@@ -150,9 +150,9 @@ fn other_amount(amount: u64, draw: &Hash) -> u64 {
 fn other_date(date: Date, draw: &Hash) -> Date {
     let value = date.yyyymmdd();
     let (month, day) = (value / 100 % 100, value % 100);
-    let later = draw.as_bytes()[3] % 2 == 0;
+    let later = draw.as_bytes()[3] < 128;
     let days = u32::from(draw.as_bytes()[4] % 3) + 1;
-    let other_month = draw.as_bytes()[5] % 2 == 0;
+    let other_month = draw.as_bytes()[5] < 128;
     let (month, day) = match (other_month, later) {
         (true, true) if month < 12 => (month + 1, day),
         (true, false) if month > 1 => (month - 1, day),
