@@ -182,14 +182,27 @@ fn close(report: &mut Report, state: &BookState) {
     };
     report.statement_count = u32::try_from(covering().count()).unwrap_or(u32::MAX);
     // Without a statement the book's own balances are unknown: taken as the ledger's opening and
-    // what the entries make of it, so that the movements alone are compared.
+    // what the entries make of it, so that the movements alone are compared. A statement that
+    // begins or ends on another date than the range is carried to it by the entries between.
     let first = covering().min_by_key(|statement| statement.from);
     let last = covering().max_by_key(|statement| statement.to);
-    let opening = first.map_or(report.ledger.opening, |statement| i128::from(statement.opening));
+    let opening = first.map_or(report.ledger.opening, |statement| {
+        i128::from(statement.opening) + booked_before(state, report.from)
+            - booked_before(state, statement.from)
+    });
     let moved = opening + report.book.credits - report.book.debits;
-    let closing = last.map_or(moved, |statement| i128::from(statement.closing));
+    let closing = last.map_or(moved, |statement| {
+        i128::from(statement.closing) + booked_before(state, report.to.next())
+            - booked_before(state, statement.to.next())
+    });
     report.book.opening = opening;
     report.book.closing = closing;
     report.opening_difference = opening - report.ledger.opening;
     report.unexplained = closing - moved;
+}
+
+/// What the entries dated before a date add up to.
+fn booked_before(state: &BookState, date: Date) -> i128 {
+    let before = state.entries().iter().filter(|entry| entry.date < date);
+    before.map(|entry| entry.side.signed(entry.amount)).sum()
 }

@@ -102,3 +102,41 @@ fn an_entry_booked_twice_is_a_duplicate_whatever_comes_first() {
         }
     }
 }
+
+#[test]
+fn a_report_may_begin_and_end_within_a_statement() {
+    let mut all = Reconciliation::default();
+    let account = AccountId::from_bytes(&[0; 16]).unwrap();
+    let at = Position { height: 1, leaf: 0 };
+    for (number, day) in (0..).zip([20_260_104, 20_260_110, 20_260_120]) {
+        let entry = BookEntry {
+            side: Side::Credit,
+            amount: 100,
+            date: date(day),
+            entry_reference: String::new(),
+            uetr: Some(Uetr::from_random([number; 16])),
+            end_to_end_id: String::new(),
+        };
+        all.entry(ACCOUNT, Book::Owner, &entry, &[], at, &mut Records::new());
+    }
+    let statement = Statement {
+        account,
+        id: "JANUARY".to_owned(),
+        from: date(20_260_103),
+        to: date(20_260_131),
+        opening: 1_000,
+        closing: 1_307,
+    };
+    all.statement(ACCOUNT, Book::Owner, &statement, &[], at, &mut Records::new());
+    for (from, to, opening, closing) in [
+        (20_260_103, 20_260_131, 1_000, 1_307),
+        (20_260_105, 20_260_131, 1_100, 1_307),
+        (20_260_105, 20_260_115, 1_100, 1_207),
+        (20_260_101, 20_260_205, 1_000, 1_307),
+    ] {
+        let report =
+            report::report(&all, ACCOUNT, Book::Owner, date(from), date(to), std::iter::empty());
+        assert_eq!((report.book.opening, report.book.closing), (opening, closing));
+        assert_eq!(report.unexplained, 7, "the statement's own balances do not add up");
+    }
+}

@@ -2,7 +2,9 @@
 //!
 //! Banks send their books at different times, and must get the same breaks: the home bank with each
 //! day's payments, in the same block; of the partners a third before the month begins, a third day by
-//! day in the morning, before the payments, and a third when the month is over.
+//! day in the morning, before the payments, and a third when the month is over. The payments of each
+//! month's last day of payments are late: they are ordered only after the statements, which have
+//! found them missing by then.
 
 use std::collections::BTreeMap;
 
@@ -135,6 +137,7 @@ impl Year {
         desks: &mut [Desk<'_>],
     ) {
         let (first, last) = month_range(month);
+        let late = payments.iter().map(|payment| payment.date).filter(|date| *date <= last).max();
         let sent = |sends: Sends| move |desk: &&Desk<'_>| desk.sends == sends;
         let mut ahead = Vec::new();
         for desk in desks.iter().filter(sent(Sends::Ahead)) {
@@ -150,7 +153,10 @@ impl Year {
                 before.extend(self.entries(desk, date, date, morning));
             }
             self.commit(morning, before);
-            let mut day = self.payments(payments, date, evening);
+            let mut day = Vec::new();
+            if Some(date) != late {
+                day = self.payments(payments, date, evening);
+            }
             for desk in desks.iter().filter(sent(Sends::Evenings)) {
                 day.extend(self.entries(desk, date, date, evening));
             }
@@ -168,6 +174,9 @@ impl Year {
         let statements =
             desks.iter_mut().map(|desk| self.statement(desk, first, last, night)).collect();
         self.commit(night + 1, statements);
+        let late = late.filter(|date| *date >= first);
+        let stragglers = late.map(|date| self.payments(payments, date, night + 2));
+        self.commit(night + 2, stragglers.unwrap_or_default());
         self.month_ends
             .push(self.chain.state().accounts().iter().map(|account| account.balance).collect());
         self.chain.restart();
@@ -300,10 +309,9 @@ impl Year {
         self.banks.iter().map(healed).sum()
     }
 
-    /// A bank's report of a month, 1 to 12.
-    pub fn report(&self, bank: &Bic, month: u32) -> Report {
+    /// A bank's report.
+    pub fn report(&self, bank: &Bic, from: Date, to: Date) -> Report {
         let ordinal = self.ordinal(bank);
-        let (from, to) = month_range(month);
         let movements = self.chain.history().movements(ordinal).iter().copied();
         report(self.chain.state().reconciliation(), ordinal, Book::Owner, from, to, movements)
     }
@@ -330,7 +338,8 @@ fn sends(bank: &Bic, place: usize) -> Sends {
     [Sends::Ahead, Sends::Mornings, Sends::Behind][place % 3]
 }
 
-fn month_range(month: u32) -> (Date, Date) {
+/// First and last day of a month of 1993.
+pub fn month_range(month: u32) -> (Date, Date) {
     let day = |day| Date::from_yyyymmdd(19_930_000 + month * 100 + day).expect("a day of 1993");
     (day(1), day(days_in_month(1993, month)))
 }
