@@ -1,6 +1,6 @@
 //! How the process ends: every exit code, what it means, and what the operator does about it.
 
-use tracing::error;
+use tracing::{error, warn};
 
 macro_rules! exit_codes {
     ($($variant:ident = $code:literal, $restart:literal, $meaning:literal, $remedy:literal;)*) => {
@@ -96,12 +96,12 @@ pub struct Stop {
 /// failed fsync or a panic, what is in memory must not reach the disk any more, and a store that is
 /// still open would turn an orderly exit into an abort with another code.
 pub fn exit(code: ExitCode, message: &str) -> ! {
-    error!(
-        exit_code = code.number(),
-        meaning = code.meaning(),
-        remedy = code.remedy(),
-        "{message}"
-    );
+    let (number, meaning, remedy) = (code.number(), code.meaning(), code.remedy());
+    if code == ExitCode::Ok {
+        warn!(exit_code = number, "{message}");
+    } else {
+        error!(exit_code = number, meaning, remedy, "{message}");
+    }
     signal_hook::low_level::exit(i32::from(code.number()))
 }
 

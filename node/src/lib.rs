@@ -6,6 +6,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+<<<<<<< HEAD
+=======
+pub mod boot;
+pub mod bounded_file;
+pub mod check;
+>>>>>>> main
 pub mod clock;
 pub mod config;
 pub mod connector;
@@ -14,5 +20,8 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod node;
+pub mod process;
+pub mod status;
 pub mod storage;
 pub mod telemetry;

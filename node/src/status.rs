@@ -67,7 +67,8 @@ impl StatusReporter {
     pub async fn publish(self: Arc<Self>) {
         let mut last_leader = None;
         loop {
-            let status = self.report();
+            let (_, term, last_log_index, applied_index) = self.replica.raft_figures();
+            let height = self.replica.state().height();
             let leader = self.replica.leader();
             if leader != last_leader && leader.is_some() {
                 metrics::RAFT_LEADER_CHANGES.increment(&[]);
@@ -77,10 +78,10 @@ impl StatusReporter {
             metrics::RAFT_HAS_LEADER.set(flag(leader.is_some()));
             metrics::RAFT_IS_LEADER.set(flag(leader == Some(self.replica.node())));
             // Gauges are floats; none of these figures comes near 2^53.
-            metrics::HEIGHT.set(status.height as f64);
-            metrics::RAFT_TERM.set(status.term as f64);
-            metrics::RAFT_LAST_LOG_INDEX.set(status.last_log_index as f64);
-            metrics::RAFT_APPLIED_INDEX.set(status.applied_index as f64);
+            metrics::HEIGHT.set(height as f64);
+            metrics::RAFT_TERM.set(term as f64);
+            metrics::RAFT_LAST_LOG_INDEX.set(last_log_index as f64);
+            metrics::RAFT_APPLIED_INDEX.set(applied_index as f64);
             tokio::time::sleep(GAUGE_INTERVAL).await;
         }
     }

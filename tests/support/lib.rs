@@ -1,1 +1,4 @@
-//! Support code of the whole-system tests.
+//! Support of the whole-system tests: real processes on this machine.
+
+pub mod banking;
+pub mod consortium;

@@ -64,7 +64,7 @@ const fn optional(
 pub const KEYS: &[Key] = &[
     required(
         "node.id",
-        Kind::Number { min: 1, max: i64::MAX as u64 },
+        Kind::Number { min: 1, max: i64::MAX.cast_unsigned() },
         "1",
         "This node's id in the genesis file.",
     ),

@@ -314,7 +314,7 @@ impl Reader {
         match self.settings.get(name).map(|setting| &setting.origin) {
             // A file means the same wherever the node is started from.
             Some(Origin::File(file, _)) => {
-                let directory = file.parent().unwrap_or(&file).to_owned();
+                let directory = file.parent().unwrap_or(file).to_owned();
                 Some(directory.join(text))
             }
             _ => Some(PathBuf::from(text)),

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::bounded_file;
 use crate::config::Fault;
 use crate::config::keys;
 use crate::limits;
@@ -171,14 +171,9 @@ fn gather_file(path: &Path, settings: &mut Settings, faults: &mut Vec<Fault>) {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let mut bytes = Vec::new();
-    file.take(limits::CONFIG_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
+    let bytes = File::open(path)
+        .and_then(|file| bounded_file::read(file, limits::CONFIG_FILE_BYTES_MAX))
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
-        return Err(format!("larger than {} bytes", limits::CONFIG_FILE_BYTES_MAX));
-    }
     String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
 }
 

@@ -163,13 +163,13 @@ impl Builder {
                 submission = self.queue.recv(), if room => {
                     let Some(submission) = submission else { return };
                     let submissions = self.gather(submission);
-                    lost = !self.propose(&mut lead, submissions, &underway).await;
+                    lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }
                 // A ledger that falls quiet shows its accounts' root once more.
                 () = tokio::time::sleep(limits::QUIET_INTERVAL),
                     if idle && self.executor.state().wants_flagged_block() =>
                 {
-                    lost = !self.propose(&mut lead, Vec::new(), &underway).await;
+                    lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
                 }
             }
         }
@@ -199,7 +199,7 @@ impl Builder {
         &self,
         lead: &mut Lead,
         submissions: Vec<Submission>,
-        underway: &Underway,
+        underway: &mut Underway,
     ) -> bool {
         let (prepared, replies): (Vec<_>, Vec<_>) =
             submissions.into_iter().map(|it| (it.prepared, it.reply)).unzip();

@@ -47,7 +47,7 @@ impl Executor {
             Some(restored) => {
                 let mut state =
                     State::restore(genesis, &restored.core, restored.accounts, restored.records)
-                        .map_err(|error| StorageError::corrupt("state", error))?;
+                        .map_err(|error| StorageError::corrupt("state", error.to_string()))?;
                 let since = state.block_time_ms().saturating_sub(ID_AGE_MAX_MS);
                 state.remember_ids(store.recent_ids(since)?);
                 (state, Some(restored.consensus))

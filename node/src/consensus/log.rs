@@ -44,6 +44,7 @@ impl Log {
             Some(purged) => from.max(purged.index + 1),
             None => from,
         };
+        let from = self.store.first().map_or(from, |first| from.max(first));
         if from >= to {
             return Ok(Vec::new());
         }
@@ -139,7 +140,7 @@ impl RaftLogStorage<Types> for Log {
         let Some(bytes) = self.store.vote().map_err(|error| reading(&error))? else {
             return Ok(None);
         };
-        let message = v1::Vote::decode(bytes.as_slice()).map_err(|error| reading(&error))?;
+        let message = v1::Vote::decode(&*bytes).map_err(|error| reading(&error))?;
         wire::vote_of_message(Some(&message)).map(Some).map_err(|error| reading(&error))
     }
 
@@ -154,7 +155,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, StorageError<u64>> {
         let bytes = self.store.committed().map_err(|error| reading(&error))?;
-        bytes.map(|bytes| decode_log_id(&bytes)).transpose()
+        bytes.map(|bytes| decode_log_id(bytes.as_ref())).transpose()
     }
 
     async fn append<I>(
@@ -166,7 +167,13 @@ impl RaftLogStorage<Types> for Log {
         I: IntoIterator<Item = openraft::Entry<Types>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries: Vec<_> = entries.into_iter().map(|entry| wire::entry_to_log(&entry)).collect();
+        // What is purged was executed long ago; an entry there has nothing to add.
+        let purged = self.purged()?.map_or(0, |purged| purged.index + 1);
+        let entries: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| entry.log_id.index >= purged)
+            .map(|entry| wire::entry_to_log(&entry))
+            .collect();
         let started = Instant::now();
         tokio::task::block_in_place(|| self.store.append(&entries))
             .map_err(|error| writing(&error))?;

@@ -63,3 +63,6 @@ pub struct ExecutedBlock {
     /// What became of each of the proposal's instructions.
     pub decisions: Vec<Decision>,
 }
+
+#[cfg(test)]
+mod suite;

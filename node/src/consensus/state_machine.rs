@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use counterfoil_ledger::apply::LogPosition;
@@ -44,6 +46,8 @@ pub struct StateMachine {
     applied: Applied,
     unflushed: Unflushed,
     applied_index: watch::Sender<u64>,
+    /// The founding snapshot that was built or installed, if one was.
+    founding: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
 }
 
 impl StateMachine {
@@ -62,6 +66,7 @@ impl StateMachine {
             applied,
             unflushed: Unflushed::none(),
             applied_index,
+            founding: Arc::default(),
         })
     }
 
@@ -185,13 +190,17 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> FoundingSnapshot {
-        FoundingSnapshot { applied: self.applied.clone(), executor: self.executor.clone() }
+        FoundingSnapshot {
+            applied: self.applied.clone(),
+            executor: self.executor.clone(),
+            founding: self.founding.clone(),
+        }
     }
 
     async fn begin_receiving_snapshot(
         &mut self,
     ) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
-        Ok(Box::new(Cursor::new(Vec::new())))
+        Ok(Box::default())
     }
 
     async fn install_snapshot(
@@ -202,6 +211,7 @@ impl RaftStateMachine<Types> for StateMachine {
         self.executor.is_founding().map_err(|error| failed(&error))?;
         self.applied =
             Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone() };
+        *self.founding.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta.clone());
         Ok(())
     }
 
@@ -215,6 +225,7 @@ impl RaftStateMachine<Types> for StateMachine {
 pub struct FoundingSnapshot {
     applied: Applied,
     executor: Arc<Executor>,
+    founding: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
 }
 
 impl RaftSnapshotBuilder<Types> for FoundingSnapshot {
@@ -226,6 +237,7 @@ impl RaftSnapshotBuilder<Types> for FoundingSnapshot {
             last_membership: self.applied.membership.clone(),
             snapshot_id,
         };
-        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(Vec::new())) })
+        *self.founding.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta.clone());
+        Ok(Snapshot { meta, snapshot: Box::default() })
     }
 }

@@ -1,10 +1,13 @@
 //! Files with private keys: read only if nobody but their owner can.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
+use crate::bounded_file;
 use crate::limits;
 
 /// Why a file with a private key is not used.
@@ -26,12 +29,6 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// It is too large to be a key.
-    #[error("the key file {path} is larger than {} bytes", limits::KEY_FILE_BYTES_MAX)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
     /// It is not text, and so not PEM.
     #[error("the key file {path} is not PEM")]
     NotPem {
@@ -40,8 +37,8 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads a PEM file that must be its owner's alone.
-pub fn read_private_pem(path: &Path) -> Result<String, KeyFileError> {
+/// Reads a PEM file that must be its owner's alone. The text is wiped from memory when dropped.
+pub fn read_private_pem(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |error| KeyFileError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(io)?;
     // Asked of the open file: the path could point elsewhere by now.
@@ -49,12 +46,13 @@ pub fn read_private_pem(path: &Path) -> Result<String, KeyFileError> {
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Permissions { path: path.to_owned(), mode });
     }
-    let mut bytes = Vec::new();
-    file.take(limits::KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > limits::KEY_FILE_BYTES_MAX {
-        return Err(KeyFileError::TooLarge { path: path.to_owned() });
-    }
-    String::from_utf8(bytes).map_err(|_| KeyFileError::NotPem { path: path.to_owned() })
+    // Of its full size from the start: growing would leave copies behind.
+    let size = usize::try_from(limits::KEY_FILE_BYTES_MAX).expect("a few KiB");
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+    bounded_file::read_into(file, limits::KEY_FILE_BYTES_MAX, &mut bytes).map_err(io)?;
+    let text = std::str::from_utf8(&bytes);
+    text.map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| KeyFileError::NotPem { path: path.to_owned() })
 }
 
 #[cfg(test)]
@@ -78,7 +76,7 @@ mod tests {
         }
         for mode in [0o600, 0o400] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read_private_pem(&path).unwrap(), "secret");
+            assert_eq!(read_private_pem(&path).unwrap().as_str(), "secret");
         }
     }
 
@@ -94,6 +92,8 @@ mod tests {
         write(&[0xff; 10]);
         assert!(matches!(read_private_pem(&path), Err(KeyFileError::NotPem { .. })));
         write(&vec![b'a'; usize::try_from(limits::KEY_FILE_BYTES_MAX).unwrap() + 1]);
-        assert!(matches!(read_private_pem(&path), Err(KeyFileError::TooLarge { .. })));
+        assert!(
+            read_private_pem(&path).unwrap_err().to_string().contains("larger than 16384 bytes")
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! logged at debug level, and disturbs nobody.
 
 mod connection;
-mod server;
+pub mod server;
 pub(crate) mod shares;
 
 use std::io;
@@ -17,10 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, info_span, warn};
 
 pub use crate::listener::connection::Connection;
-pub use crate::listener::server::server;
 
 use crate::exit::{ExitCode, Stop};
 use crate::identity::tls::{Audience, Tls};
@@ -133,7 +132,7 @@ impl Gate {
             match socket.accept().await {
                 Ok((stream, address)) => {
                     if let Some(handshake) = self.admit(slot, address) {
-                        let span = debug_span!("handshake", listener = self.name(), %address);
+                        let span = info_span!("handshake", listener = self.name(), %address);
                         let task = Arc::clone(&self).shake_hands(stream, address, handshake);
                         tokio::spawn(task.instrument(span));
                     }

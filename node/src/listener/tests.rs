@@ -144,7 +144,7 @@ async fn handlers_see_the_caller() {
         },
     );
     let served = tokio::spawn(
-        server()
+        server::server()
             .add_service(health)
             .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned()),
     );

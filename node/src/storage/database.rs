@@ -35,6 +35,9 @@ pub(super) enum Durability {
     Buffered,
 }
 
+/// A key and its value.
+pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// A RocksDB instance.
 pub(super) struct Database {
     db: DB,
@@ -139,7 +142,7 @@ impl Database {
         &self,
         family: &str,
         mode: IteratorMode<'_>,
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> + '_ {
+    ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
         let pairs: DBIteratorWithThreadMode<'_, DB> =
             self.db.iterator_cf(self.family(family), mode);
         pairs.map(|pair| pair.map_err(|error| self.failure(error)))

@@ -3,14 +3,12 @@
 //! A data [`directory`] holds two RocksDB instances. The [`log`] is the Raft log and, being that,
 //! the block store: every write to it that matters is synced. The [`state`] is everything that can
 //! be computed again from the log: headers, outcomes, accounts, reconciliation records and the
-//! indices, which are sorted [`runs`] instead of one put for each transfer. It is written in bulk
-//! and not synced: after a power cut the node applies again what the log holds.
+//! indices, which are sorted runs instead of one put for each transfer. It is written in bulk and
+//! not synced: after a power cut the node applies again what the log holds.
 //!
 //! Every call is synchronous and may wait for the disk. The first write that fails is the last:
 //! after it every write is refused, because what a failed fsync left behind cannot be known. The
 //! caller stops the process.
-
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::io;
 use std::path::Path;
@@ -20,6 +18,7 @@ mod database;
 pub mod directory;
 pub mod log;
 mod runs;
+pub mod state;
 
 /// Why storage could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +107,8 @@ impl StorageError {
         StorageError::Io { action, path: path.to_owned(), source }
     }
 
-    fn corrupt(what: &'static str, place: impl Into<String>) -> StorageError {
-        StorageError::Corrupt { what, place: place.into() }
+    /// Something read is not what was written: which kind of record, and where.
+    pub fn corrupt(what: &'static str, place: impl ToString) -> StorageError {
+        StorageError::Corrupt { what, place: place.to_string() }
     }
 }

@@ -1,7 +1,7 @@
 //! The node's own certificate and key, read from files that may change while the node runs.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
+use crate::bounded_file;
 use crate::identity::Identity;
 use crate::identity::key_file::{self, KeyFileError};
 use crate::identity::tls::trust::{Expected, Refusal, Trust};
@@ -44,7 +45,7 @@ pub enum CredentialError {
         /// What the system says.
         error: io::Error,
     },
-    /// The certificate file is no PEM, holds no certificate, or is too large.
+    /// The certificate file is no PEM, or holds no certificate or too many.
     #[error("the certificate file {path} holds no PEM certificates, or more than a chain has")]
     CertificateFile {
         /// The file.
@@ -130,12 +131,9 @@ impl CredentialFiles {
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
     let io = |error| CredentialError::Io { path: path.to_owned(), error };
     let malformed = || CredentialError::CertificateFile { path: path.to_owned() };
-    let mut pem = Vec::new();
-    let file = File::open(path).map_err(io)?;
-    file.take(limits::CERTIFICATE_FILE_BYTES_MAX + 1).read_to_end(&mut pem).map_err(io)?;
-    if pem.len() as u64 > limits::CERTIFICATE_FILE_BYTES_MAX {
-        return Err(malformed());
-    }
+    let pem = File::open(path)
+        .and_then(|file| bounded_file::read(file, limits::CERTIFICATE_FILE_BYTES_MAX))
+        .map_err(io)?;
     let chain = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| malformed())?;

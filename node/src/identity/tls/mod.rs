@@ -29,17 +29,18 @@ use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::identity::caller::Caller;
-use crate::identity::tls::credential::{Credential, CredentialError, CredentialFiles, Stamp};
+use crate::identity::tls::credential::{Credential, CredentialError, Stamp};
 use crate::identity::tls::trust::{Expected, Refusal, Trust, unix_time};
 use crate::identity::tls::verifier::{SIGNATURE_ALGORITHMS, Verifier};
 use crate::limits;
 use crate::telemetry::metrics;
+
+pub use crate::identity::tls::credential::CredentialFiles;
 
 /// A connection that a client or a node opened to this node.
 pub type AcceptedStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -211,12 +212,13 @@ impl Tls {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
-    /// Looks at the credential's files every few seconds and takes new ones into use, until the
-    /// shutdown. What does not fit is logged, and the old one stays in use.
-    pub async fn watch_credential(&self, shutdown: CancellationToken) {
+    /// Looks at the credential's files every few seconds and takes new ones into use, for ever. What
+    /// does not fit is logged, and the old one stays in use.
+    pub async fn reload_on_change(&self) {
         let mut seen = self.stamp;
         let mut ticks = tokio::time::interval(limits::CERTIFICATE_POLL_INTERVAL);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        loop {
+            ticks.tick().await;
             let stamp = self.files.stamp();
             if stamp.is_some() && stamp != seen {
                 seen = stamp;

@@ -172,11 +172,8 @@ async fn a_new_certificate_is_used_without_a_restart() {
         }
     };
     let first = shown().await;
-    let shutdown = CancellationToken::new();
-    let watch = {
-        let (tls, shutdown) = (Arc::clone(&node.tls), shutdown.clone());
-        tokio::spawn(async move { tls.watch_credential(shutdown).await })
-    };
+    let tls = Arc::clone(&node.tls);
+    let watch = tokio::spawn(async move { tls.reload_on_change().await });
 
     let new = consortium.bank_a.leaf(Role::Node, "one");
     write_credential(&node.files, &new);
@@ -186,8 +183,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(shown().await, new.certificate.to_vec());
-    shutdown.cancel();
-    watch.await.unwrap();
+    watch.abort();
 
     // What the others would refuse is not used.
     let before = node.tls.identity();

@@ -8,7 +8,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme};
-use tracing::info;
+use tracing::{debug, info};
 use webpki::ring::{
     ECDSA_P256_SHA256, ECDSA_P256_SHA384, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25519,
 };
@@ -45,11 +45,20 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let judged = self.trust.load().judge(leaf, intermediates, self.expected, now);
-        judged.map(|_| ()).map_err(|refusal: Refusal| {
-            // Logged here, where the reason is still whole; the span names the connection.
-            info!(rule = refusal.rule(), %refusal, "certificate refused");
+        judged.map(|_| ()).map_err(|refusal| {
+            self.log(&refusal);
             refusal.into()
         })
+    }
+
+    /// Logged here, where the reason is still whole; the span names the connection. A node that is
+    /// called again and again is refused as often: that is for whoever calls to report.
+    fn log(&self, refusal: &Refusal) {
+        let rule = refusal.rule();
+        match self.expected {
+            Expected::Member | Expected::AnyNode => info!(rule, %refusal, "certificate refused"),
+            Expected::Node(_) => debug!(rule, %refusal, "certificate refused"),
+        }
     }
 }
 

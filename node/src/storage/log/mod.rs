@@ -100,14 +100,14 @@ impl LogStore {
     pub fn append(&self, entries: &[LogEntry]) -> Result<(), StorageError> {
         let Some(first) = entries.first() else { return Ok(()) };
         let _writing = self.writing();
-        let mut next = self.recent().next().unwrap_or(first.index);
+        let next = self.recent().next().unwrap_or(first.index);
         let database = &self.inner.database;
         let (heads, bodies) = (database.family(ENTRIES), database.family(BODIES));
         let size = entries.iter().map(|entry| entry.body().len() + 96).sum();
         let mut batch = WriteBatch::with_capacity_bytes(size);
-        for entry in entries {
-            if entry.index != next {
-                let (given, expected) = (entry.index, next);
+        for (expected, entry) in (next..).zip(entries) {
+            if entry.index != expected {
+                let given = entry.index;
                 return Err(StorageError::OutOfOrder { what: "log entry", given, expected });
             }
             let key = entry.index.to_be_bytes();
@@ -115,7 +115,6 @@ impl LogStore {
             if !entry.body().is_empty() {
                 batch.put_cf(bodies, key, entry.body());
             }
-            next += 1;
         }
         database.write(batch, Durability::Synced)?;
         let mut recent = self.recent_mut();
@@ -209,6 +208,12 @@ impl LogStore {
     /// The last entry; none if there is none behind the start of the log.
     pub fn last(&self) -> Option<EntryId> {
         self.recent().last
+    }
+
+    /// Index of the first entry, purged or not; none if there is none.
+    pub fn first(&self) -> Option<u64> {
+        let recent = self.recent();
+        recent.last.map(|_| recent.start)
     }
 
     /// An entry, purged or not. A damaged one is an error.

@@ -94,9 +94,9 @@ impl Shared {
             // In a statement of its own: the old set must not outlive it, or it would keep the runs
             // that are merged from being deleted.
             let next = self.set().next_merge(self.rows_max);
-            match next {
-                Some(inputs) if self.merge(inputs)? => {}
-                _ => return Ok(()),
+            let Some(inputs) = next else { return Ok(()) };
+            if !self.merge(inputs)? {
+                return Ok(());
             }
         }
     }

@@ -1,0 +1,74 @@
+//! The process around a running node: logging, panics, signals, and the way out.
+
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::exit::{self, ExitCode, Stop};
+use crate::limits;
+use crate::telemetry::logging;
+
+/// Runs a node until it ends by itself or is told to by SIGTERM or SIGINT. Returns only if all went
+/// well; otherwise the process ends here with the code of the failure, and nothing is tidied up.
+///
+/// `node` opens everything, serves until the token is cancelled, drains, and closes everything.
+pub fn run<F>(config: Config, node: impl FnOnce(Config, CancellationToken) -> F) -> Result<(), Stop>
+where
+    F: Future<Output = Result<(), Stop>>,
+{
+    let filter = logging::parse_filter(&config.log.filter)
+        .map_err(|error| Stop { code: ExitCode::Usage, message: error.to_string() })?;
+    logging::start(config.log.format, filter);
+    exit::exit_on_panic();
+    let system = |error: std::io::Error| Stop {
+        code: ExitCode::Fatal,
+        message: format!("the system refuses threads or signals: {error}"),
+    };
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(system)?;
+    let ended = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate()).map_err(system)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(system)?,
+        };
+        tokio::spawn(signals.obey(shutdown.clone()));
+        node(config, shutdown).await
+    });
+    match ended {
+        Ok(()) => {
+            info!("stopped");
+            Ok(())
+        }
+        Err(stop) => exit::exit(stop.code, &stop.message),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// The first signal drains the node; a second one, or the end of its time, ends it at once. That
+    /// loses nothing: what was answered is on disk.
+    async fn obey(mut self, shutdown: CancellationToken) {
+        let name = self.next().await;
+        info!(signal = name, "stopping: no new work is taken, what is underway is finished");
+        shutdown.cancel();
+        let second = tokio::time::timeout(limits::DRAIN_TIMEOUT, self.next()).await;
+        match second {
+            Ok(name) => warn!(signal = name, "stopping at once"),
+            Err(_) => warn!("what is underway takes too long; stopping at once"),
+        }
+        exit::exit(ExitCode::Ok, "stopped before everything underway was finished");
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

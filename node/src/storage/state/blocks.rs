@@ -1,0 +1,159 @@
+//! Blocks as they were stored: headers, leaves and certificates here, bodies in the log.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use counterfoil_ledger::block::LeafRecord;
+use counterfoil_ledger::block::decode_leaves;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::header::Header;
+use counterfoil_ledger::history::StoredBlock;
+use counterfoil_ledger::proposal::Proposal;
+use counterfoil_ledger::proposal::ProposalHeader;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use rocksdb::Direction;
+use rocksdb::IteratorMode;
+use rocksdb::WriteBatch;
+
+use super::super::database::Durability;
+use super::super::log::LogPayload;
+use super::CERTIFICATES;
+use super::HEADERS;
+use super::OUTCOMES;
+use super::StateStore;
+use super::StorageError;
+
+/// Bytes of decoded blocks that are kept in memory.
+pub(super) const BLOCK_CACHE_BYTES: u64 = 64 << 20;
+
+pub(super) type BlockCache = Cache<u64, Arc<StoredBlock>, BlockWeight>;
+
+#[derive(Clone)]
+pub(super) struct BlockWeight;
+
+impl Weighter<u64, Arc<StoredBlock>> for BlockWeight {
+    fn weight(&self, _: &u64, block: &Arc<StoredBlock>) -> u64 {
+        let instructions = block.proposal.instructions.iter().map(|bytes| bytes.len() + 64);
+        let leaves = block.leaves.iter().map(|leaf| leaf.effects.len() + 64);
+        let bytes = instructions.sum::<usize>() + leaves.sum::<usize>() + 1024;
+        u64::try_from(bytes).expect("a block is bounded in bytes")
+    }
+}
+
+impl StateStore {
+    /// A header; none above the last height.
+    pub fn header(&self, height: u64) -> Result<Option<Header>, StorageError> {
+        if let Some(block) = self.inner.memory().block(height) {
+            return Ok(Some(block.header.clone()));
+        }
+        let bytes = self.inner.database.get(HEADERS, &height.to_be_bytes())?;
+        bytes.map(|bytes| decode_header(height, &bytes)).transpose()
+    }
+
+    /// The headers from one height to another (excluded), as far as there are blocks.
+    pub fn header_range(&self, heights: Range<u64>) -> Result<Vec<Header>, StorageError> {
+        let Some(last) = self.last_height() else { return Ok(Vec::new()) };
+        let end = heights.end.min(last + 1);
+        let missing = |height| StorageError::corrupt("the headers", format!("{height} is missing"));
+        let header = |height| self.header(height)?.ok_or_else(|| missing(height));
+        (heights.start..end).map(header).collect()
+    }
+
+    /// The leaves of a block, in order; none above the last height.
+    pub fn leaves(&self, height: u64) -> Result<Option<Vec<LeafRecord>>, StorageError> {
+        if let Some(block) = self.inner.memory().block(height) {
+            return Ok(Some(block.leaves.clone()));
+        }
+        let Some(bytes) = self.inner.database.get(OUTCOMES, &height.to_be_bytes())? else {
+            return Ok(None);
+        };
+        let leaves = decode_leaves(&bytes);
+        leaves.map(Some).ok_or_else(|| StorageError::corrupt("the outcomes", height.to_string()))
+    }
+
+    /// A whole block; none above the last height. The genesis block has no proposal, and an empty
+    /// one stands for it.
+    pub fn block(&self, height: u64) -> Result<Option<Arc<StoredBlock>>, StorageError> {
+        if let Some(block) = self.inner.blocks.get(&height) {
+            return Ok(Some(block));
+        }
+        let Some(header) = self.header(height)? else { return Ok(None) };
+        let leaves = self.leaves(height)?;
+        let leaves = leaves
+            .filter(|leaves| u32::try_from(leaves.len()) == Ok(header.leaf_count))
+            .ok_or_else(|| {
+            StorageError::corrupt("the outcomes", format!("of block {height}"))
+        })?;
+        let proposal = if height == 0 { no_proposal() } else { self.proposal(&header)? };
+        let block = Arc::new(StoredBlock { header, proposal, leaves });
+        self.inner.blocks.insert(height, Arc::clone(&block));
+        Ok(Some(block))
+    }
+
+    /// Keeps what certifies a height. Not synced: it can be asked for again.
+    pub fn save_certificate(&self, height: u64, certificate: &[u8]) -> Result<(), StorageError> {
+        let database = &self.inner.database;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(database.family(CERTIFICATES), height.to_be_bytes(), certificate);
+        database.write(batch, Durability::Buffered)
+    }
+
+    /// The first certificate at or above a height, with its own height.
+    pub fn certificate_from(&self, height: u64) -> Result<Option<(u64, Bytes)>, StorageError> {
+        let key = height.to_be_bytes();
+        let mode = IteratorMode::From(&key, Direction::Forward);
+        self.certificate_at(mode)
+    }
+
+    /// The last certificate, with its height.
+    pub fn last_certificate(&self) -> Result<Option<(u64, Bytes)>, StorageError> {
+        self.certificate_at(IteratorMode::End)
+    }
+
+    fn certificate_at(&self, mode: IteratorMode<'_>) -> Result<Option<(u64, Bytes)>, StorageError> {
+        let Some(pair) = self.inner.database.iterate(CERTIFICATES, mode).next() else {
+            return Ok(None);
+        };
+        let (key, value) = pair?;
+        let key = (*key).try_into();
+        let key = key.map_err(|_| StorageError::corrupt("the certificates", "a key"))?;
+        Ok(Some((u64::from_be_bytes(key), Bytes::from(value))))
+    }
+
+    fn proposal(&self, header: &Header) -> Result<Proposal, StorageError> {
+        let entry = self.inner.log.get(header.raft_index)?;
+        let proposal = match entry.map(|entry| entry.payload) {
+            Some(LogPayload::Proposal(bytes)) => Proposal::decode(&bytes),
+            _ => None,
+        };
+        proposal.filter(|proposal| proposal.header.hash() == header.proposal_hash).ok_or_else(
+            || {
+                let (height, index) = (header.height, header.raft_index);
+                let place = format!("entry {index} is not the proposal of block {height}");
+                StorageError::corrupt("the log", place)
+            },
+        )
+    }
+}
+
+fn decode_header(height: u64, bytes: &[u8]) -> Result<Header, StorageError> {
+    let header = Header::decode(bytes).filter(|header| header.height == height);
+    header.ok_or_else(|| StorageError::corrupt("the headers", height.to_string()))
+}
+
+fn no_proposal() -> Proposal {
+    let header = ProposalHeader {
+        incarnation: 0,
+        epoch: 0,
+        proposer: 0,
+        term: 0,
+        sequence: 0,
+        previous: Hash::ZERO,
+        stamp_ms: 0,
+        count: 0,
+        instructions_root: Proposal::instructions_root(&[]),
+    };
+    Proposal { header, key_id: Hash::ZERO, signature: [0; 64], instructions: Vec::new() }
+}

@@ -1,0 +1,249 @@
+//! Finding ids, transfers and movements, in the tail and in the runs.
+
+use std::ops::ControlFlow;
+
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::IdRecord;
+use counterfoil_ledger::block::Movement;
+use counterfoil_ledger::block::Position;
+use counterfoil_ledger::date::Date;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::uetr::Uetr;
+use rocksdb::Direction;
+
+use super::super::runs::Index;
+use super::super::runs::RowRange;
+use super::super::runs::RunView;
+use super::StateStore;
+use super::StorageError;
+use super::rows;
+use super::tail::Tail;
+
+/// The first place of the ledger.
+const FIRST: Position = Position { height: 0, leaf: 0 };
+
+impl StateStore {
+    /// What an institution's id was decided as, however long ago.
+    pub fn find_id(
+        &self,
+        institution: &Bic,
+        id: &InstructionId,
+    ) -> Result<Option<IdRecord>, StorageError> {
+        let (in_tail, runs) =
+            self.inner.cut(|memory| memory.tails().find_map(|tail| tail.id(institution, id)));
+        if in_tail.is_some() {
+            return Ok(in_tail);
+        }
+        let mut found = None;
+        let key = rows::id_key(institution, id);
+        let _ = runs.visit_key(Index::Id, &key, |row| {
+            found = Some(rows::read_id(row));
+            ControlFlow::Break(())
+        })?;
+        found.map(|record| record.ok_or_else(|| damaged(Index::Id))).transpose()
+    }
+
+    /// The ids that were made at or after a time (Unix ms, by their own clock), in ledger order.
+    pub fn recent_ids(&self, since_ms: u64) -> Result<Vec<IdRecord>, StorageError> {
+        let is_recent = |record: &IdRecord| record.id.time_ms() >= since_ms;
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let ids = memory.tails().flat_map(|tail| tail.ids());
+            ids.copied().filter(is_recent).collect::<Vec<_>>()
+        });
+        let mut range = RowRange::of_keys(&[0; 27], &[u8::MAX; 27]);
+        range.zones = since_ms..=u64::MAX;
+        let mut records = collect(&runs, Index::Id, &range, usize::MAX, rows::read_id, is_recent)?;
+        records.extend(in_tail);
+        records.sort_unstable_by_key(|record| record.position);
+        Ok(records)
+    }
+
+    /// Settled transfers with a UETR: the oldest ones, in ledger order.
+    pub fn find_uetr(&self, uetr: &Uetr, limit: usize) -> Result<Vec<Position>, StorageError> {
+        let found = self.find_uetrs(std::slice::from_ref(uetr), limit)?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// `find_uetr` for several at once.
+    pub(super) fn find_uetrs(
+        &self,
+        uetrs: &[Uetr],
+        limit: usize,
+    ) -> Result<Vec<Vec<Position>>, StorageError> {
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let tails = |uetr| memory.tails().flat_map(move |tail| tail.uetr(uetr)).take(limit);
+            uetrs.iter().map(|uetr| tails(uetr).collect()).collect::<Vec<Vec<_>>>()
+        });
+        let pairs = uetrs.iter().zip(in_tail);
+        pairs
+            .map(|(uetr, later)| places(&runs, Index::Uetr, uetr.as_bytes(), later, limit))
+            .collect()
+    }
+
+    /// Settled transfers with a reference key (see the ledger's `reference_key`): the oldest ones,
+    /// in ledger order. Two texts may have one key: compare them.
+    pub fn find_reference(
+        &self,
+        key: &[u8; 8],
+        limit: usize,
+    ) -> Result<Vec<Position>, StorageError> {
+        let found = self.find_references(std::slice::from_ref(key), limit)?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// `find_reference` for several at once.
+    pub(super) fn find_references(
+        &self,
+        keys: &[[u8; 8]],
+        limit: usize,
+    ) -> Result<Vec<Vec<Position>>, StorageError> {
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let tails = |key| memory.tails().flat_map(move |tail| tail.reference(key)).take(limit);
+            keys.iter().map(|key| tails(key).collect()).collect::<Vec<Vec<_>>>()
+        });
+        let pairs = keys.iter().zip(in_tail);
+        pairs.map(|(key, later)| places(&runs, Index::Reference, key, later, limit)).collect()
+    }
+
+    /// Movements of an account behind a position (from the first one without it) up to a height,
+    /// in ledger order.
+    pub fn movements(
+        &self,
+        account: u32,
+        after: Option<Position>,
+        up_to_height: u64,
+        limit: usize,
+    ) -> Result<Vec<Movement>, StorageError> {
+        let Some(from) = after.map_or(Some(FIRST), next) else { return Ok(Vec::new()) };
+        let to = Position { height: up_to_height, leaf: u32::MAX };
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let movements =
+                memory.tails().flat_map(|tail| between(tail.movements(account), from, to));
+            movements.take(limit).copied().collect::<Vec<_>>()
+        });
+        let (least, greatest) =
+            (rows::movement_key(account, from), rows::movement_key(account, to));
+        let mut range = RowRange::of_keys(&least, &greatest);
+        range.heights = from.height..=to.height;
+        let mut movements =
+            collect(&runs, Index::Movement, &range, limit, rows::read_movement, |_| true)?;
+        let room = limit - movements.len();
+        movements.extend(in_tail.into_iter().take(room));
+        Ok(movements)
+    }
+
+    /// The last movement of an account at or before a height: its balance is the account's then.
+    /// None if there was none.
+    pub fn balance_at(&self, account: u32, height: u64) -> Result<Option<Movement>, StorageError> {
+        let to = Position { height, leaf: u32::MAX };
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let last_of = |tail: &Tail| between(tail.movements(account), FIRST, to).last().copied();
+            memory.tails().rev().find_map(last_of)
+        });
+        if in_tail.is_some() {
+            return Ok(in_tail);
+        }
+        let (least, greatest) =
+            (rows::movement_key(account, FIRST), rows::movement_key(account, to));
+        let mut range = RowRange::of_keys(&least, &greatest);
+        range.heights = 0..=height;
+        let mut found = None;
+        let _ = runs.visit(Index::Movement, &range, Direction::Reverse, |row| {
+            found = Some(rows::read_movement(row));
+            ControlFlow::Break(())
+        })?;
+        found.map(|movement| movement.ok_or_else(|| damaged(Index::Movement))).transpose()
+    }
+
+    /// All movements of an account with a settlement date from one to another, both included, in
+    /// ledger order. Pages whose dates lie outside are passed over.
+    pub fn movements_by_date(
+        &self,
+        account: u32,
+        from: Date,
+        to: Date,
+    ) -> Result<Vec<Movement>, StorageError> {
+        let is_within = |movement: &Movement| from <= movement.date && movement.date <= to;
+        let (in_tail, runs) = self.inner.cut(|memory| {
+            let movements = memory.tails().flat_map(|tail| tail.movements(account));
+            movements.copied().filter(is_within).collect::<Vec<_>>()
+        });
+        let last = Position { height: u64::MAX, leaf: u32::MAX };
+        let (least, greatest) =
+            (rows::movement_key(account, FIRST), rows::movement_key(account, last));
+        let mut range = RowRange::of_keys(&least, &greatest);
+        range.zones = u64::from(from.yyyymmdd())..=u64::from(to.yyyymmdd());
+        let read = rows::read_movement;
+        let mut movements = collect(&runs, Index::Movement, &range, usize::MAX, read, is_within)?;
+        movements.extend(in_tail);
+        Ok(movements)
+    }
+}
+
+/// The places of one key: first those in the runs, then the later ones from the tail.
+fn places(
+    runs: &RunView,
+    index: Index,
+    key: &[u8],
+    later: Vec<Position>,
+    limit: usize,
+) -> Result<Vec<Position>, StorageError> {
+    let range = RowRange::of_keys(key, key);
+    let mut found = collect(runs, index, &range, limit, rows::read_place, |_| true)?;
+    if found.is_empty() {
+        return Ok(later);
+    }
+    let room = limit - found.len();
+    found.extend(later.into_iter().take(room));
+    Ok(found)
+}
+
+/// What is read from the rows in a range and wanted, in ledger order, up to the limit.
+fn collect<T>(
+    runs: &RunView,
+    index: Index,
+    range: &RowRange<'_>,
+    limit: usize,
+    read: impl Fn(&[u8]) -> Option<T>,
+    is_wanted: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, StorageError> {
+    let mut found = Vec::new();
+    let mut all_right = true;
+    let _ = runs.visit(index, range, Direction::Forward, |row| {
+        if found.len() >= limit {
+            return ControlFlow::Break(());
+        }
+        match read(row) {
+            Some(item) if is_wanted(&item) => found.push(item),
+            Some(_) => {}
+            None => {
+                all_right = false;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if all_right { Ok(found) } else { Err(damaged(index)) }
+}
+
+/// The movements from one place to another, both included.
+fn between(movements: &[Movement], from: Position, to: Position) -> &[Movement] {
+    let first = movements.partition_point(|movement| movement.position < from);
+    let end = movements.partition_point(|movement| movement.position <= to);
+    movements.get(first..end).unwrap_or_default()
+}
+
+/// The place after this one.
+fn next(position: Position) -> Option<Position> {
+    match position.leaf.checked_add(1) {
+        Some(leaf) => Some(Position { leaf, ..position }),
+        None => Some(Position { height: position.height.checked_add(1)?, leaf: 0 }),
+    }
+}
+
+fn damaged(index: Index) -> StorageError {
+    StorageError::corrupt("an index", format!("a row of {index:?} cannot be read"))
+}

@@ -1,0 +1,103 @@
+//! The tail: blocks that are applied and not yet in the state's database, findable by all that
+//! the indices are asked for.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash as StdHash;
+use std::sync::Arc;
+
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::block::Block;
+use counterfoil_ledger::block::IdRecord;
+use counterfoil_ledger::block::Movement;
+use counterfoil_ledger::block::Position;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::uetr::Uetr;
+
+/// Some blocks in a row, and indices over them.
+#[derive(Default)]
+pub(super) struct Tail {
+    blocks: Vec<Arc<Block>>,
+    ids: HashMap<(Bic, InstructionId), IdRecord>,
+    uetrs: HashMap<Uetr, Places>,
+    references: HashMap<[u8; 8], Places>,
+    movements: HashMap<u32, Vec<Movement>>,
+}
+
+/// Where something is, in ledger order. Nearly always it is one place, which costs no allocation.
+struct Places {
+    first: Position,
+    later: Vec<Position>,
+}
+
+impl Tail {
+    /// Takes the next block.
+    pub(super) fn push(&mut self, block: Arc<Block>) {
+        let height = block.header.height;
+        for record in &block.ids {
+            self.ids.entry((record.institution, record.id)).or_insert(*record);
+        }
+        for transfer in &block.transfers {
+            let position = Position { height, leaf: transfer.leaf };
+            add(&mut self.uetrs, transfer.uetr, position);
+            for key in [transfer.debit_reference, transfer.credit_reference].into_iter().flatten() {
+                add(&mut self.references, key, position);
+            }
+        }
+        for movement in &block.movements {
+            self.movements.entry(movement.account).or_default().push(*movement);
+        }
+        self.blocks.push(block);
+    }
+
+    /// The blocks, in order.
+    pub(super) fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    /// A block, if it is here.
+    pub(super) fn block(&self, height: u64) -> Option<&Arc<Block>> {
+        let first = self.blocks.first()?.header.height;
+        self.blocks.get(usize::try_from(height.checked_sub(first)?).ok()?)
+    }
+
+    /// The record of an id.
+    pub(super) fn id(&self, institution: &Bic, id: &InstructionId) -> Option<IdRecord> {
+        self.ids.get(&(*institution, *id)).copied()
+    }
+
+    /// All ids, in no order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &IdRecord> {
+        self.ids.values()
+    }
+
+    /// Transfers with a UETR, in ledger order.
+    pub(super) fn uetr(&self, uetr: &Uetr) -> impl Iterator<Item = Position> {
+        in_order(self.uetrs.get(uetr))
+    }
+
+    /// Transfers with a reference key, in ledger order.
+    pub(super) fn reference(&self, key: &[u8; 8]) -> impl Iterator<Item = Position> {
+        in_order(self.references.get(key))
+    }
+
+    /// Movements of an account, in ledger order.
+    pub(super) fn movements(&self, account: u32) -> &[Movement] {
+        self.movements.get(&account).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn add<K: Eq + StdHash>(places: &mut HashMap<K, Places>, key: K, position: Position) {
+    match places.entry(key) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(Places { first: position, later: Vec::new() });
+        }
+        Entry::Occupied(mut occupied) => occupied.get_mut().later.push(position),
+    }
+}
+
+fn in_order(places: Option<&Places>) -> impl Iterator<Item = Position> {
+    places
+        .into_iter()
+        .flat_map(|places| std::iter::once(places.first).chain(places.later.iter().copied()))
+}
