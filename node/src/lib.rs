@@ -6,12 +6,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
-<<<<<<< HEAD
-=======
 pub mod boot;
 pub mod bounded_file;
 pub mod check;
->>>>>>> main
 pub mod clock;
 pub mod config;
 pub mod connector;

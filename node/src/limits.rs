@@ -274,7 +274,8 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// A request to the metrics listener is read and answered within this time.
 pub const METRICS_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-const _: () = assert!(HEIGHT_TIMEOUT.as_secs() + PAGE_TIME_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () =
+    assert!(HEIGHT_TIMEOUT.as_secs() + PAGE_TIME_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(WATCH_HEARTBEAT_INTERVAL.as_secs() < 10);
 const _: () = assert!(KEEPALIVE_TIMEOUT.as_secs() < KEEPALIVE_INTERVAL.as_secs());
 const _: () = assert!(REQUEST_TIMEOUT.as_secs() <= CONNECTION_AGE_GRACE.as_secs());

@@ -160,8 +160,7 @@ fn list(
         };
         let from = usize::try_from(first).unwrap_or(usize::MAX).min(state.accounts().len());
         let candidates = state.accounts()[from..].iter().take_while(|account| view.has(account));
-        let found: Vec<Account> =
-            candidates.filter(matches).take(page.size + 1).cloned().collect();
+        let found: Vec<Account> = candidates.filter(matches).take(page.size + 1).cloned().collect();
         (found, state.height())
     };
     let has_more = found.len() > page.size;

@@ -87,7 +87,8 @@ impl FoundBreak {
         }
         let mut found = found.clone();
         found.healed_at = found.healed_at.filter(|at| at.height <= height);
-        let entry = found.entry.and_then(|number| entry(reconciliation, account, found.book, number));
+        let entry =
+            found.entry.and_then(|number| entry(reconciliation, account, found.book, number));
         Some(FoundBreak { found, entry: entry.cloned() })
     }
 
@@ -151,8 +152,7 @@ impl Happened {
             let place = usize::try_from(number.checked_sub(1)?).ok()?;
             reconciliation.breaks(account).get(place)
         };
-        let snapshot =
-            |found: &Break| FoundBreak::of(reconciliation, account, found, at.height);
+        let snapshot = |found: &Break| FoundBreak::of(reconciliation, account, found, at.height);
         Some(match effect {
             Effect::Matched { book, entry: number, .. } => {
                 let entry = entry(reconciliation, account, book, number)?;
@@ -211,12 +211,7 @@ pub(super) fn happened(
         .collect()
 }
 
-fn entry(
-    reconciliation: &Reconciliation,
-    account: u32,
-    book: Book,
-    number: u64,
-) -> Option<&Entry> {
+fn entry(reconciliation: &Reconciliation, account: u32, book: Book, number: u64) -> Option<&Entry> {
     let place = usize::try_from(number.checked_sub(1)?).ok()?;
     reconciliation.book(account, book)?.entries().get(place)
 }

@@ -120,7 +120,8 @@ where
                 Err(_) => status::deadline().into_http(),
             };
             drop(admission);
-            let code = Status::from_header_map(answer.headers()).map_or(tonic::Code::Ok, |it| it.code());
+            let code =
+                Status::from_header_map(answer.headers()).map_or(tonic::Code::Ok, |it| it.code());
             metrics::REQUEST_SECONDS
                 .histogram(&[("method", method), ("code", &format!("{code:?}"))])
                 .record(begun.elapsed());

@@ -45,8 +45,8 @@ use crate::clock::Clock;
 use crate::consensus::replica::Replica;
 use crate::identity::caller::Caller;
 use crate::limits;
-use crate::listener;
 use crate::listener::Connection;
+use crate::listener::server;
 use crate::status::StatusReporter;
 use crate::telemetry::health::Health;
 
@@ -99,7 +99,7 @@ pub async fn serve(
     let routes = routes(Arc::new(Shared { replica, reporter, watches }))
         .add_service(health_service)
         .add_service(health::reflection());
-    let serving = listener::server()
+    let serving = server::server()
         .layer(GateLayer::new(clock))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, shutdown.cancelled_owned());

@@ -93,9 +93,9 @@ impl Page {
             let height = reading::newest(replica, read_mode).await?;
             return Ok(Page { question, height, after: None, size });
         }
-        let (height, after) = question
-            .read(page_token)
-            .ok_or_else(|| status::field("page_token", "the token of the page before, with the same other fields"))?;
+        let (height, after) = question.read(page_token).ok_or_else(|| {
+            status::field("page_token", "the token of the page before, with the same other fields")
+        })?;
         reading::reach(replica, height).await?;
         Ok(Page { question, height, after: Some(after), size })
     }
@@ -176,7 +176,8 @@ mod tests {
             changed[place] = if changed[place] == b'0' { b'1' } else { b'0' };
             assert_eq!(question.read(std::str::from_utf8(&changed).unwrap()), None);
         }
-        for bad in ["", "00", &token[2..], &format!("{token}00"), &"é".repeat(29), &"+1".repeat(29)] {
+        for bad in ["", "00", &token[2..], &format!("{token}00"), &"é".repeat(29), &"+1".repeat(29)]
+        {
             assert_eq!(question.read(bad), None);
         }
     }

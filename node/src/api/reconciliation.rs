@@ -70,8 +70,7 @@ impl ReconciliationService for Reconciling {
     ) -> Result<Response<v1::ListBreaksResponse>, Status> {
         let scope = self.0.scope(&request)?;
         let request = request.into_inner();
-        let wanted =
-            Wanted { book: book(request.book)?, include_healed: request.include_healed };
+        let wanted = Wanted { book: book(request.book)?, include_healed: request.include_healed };
         let asked = v1::ListBreaksRequest {
             account: request.account.clone(),
             book: request.book,
@@ -171,9 +170,8 @@ fn matches(
             .collect()
     };
     let numbers: Vec<u64> = found.iter().map(FoundMatch::number).collect();
-    let (matches, next_page_token) = rendered(view, page, &found, &numbers, |reader, found| {
-        found.render(reader, account)
-    })?;
+    let (matches, next_page_token) =
+        rendered(view, page, &found, &numbers, |reader, found| found.render(reader, account))?;
     Ok(v1::ListMatchesResponse { matches, next_page_token, as_of: Some(view.as_of()) })
 }
 
@@ -199,9 +197,8 @@ fn breaks(
             .collect()
     };
     let numbers: Vec<u64> = found.iter().map(FoundBreak::number).collect();
-    let (breaks, next_page_token) = rendered(view, page, &found, &numbers, |reader, found| {
-        found.render(reader, account)
-    })?;
+    let (breaks, next_page_token) =
+        rendered(view, page, &found, &numbers, |reader, found| found.render(reader, account))?;
     Ok(v1::ListBreaksResponse { breaks, next_page_token, as_of: Some(view.as_of()) })
 }
 

@@ -64,23 +64,17 @@ pub(super) fn report(
     response(account, &report, as_of)
 }
 
-fn covered(
-    replica: &Replica,
-    account: &Account,
-    book: Book,
-) -> Result<(Date, Date), Status> {
+fn covered(replica: &Replica, account: &Account, book: Book) -> Result<(Date, Date), Status> {
     let state = replica.state();
-    state
-        .reconciliation()
-        .book(account.ordinal, book)
-        .and_then(report::covered_range)
-        .ok_or_else(|| {
+    state.reconciliation().book(account.ordinal, book).and_then(report::covered_range).ok_or_else(
+        || {
             status::impossible(
                 "NO_STATEMENT",
                 "No statement of this book says which dates it covers.",
                 "Give from_date and to_date, or declare a statement.",
             )
-        })
+        },
+    )
 }
 
 /// What the report needs of an account's postings.

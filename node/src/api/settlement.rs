@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use counterfoil_ledger::block::CANDIDATES_MAX;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
@@ -97,13 +96,11 @@ fn instruction(
         .map_err(status::unavailable)?
         .filter(|(_, position)| position.height <= height)
         .ok_or_else(|| status::not_found("instruction"))?;
-    let result = replica
-        .result(institution, id, &hash, position, false)
-        .map_err(status::unavailable)?;
+    let result =
+        replica.result(institution, id, &hash, position, false).map_err(status::unavailable)?;
     let block = TransferReader::new(replica).block(position.height)?;
-    let (_, signed) = block
-        .instruction(position.leaf)
-        .ok_or_else(|| status::inconsistent("an instruction"))?;
+    let (_, signed) =
+        block.instruction(position.leaf).ok_or_else(|| status::inconsistent("an instruction"))?;
     Ok(v1::GetInstructionResponse {
         result: Some(result),
         signed_instruction: Some(signed),
@@ -118,10 +115,8 @@ fn transfers(
     height: u64,
 ) -> Result<v1::ListTransfersByUetrResponse, Status> {
     let view = View::at(replica, height)?;
-    let positions = replica
-        .store()
-        .find_uetr(uetr, usize::MAX)
-        .map_err(|error| status::storage(&error))?;
+    let positions =
+        replica.store().find_uetr(uetr, usize::MAX).map_err(|error| status::storage(&error))?;
     let mut reader = TransferReader::new(replica);
     let mut transfers = Vec::new();
     for position in positions.into_iter().filter(|position| position.height <= height) {

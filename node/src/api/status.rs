@@ -155,7 +155,10 @@ pub(super) fn malformed(problem: &str) -> Status {
 pub(super) fn not_found(what: &'static str) -> Status {
     Info::new("NOT_FOUND")
         .with("remedy", "Check what was asked for; only a party to it can see it.")
-        .status(Code::NotFound, format!("There is no such {what}, or the caller is no party to it."))
+        .status(
+            Code::NotFound,
+            format!("There is no such {what}, or the caller is no party to it."),
+        )
 }
 
 /// The ledger has not come to a height within the time that a read waits for it.
@@ -215,7 +218,10 @@ pub(super) fn scope_denied() -> Status {
     Info::new("SCOPE_NOT_ALLOWED")
         .with("remedy", "Let an auditor do it whose scope is the consortium.")
         .not_taken()
-        .status(Code::PermissionDenied, "Only an auditor whose scope is the consortium may do this.")
+        .status(
+            Code::PermissionDenied,
+            "Only an auditor whose scope is the consortium may do this.",
+        )
 }
 
 /// No such method stands in the authorisation table.

@@ -28,9 +28,7 @@ impl Scope {
 
     /// Whether an account, with its postings and its books, is seen.
     pub(super) fn sees_account(&self, account: &Account) -> bool {
-        self.consortium
-            || account.owner == self.institution
-            || account.servicer == self.institution
+        self.consortium || account.owner == self.institution || account.servicer == self.institution
     }
 
     /// Whether a transfer is seen. One that settled is its accounts' parties'; one that was refused
