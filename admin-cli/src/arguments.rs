@@ -3,7 +3,10 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, context, genesis, ledger, pki};
+use crate::commands::{
+    account, cluster, completion, context, genesis, history, instruction, ledger, pki, recon,
+    submit, transfer,
+};
 use crate::error::{self, Failure};
 use crate::exit::Exit;
 use crate::output::Format;
@@ -46,6 +49,28 @@ pub enum Command {
     /// The founding document of a consortium
     #[command(subcommand)]
     Genesis(genesis::Command),
+    /// The health of the consortium
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Opening accounts, balances and postings
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Issues money from your issuance account
+    Issue(Box<transfer::Issue>),
+    /// Redeems money at its servicer
+    Redeem(Box<transfer::Redeem>),
+    /// Moves money to another institution
+    Transfer(Box<transfer::Transfer>),
+    /// Submits the payments of a file: pacs.008, pacs.009 or CSV
+    Submit(Box<submit::Arguments>),
+    /// What became of what was signed
+    #[command(subcommand)]
+    Instruction(instruction::Command),
+    /// The settlement history in your scope
+    History(Box<history::Arguments>),
+    /// A bank's book of an account against the ledger
+    #[command(subcommand)]
+    Recon(recon::Command),
     /// The whole ledger: in a file, and verified
     #[command(subcommand)]
     Ledger(ledger::Command),

@@ -20,7 +20,7 @@ use crate::files::{self, Readers};
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Context {
-    /// host:port of a node's client listener; several, with commas or repeated, are tried in turn
+    /// host:port of a node's client listener; several, with commas or repeated, are tried in turn; every node of the genesis file, unless given
     /// [env: COUNTERFOIL_ENDPOINTS]
     #[arg(long = "endpoint", value_name = "HOST:PORT", value_delimiter = ',')]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -259,14 +259,6 @@ impl Settings {
         Settings { values, origins, timeout }
     }
 
-    /// Where the consortium's nodes listen.
-    pub fn endpoints(&self) -> Result<&[String], Failure> {
-        if self.values.endpoints.is_empty() {
-            return Err(unset("endpoint", "HOST:PORT"));
-        }
-        Ok(&self.values.endpoints)
-    }
-
     /// The genesis file.
     pub fn genesis(&self) -> Result<&Path, Failure> {
         self.values.genesis.as_deref().ok_or_else(|| unset("genesis", "FILE"))
@@ -306,10 +298,7 @@ pub fn parse_bic(text: &str) -> Result<Bic, Failure> {
 }
 
 fn unset(flag: &str, value: &str) -> Failure {
-    let variable = match flag {
-        "endpoint" => "ENDPOINTS".to_owned(),
-        flag => flag.replace('-', "_").to_uppercase(),
-    };
+    let variable = flag.replace('-', "_").to_uppercase();
     Failure::usage("SETTING_MISSING", format!("this command needs --{flag}"))
         .fact("looked at the flag, the environment and the current context")
         .fix(format!(

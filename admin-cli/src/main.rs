@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod account_name;
 mod arguments;
 mod certificate;
 mod commands;
@@ -14,7 +15,10 @@ mod ledger_file;
 mod moment;
 mod output;
 mod private_key;
+mod progress;
 mod random;
+mod session;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -25,7 +29,13 @@ fn main() -> ExitCode {
     };
     let format = arguments.output;
     let exit = match commands::run(arguments) {
-        Ok(answer) => output::print(&answer, format),
+        Ok(answer) => {
+            let exit = output::print(&answer, format);
+            if let Some(failure) = &answer.problem {
+                error::print(failure, format);
+            }
+            exit
+        }
         Err(failure) => {
             error::print(&failure, format);
             failure.exit

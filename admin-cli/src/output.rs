@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use counterfoil_ledger::asset::format_amount;
 use serde_json::{Value, json};
 
+use crate::error::Failure;
 use crate::exit::Exit;
 
 /// How an answer is written.
@@ -27,6 +28,8 @@ pub enum Format {
 pub struct Answer {
     /// How the program ends.
     pub exit: Exit,
+    /// What went wrong although there is an answer; for stderr, after it.
+    pub problem: Option<Failure>,
     json: Value,
     parts: Vec<Part>,
 }
@@ -41,7 +44,7 @@ enum Part {
 impl Answer {
     /// An answer for programs; people see what is added with the methods below.
     pub fn new(json: Value) -> Answer {
-        Answer { exit: Exit::Success, json, parts: Vec::new() }
+        Answer { exit: Exit::Success, problem: None, json, parts: Vec::new() }
     }
 
     /// Adds a title.
@@ -65,6 +68,13 @@ impl Answer {
     /// Ends the program otherwise than with success, though with an answer.
     pub fn exit(mut self, exit: Exit) -> Answer {
         self.exit = exit;
+        self
+    }
+
+    /// Ends the program with a failure after an answer that is worth having.
+    pub fn failure(mut self, failure: Failure) -> Answer {
+        self.exit = failure.exit;
+        self.problem = Some(failure);
         self
     }
 
@@ -192,6 +202,15 @@ pub fn amount_json(minor_units: i128, exponent: u8, asset: &str) -> Value {
     })
 }
 
+/// 16 bytes as a UUID; nothing for none.
+pub fn uuid(bytes: &[u8]) -> String {
+    let hex = hex(bytes);
+    match hex.len() {
+        32 => [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"),
+        _ => hex,
+    }
+}
+
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -226,5 +245,7 @@ mod tests {
     fn amounts() {
         assert_eq!(amount(-125_050, 2, "CHF"), "-1250.50 CHF");
         assert_eq!(amount_json(7, 0, "JPY")["minorUnits"], "7");
+        assert_eq!(uuid(&[0xab; 16]), "abababab-abab-abab-abab-abababababab");
+        assert_eq!(uuid(&[]), "");
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     canonical::{self, NotCanonical},
     hash::Hash,
     signature::{PublicKey, key_id},
+    state::TIME_MAX_MS,
     text,
 };
 
@@ -96,8 +97,8 @@ fn check(genesis: &v1::Genesis) -> Result<(), GenesisError> {
     if !is_consortium(&genesis.consortium) {
         return Err(refuse("consortium", "a lower-case DNS name of at most 63 characters"));
     }
-    if genesis.created_ms == 0 {
-        return Err(refuse("created_ms", "the time of the founding is required"));
+    if genesis.created_ms == 0 || genesis.created_ms > TIME_MAX_MS {
+        return Err(refuse("created_ms", "the time of the founding, before the year 10000"));
     }
     for (field, count) in [
         ("institutions", genesis.institutions.len()),

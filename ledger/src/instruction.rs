@@ -245,7 +245,7 @@ impl Body {
                 Ok(Body::Transfer(Transfer::of(transfer)?))
             }
             v1::instruction::Body::Transfers(batch) => {
-                let items = checked_items(&batch, items, |transfer| Transfer::of(transfer))?;
+                let items = checked_items(&batch, items, Transfer::of)?;
                 Ok(Body::Transfers { items, all_or_nothing: batch.all_or_nothing })
             }
             v1::instruction::Body::BookEntries(batch) => {

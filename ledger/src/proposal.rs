@@ -24,7 +24,7 @@ pub struct ProposalHeader {
     pub proposer: u64,
     /// Raft term in which it leads.
     pub term: u64,
-    /// One more than the sequence of the proposal before; the first is 1.
+    /// Its number among the proposal entries of the log, void ones counted; the first is 1.
     pub sequence: u64,
     /// Hash of the proposal entry before in the log, void or not; the first: the chain id.
     pub previous: Hash,

@@ -141,12 +141,12 @@ reasons! {
     KeyPurposeWrong = 204, "KEY_PURPOSE_WRONG", "DS0G",
         "The key is enrolled, but not to sign instructions.",
         "Sign with a key of purpose INSTRUCTION.";
-    SignatureInvalid = 205, "SIGNATURE_INVALID", "DS0D",
-        "The signature does not fit the bytes, the key and this chain.",
-        "Sign the exact instruction bytes with the preimage of this chain id.";
-    SignerNotServicer = 206, "SIGNER_NOT_SERVICER", "DS0H",
+    SignerNotServicer = 205, "SIGNER_NOT_SERVICER", "DS0H",
         "An account is opened by another institution than its servicer.",
         "Let the servicer open it.";
+    SignatureInvalid = 206, "SIGNATURE_INVALID", "DS0D",
+        "The signature does not fit the bytes, the key and this chain.",
+        "Sign the exact instruction bytes with the preimage of this chain id.";
     SignerNotCaller = 207, "SIGNER_NOT_CALLER", "AG08",
         "The instruction is signed by another institution than the one that is connected.",
         "Submit it through a connection of the institution that signed it.";
@@ -157,15 +157,15 @@ reasons! {
     Expired = 302, "EXPIRED", "AB03",
         "valid_until_ms has passed.",
         "Send a new instruction with a new id.";
-    ValidUntilTooFar = 303, "VALID_UNTIL_TOO_FAR", "DT04",
-        "valid_until_ms is more than 24 hours after the id's own time.",
-        "Shorten it.";
-    IdTooOld = 304, "ID_TOO_OLD", "DT02",
+    IdTooOld = 303, "ID_TOO_OLD", "DT02",
         "The id's time is more than 24 hours before the block's.",
         "Make a new id shortly before sending.";
-    IdInFuture = 305, "ID_IN_FUTURE", "DT04",
+    IdInFuture = 304, "ID_IN_FUTURE", "DT04",
         "The id's time is more than 5 minutes after the block's.",
         "Correct the clock of the machine that made it.";
+    ValidUntilTooFar = 305, "VALID_UNTIL_TOO_FAR", "DT04",
+        "valid_until_ms is more than 24 hours after the id's own time.",
+        "Shorten it.";
     AnchorMismatch = 306, "ANCHOR_MISMATCH", "NARR",
         "The header at the anchor's height has another hash, is older than a day, or does not exist.",
         "Check which history the anchor was taken from before doing anything else.";

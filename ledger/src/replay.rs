@@ -13,7 +13,8 @@ use crate::{
     state::State,
 };
 
-/// A chain under replay.
+/// A chain under replay. After an error it stands at no block: nothing more can be asked of it.
+#[derive(Clone)]
 pub struct Replay {
     state: State,
     history: History,

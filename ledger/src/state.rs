@@ -24,6 +24,10 @@ pub const ID_AGE_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 /// How far an id's time may be ahead of the block time.
 pub const ID_AHEAD_MAX_MS: u64 = 5 * 60 * 1_000;
 
+/// The last block time that a leader may stamp: the end of the year 9999, in Unix milliseconds. One
+/// absurd stamp must not leave the following blocks without a time of their own.
+pub const TIME_MAX_MS: u64 = 253_402_300_799_999;
+
 /// The ledger after some block.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -147,21 +151,22 @@ impl State {
         self.block_time_ms
     }
 
-    /// Hash and sequence of the last proposal entry that was executed or found void; the chain id
-    /// and 0 before the first.
+    /// Hash of the last proposal entry that was executed or found void, and how many there were; the
+    /// chain id and 0 before the first.
     pub fn last_proposal(&self) -> (Hash, u64) {
         (self.proposal_hash, self.proposal_sequence)
     }
 
-    /// Takes a proposal entry, void or not, as the one that the next must name.
+    /// Takes a proposal entry, void or not, as the one that the next must name. It is counted
+    /// whatever sequence it claims: a void one that claims the last number must not end the ledger.
     pub fn follow(&mut self, header: &ProposalHeader) {
         self.proposal_hash = header.hash();
-        self.proposal_sequence = header.sequence;
+        self.proposal_sequence += 1;
     }
 
     /// Whether the last header lacked `accounts_root`: a quiet ledger adds an empty block then.
     pub fn wants_flagged_block(&self) -> bool {
-        !self.stale.is_empty()
+        self.flagged_ms != self.block_time_ms
     }
 
     /// Accounts by ordinal.
@@ -231,6 +236,8 @@ impl State {
         if state.flagged_ms == state.block_time_ms {
             state.refresh_accounts_tree();
         }
+        // Storage may keep ids for longer than apply remembers them.
+        state.forget_old_ids();
         Ok(state)
     }
 

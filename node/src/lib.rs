@@ -5,7 +5,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod api;
 pub mod boot;
 pub mod bounded_file;
 pub mod check;
@@ -17,8 +16,6 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
-pub mod node;
 pub mod process;
-pub mod status;
 pub mod storage;
 pub mod telemetry;

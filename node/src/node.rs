@@ -51,6 +51,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         store,
         peers,
         timing: config.raft,
+        linger: config.builder.linger,
         clock: clock.clone(),
     })
     .await?;

@@ -21,7 +21,7 @@ use crate::{
     reason::Reason,
     registry::Registry,
     signature::{self, Label},
-    state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, State},
+    state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, State, TIME_MAX_MS},
     uetr::Uetr,
 };
 
@@ -137,14 +137,14 @@ impl State {
         if instruction.valid_until_ms < now_ms {
             return Err(Reason::Expired);
         }
-        if instruction.valid_until_ms > id_time.saturating_add(ID_AGE_MAX_MS) {
-            return Err(Reason::ValidUntilTooFar);
-        }
         if id_time < now_ms.saturating_sub(ID_AGE_MAX_MS) {
             return Err(Reason::IdTooOld);
         }
         if id_time > now_ms.saturating_add(ID_AHEAD_MAX_MS) {
             return Err(Reason::IdInFuture);
+        }
+        if instruction.valid_until_ms > id_time.saturating_add(ID_AGE_MAX_MS) {
+            return Err(Reason::ValidUntilTooFar);
         }
         let Some((height, hash)) = instruction.anchor else { return Ok(()) };
         match facts.headers.get(&height) {
@@ -172,6 +172,7 @@ impl State {
             && header.proposer == log.node
             && header.previous == self.proposal_hash
             && header.sequence == self.proposal_sequence + 1
+            && header.stamp_ms <= TIME_MAX_MS
             && header.incarnation == 0
             && header.epoch == 0;
         self.follow(header);

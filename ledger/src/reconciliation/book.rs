@@ -170,15 +170,14 @@ impl BookState {
         }
     }
 
-    /// Entries without a posting that a posting with these references belongs to, oldest first.
+    /// Entries without a posting that a posting with these references belongs to: by UETR, then by
+    /// end-to-end id, each oldest first.
     pub(super) fn waiting(&self, uetr: &Uetr, end_to_end_id: &str) -> impl Iterator<Item = &Entry> {
         let by_uetr = self.waiting.get(&MatchKey::Uetr(*uetr));
-        let reference = || {
-            text::identifies(end_to_end_id)
-                .then(|| self.waiting.get(&MatchKey::Reference(end_to_end_id.to_owned())))
-                .flatten()
-        };
-        by_uetr.or_else(reference).into_iter().flatten().map(|number| self.entry(*number))
+        let by_reference = text::identifies(end_to_end_id)
+            .then(|| self.waiting.get(&MatchKey::Reference(end_to_end_id.to_owned())))
+            .flatten();
+        by_uetr.into_iter().chain(by_reference).flatten().map(|number| self.entry(*number))
     }
 
     pub(super) fn has_statement(&self, id: &str) -> bool {
@@ -267,9 +266,12 @@ impl BookState {
     }
 
     /// Marks what an open break marked when it was found.
-    pub(super) fn restore_break(&mut self, found: &Break) {
+    pub(super) fn restore_break(&mut self, found: &Break) -> Option<()> {
+        if let Some(number) = found.entry {
+            self.entries.get(place(number))?;
+        }
         if found.healed_at.is_some() {
-            return;
+            return Some(());
         }
         if let (Some(number), BreakKind::MissingHere | BreakKind::Duplicate) =
             (found.entry, found.kind)
@@ -278,6 +280,7 @@ impl BookState {
             self.wait(&entry);
         }
         self.broken(found);
+        Some(())
     }
 }
 

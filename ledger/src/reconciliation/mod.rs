@@ -14,7 +14,7 @@ pub use book::{BookState, Entry, StatementRecord, Status};
 
 use crate::{
     account::AccountId,
-    block::{Movement, Position, Side, TransferFact},
+    block::{CANDIDATES_MAX, Movement, Position, Side, TransferFact},
     date::Date,
     instruction::{BookEntry, Statement},
     uetr::Uetr,
@@ -195,7 +195,7 @@ impl Effect {
             3 => Effect::Healed { book, number },
             _ => return None,
         };
-        Some((account, effect))
+        (effect.encode(&account) == *bytes).then_some((account, effect))
     }
 }
 
@@ -264,24 +264,20 @@ impl Reconciliation {
         let mut effects = Vec::new();
         for book in Book::ALL {
             let Some(state) = self.books.get_mut(&(account, book)) else { continue };
-            let best = state
-                .waiting(uetr, end_to_end_id)
-                .min_by_key(|entry| {
-                    std::cmp::Reverse(rank(item.difference(entry.side, entry.amount, entry.date)))
-                })
-                .map(|entry| (entry.number, item.difference(entry.side, entry.amount, entry.date)));
+            let waiting = best_first(item, state.waiting(uetr, end_to_end_id));
             let covered = state.covers(item.date);
             let mut work =
                 Marks { account, book, at, state, breaks: &mut self.breaks, effects: Vec::new() };
-            let mut changed = Vec::new();
-            match best {
-                Some((number, difference)) => {
-                    work.pair(number, *item, difference);
-                    changed.push(number);
+            match waiting.split_first() {
+                Some(((number, difference), others)) => {
+                    work.pair(*number, *item, *difference);
+                    // The same as if they had come after the posting was paired.
+                    others.iter().for_each(|(number, _)| work.duplicate(*number, *item));
                 }
                 None if covered => work.open(BreakKind::MissingThere, Some(*item), None),
                 None => {}
             }
+            let changed: Vec<u64> = waiting.iter().map(|(number, _)| *number).collect();
             effects.append(&mut work.finish(&changed, records));
         }
         effects
@@ -348,11 +344,41 @@ impl Reconciliation {
         for (account, breaks) in &all.breaks {
             for found in breaks {
                 let state = all.books.entry((*account, found.book)).or_default();
-                state.restore_break(found);
+                state.restore_break(found)?;
             }
         }
-        Some(all)
+        all.consistent().then_some(all)
     }
+
+    /// Whether every entry that stands in a break is the one that an open break of its book names.
+    fn consistent(&self) -> bool {
+        self.books.iter().all(|((account, book), state)| {
+            state.entries().iter().all(|entry| {
+                let Status::Broken(number) = entry.status else { return true };
+                let place = number.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+                place.and_then(|place| self.breaks(*account).get(place)).is_some_and(|found| {
+                    found.book == *book
+                        && found.entry == Some(entry.number)
+                        && found.healed_at.is_none()
+                })
+            })
+        })
+    }
+}
+
+/// The entries that a posting may be paired with, the best first, each with how it differs: those
+/// that name its UETR before those that name its reference, then the smallest difference, then the
+/// oldest entry.
+fn best_first<'a>(
+    item: &LedgerItem,
+    waiting: impl Iterator<Item = &'a Entry>,
+) -> Vec<(u64, Option<BreakKind>)> {
+    let difference = |entry: &Entry| item.difference(entry.side, entry.amount, entry.date);
+    let mut waiting: Vec<&Entry> = waiting.take(CANDIDATES_MAX).collect();
+    waiting.sort_by_key(|entry| {
+        (entry.uetr.is_none(), std::cmp::Reverse(rank(difference(entry))), entry.number)
+    });
+    waiting.into_iter().map(|entry| (entry.number, difference(entry))).collect()
 }
 
 /// Smaller differences rank higher.
@@ -389,6 +415,18 @@ impl Marks<'_> {
             }
             Some(kind) => self.open(kind, Some(item), Some(entry)),
         }
+    }
+
+    /// The posting of an entry is paired with another one: the book has it once more.
+    fn duplicate(&mut self, entry: u64, item: LedgerItem) {
+        if let Some(number) = self.state.break_of_entry(entry) {
+            let place = usize::try_from(number - 1).expect("a break's number is its place + 1");
+            if self.breaks[&self.account][place].kind == BreakKind::Duplicate {
+                return;
+            }
+            self.heal(number);
+        }
+        self.open(BreakKind::Duplicate, Some(item), Some(entry));
     }
 
     fn open(&mut self, kind: BreakKind, ledger: Option<LedgerItem>, entry: Option<u64>) {

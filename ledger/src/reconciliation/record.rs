@@ -50,7 +50,7 @@ fn key(kind: u8, account: u32, book: u8, number: u64) -> Vec<u8> {
     key
 }
 
-/// number u64 · position · side u8 · amount u64 · date u32 · reference · uetr [16], zero = none ·
+/// position · side u8 · amount u64 · date u32 · reference · uetr [16], zero = none ·
 /// end-to-end id · status u8 (0 open, 1 matched, 2 broken) · matched: item, position; broken: u64.
 pub(super) fn entry(account: u32, book: Book, entry: &Entry) -> (Vec<u8>, Vec<u8>) {
     let mut value = Vec::with_capacity(128);

@@ -201,9 +201,21 @@ fn close(report: &mut Report, state: &BookState) {
     // what the entries make of it, so that the movements alone are compared.
     let first = covering().min_by_key(|statement| statement.from);
     let last = covering().max_by_key(|statement| statement.to);
-    let opening = first.map_or(report.ledger.opening, |statement| i128::from(statement.opening));
+    // A statement may begin or end on another date than the report: the book's own entries lead
+    // from the one to the other.
+    let booked = |counts: &dyn Fn(Date) -> bool| -> i128 {
+        let entries = state.entries().iter().filter(|entry| counts(entry.date));
+        entries.map(|entry| entry.side.signed(entry.amount)).sum()
+    };
+    let opening = first.map_or(report.ledger.opening, |statement| {
+        i128::from(statement.opening) + booked(&|date| date < report.from)
+            - booked(&|date| date < statement.from)
+    });
     let moved = opening + report.book.credits - report.book.debits;
-    let closing = last.map_or(moved, |statement| i128::from(statement.closing));
+    let closing = last.map_or(moved, |statement| {
+        i128::from(statement.closing) + booked(&|date| date <= report.to)
+            - booked(&|date| date <= statement.to)
+    });
     report.book.opening = opening;
     report.book.closing = closing;
     report.opening_difference = opening - report.ledger.opening;

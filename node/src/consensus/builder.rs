@@ -77,6 +77,8 @@ pub struct Builder {
     pub clock: Clock,
     /// Submissions, bounded.
     pub queue: mpsc::Receiver<Submission>,
+    /// How long an idle builder gathers before it proposes.
+    pub linger: Duration,
 }
 
 /// Where the next proposal goes on.
@@ -162,6 +164,9 @@ impl Builder {
                 }
                 submission = self.queue.recv(), if room => {
                     let Some(submission) = submission else { return };
+                    if idle && !self.linger.is_zero() {
+                        tokio::time::sleep(self.linger).await;
+                    }
                     let submissions = self.gather(submission);
                     lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }

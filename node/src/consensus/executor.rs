@@ -19,6 +19,7 @@ use super::ExecutedBlock;
 use super::preparer::PreparedProposal;
 use crate::limits;
 use crate::storage::StorageError;
+use crate::storage::state::Flush;
 use crate::storage::state::StateStore;
 
 /// Executes proposals in log order.
@@ -114,17 +115,17 @@ impl Executor {
         Ok(Executed(Some(Arc::new(ExecutedBlock { block, decisions }))))
     }
 
-    /// Writes everything unflushed in one batch, with what consensus keeps beside it.
-    pub fn flush(&self, unflushed: &mut Unflushed, consensus: Vec<u8>) -> Result<(), StorageError> {
+    /// Takes everything unflushed, with what consensus keeps beside it, into one batch that can be
+    /// written while execution goes on.
+    pub fn begin_flush(&self, unflushed: &mut Unflushed, consensus: &[u8]) -> Option<Flush> {
         let state = self.state();
         let touched = std::mem::take(&mut unflushed.touched);
+        unflushed.movements = 0;
+        unflushed.since = None;
         let accounts = touched.into_iter().filter_map(|ordinal| {
             state.account_at(ordinal).map(|account| (ordinal, account.encode()))
         });
-        self.store.flush(state.core(), consensus, accounts)?;
-        unflushed.movements = 0;
-        unflushed.since = None;
-        Ok(())
+        self.store.begin_flush(&state.core(), consensus, accounts)
     }
 }
 

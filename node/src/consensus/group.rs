@@ -32,7 +32,6 @@ use crate::config::RaftTiming;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
-use crate::storage::StorageError;
 use crate::storage::log::LogStore;
 use crate::storage::state::StateStore;
 
@@ -52,6 +51,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Raft's timing.
     pub timing: RaftTiming,
+    /// How long its builder gathers when idle.
+    pub linger: Duration,
     /// Its clock.
     pub clock: Clock,
 }
@@ -71,7 +72,7 @@ impl Group {
         let chain_id = parts.genesis.chain_id();
         let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
         let (executor, consensus) =
-            Executor::open(parts.store, parts.genesis).map_err(|error| stop_of_storage(&error))?;
+            Executor::open(parts.store, parts.genesis)?;
         let executor = Arc::new(executor);
         let preparer = Arc::new(Preparer::new(registry, chain_id));
         let machine = StateMachine::new(executor.clone(), preparer.clone(), consensus.as_deref())
@@ -105,6 +106,7 @@ impl Group {
             preparer,
             clock: parts.clock,
             queue: submissions,
+            linger: parts.linger,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(builder.run(stop.clone()));
@@ -211,21 +213,6 @@ fn stop_of_fatal(fatal: &Fatal<u64>) -> Stop {
         Fatal::StorageError(_) if message.contains("corrupt") => ExitCode::Corrupt,
         Fatal::StorageError(_) => ExitCode::Storage,
         Fatal::Panicked | Fatal::Stopped => ExitCode::Fatal,
-    };
-    Stop { code, message }
-}
-
-/// How the process ends for a storage error.
-pub fn stop_of_storage(error: &StorageError) -> Stop {
-    let message = error.to_string();
-    let code = match error {
-        StorageError::NotInitialised(_)
-        | StorageError::NotEmpty(_)
-        | StorageError::Foreign { .. } => ExitCode::DirectoryMismatch,
-        StorageError::Locked(_) => ExitCode::DirectoryLocked,
-        StorageError::Corrupt { .. } | StorageError::Format { .. } => ExitCode::Corrupt,
-        _ if message.contains("No space left") => ExitCode::DiskFull,
-        _ => ExitCode::Storage,
     };
     Stop { code, message }
 }

@@ -23,6 +23,7 @@ use openraft::StoredMembership;
 use openraft::storage::RaftStateMachine;
 use prost::Message;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Executed;
 use super::Types;
@@ -30,6 +31,7 @@ use super::executor::Executor;
 use super::executor::Unflushed;
 use super::preparer::Preparer;
 use super::wire;
+use crate::storage;
 use crate::telemetry::metrics;
 
 /// Where the state machine stands in the log.
@@ -45,6 +47,7 @@ pub struct StateMachine {
     preparer: Arc<Preparer>,
     applied: Applied,
     unflushed: Unflushed,
+    flushing: Option<JoinHandle<Result<(), storage::StorageError>>>,
     applied_index: watch::Sender<u64>,
     /// The founding snapshot that was built or installed, if one was.
     founding: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
@@ -65,6 +68,7 @@ impl StateMachine {
             preparer,
             applied,
             unflushed: Unflushed::none(),
+            flushing: None,
             applied_index,
             founding: Arc::default(),
         })
@@ -109,13 +113,30 @@ impl StateMachine {
         Ok(executed)
     }
 
-    fn flush(&mut self) -> Result<(), StorageError<u64>> {
+    /// Writes what has gathered, beside execution, when it is time and the last write has ended.
+    async fn flush_if_due(&mut self) -> Result<(), StorageError<u64>> {
+        if self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished()) {
+            return Ok(());
+        }
+        if let Some(flushing) = self.flushing.take() {
+            let written = flushing.await.expect("writing the state does not panic");
+            written.map_err(|error| failed(&error))?;
+        }
+        if !self.unflushed.is_due() {
+            return Ok(());
+        }
         let consensus = self.applied.encode();
-        let started = Instant::now();
         let (executor, unflushed) = (&self.executor, &mut self.unflushed);
-        tokio::task::block_in_place(|| executor.flush(unflushed, consensus))
-            .map_err(|error| failed(&error))?;
-        metrics::STATE_WRITE_SECONDS.histogram(&[]).record(started.elapsed());
+        let begun =
+            tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus));
+        self.flushing = begun.map(|flush| {
+            tokio::task::spawn_blocking(move || {
+                let started = Instant::now();
+                let written = flush.write();
+                metrics::STATE_WRITE_SECONDS.histogram(&[]).record(started.elapsed());
+                written
+            })
+        });
         Ok(())
     }
 }
@@ -182,9 +203,7 @@ impl RaftStateMachine<Types> for StateMachine {
                 self.applied_index.send_replace(log_id.index);
             }
         }
-        if self.unflushed.is_due() {
-            self.flush()?;
-        }
+        self.flush_if_due().await?;
         Ok(all)
     }
 
@@ -215,7 +234,8 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
-        Ok(None)
+        let founding = self.founding.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(founding.clone().map(|meta| Snapshot { meta, snapshot: Box::default() }))
     }
 }
 

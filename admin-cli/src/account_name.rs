@@ -1,0 +1,102 @@
+//! How a command names an account: by its id, or by servicer, owner, asset and name.
+
+use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::asset::AssetCode;
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::text;
+
+use crate::context::parse_bic;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// The name of an account unless another is given.
+pub const SETTLEMENT: &str = "SETTLEMENT";
+
+/// The name of an issuance account unless another is given.
+pub const ISSUANCE: &str = "ISSUANCE";
+
+/// Flags that name an account. Its servicer is that of the connection.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AccountName {
+    /// The account's id, instead of owner, asset and name
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["owner", "asset", "name"])]
+    account: Option<String>,
+    /// The account's owner; your institution, unless given
+    #[arg(long, value_name = "BIC")]
+    owner: Option<String>,
+    /// The account's asset
+    #[arg(long, value_name = "CODE", required_unless_present = "account")]
+    asset: Option<String>,
+    /// The account's name
+    #[arg(long, value_name = "NAME", default_value = SETTLEMENT)]
+    name: String,
+}
+
+impl AccountName {
+    /// The account's id.
+    pub fn id(&self, session: &Session) -> Result<AccountId, Failure> {
+        if let Some(hex) = &self.account {
+            return parse_id(hex);
+        }
+        let asset = self.asset.as_deref().unwrap_or_default();
+        let servicer = session.settings.servicer()?;
+        let owner = match &self.owner {
+            Some(owner) => parse_bic(owner)?,
+            None => session.institution(),
+        };
+        account_id(&servicer, &owner, asset, &self.name)
+    }
+}
+
+/// The id of an account whose asset and name may be those of one.
+pub fn account_id(
+    servicer: &Bic,
+    owner: &Bic,
+    asset: &str,
+    name: &str,
+) -> Result<AccountId, Failure> {
+    let asset = parse_asset(asset)?;
+    if name.is_empty() || !text::is_max35(name) {
+        let message = format!("{name:?} cannot be the name of an account");
+        return Err(Failure::usage("NAME_MALFORMED", message)
+            .fact("1 to 35 characters of the SWIFT X set, no space at either end"));
+    }
+    Ok(AccountId::of(servicer, owner, asset.as_str(), name))
+}
+
+/// Reads the code of an asset.
+pub fn parse_asset(text: &str) -> Result<AssetCode, Failure> {
+    AssetCode::parse(text).map_err(|error| {
+        Failure::usage("ASSET_MALFORMED", format!("{text:?} is not the code of an asset"))
+            .fact(error.to_string())
+    })
+}
+
+fn parse_id(hex: &str) -> Result<AccountId, Failure> {
+    let valid = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let pair = |at: usize| hex.get(at * 2..at * 2 + 2);
+    let bytes: Option<Vec<u8>> = (0..16)
+        .map(|at| pair(at).filter(|_| valid).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect();
+    bytes.and_then(|bytes| AccountId::from_bytes(&bytes)).ok_or_else(|| {
+        Failure::usage("ACCOUNT_ID_MALFORMED", format!("{hex:?} is not the id of an account"))
+            .fact("32 hexadecimal digits")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids() {
+        let bic = Bic::parse("BANKCHZZ").unwrap();
+        let id = account_id(&bic, &bic, "CHF", SETTLEMENT).unwrap();
+        assert_eq!(parse_id(&id.to_string()).unwrap(), id);
+        for bad in ["", "00", "zz", "0", &"+1".repeat(16), &"0".repeat(33), "ää"] {
+            assert!(parse_id(bad).is_err(), "{bad}");
+        }
+        assert_eq!(account_id(&bic, &bic, "chf", "A").unwrap_err().code, "ASSET_MALFORMED");
+        assert_eq!(account_id(&bic, &bic, "CHF", "").unwrap_err().code, "NAME_MALFORMED");
+    }
+}

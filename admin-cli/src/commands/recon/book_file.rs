@@ -1,0 +1,434 @@
+//! A file of a bank's book, made into what is signed: entries, and statements that say for which
+//! dates the book is complete.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use counterfoil_client::formats::detect::{Kind, detect};
+use counterfoil_client::formats::error::{FormatError, Warnings};
+use counterfoil_client::formats::xml::SIZE_MAX;
+use counterfoil_client::formats::{camt053, csv, statement};
+use counterfoil_client::instructions;
+use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::asset::parse_amount;
+use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::date::Date;
+use counterfoil_ledger::registry::Registry;
+use counterfoil_proto::v1;
+
+use crate::account_name::{SETTLEMENT, account_id};
+use crate::commands::account::parse_date;
+use crate::commands::submit::format_failure;
+use crate::context::parse_bic;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::files;
+
+/// Which book, and what the file does not say of itself.
+#[derive(Debug, clap::Args)]
+pub struct BookFile {
+    /// The book: camt.053 or a book entries CSV
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// The account's owner, where the file does not say; your institution, unless given
+    #[arg(long, value_name = "BIC")]
+    pub owner: Option<String>,
+    /// The account's name, where the file does not say
+    #[arg(long, value_name = "NAME", default_value = SETTLEMENT)]
+    pub name: String,
+    /// The file shows the account from the other side (your nostro mirror): turn every side round
+    #[arg(long)]
+    pub mirror: bool,
+    /// The statement's identification, where the file has none
+    #[arg(long, value_name = "TEXT")]
+    pub statement_id: Option<String>,
+    /// First date that the book covers, where the file does not say (yyyy-mm-dd)
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub from: Option<Date>,
+    /// Last date that it covers, where the file does not say (yyyy-mm-dd)
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub to: Option<Date>,
+    /// Balance before the first entry, where the file does not say; negative = debit
+    #[arg(long, value_name = "DECIMAL", allow_hyphen_values = true)]
+    pub opening: Option<String>,
+    /// Balance after the last entry, where the file does not say; negative = debit
+    #[arg(long, value_name = "DECIMAL", allow_hyphen_values = true)]
+    pub closing: Option<String>,
+    /// Take a statement whose balances and entries do not add up
+    #[arg(long)]
+    pub accept_difference: bool,
+}
+
+/// One account's part of a file.
+#[derive(Debug)]
+pub struct Part {
+    /// The account.
+    pub account: AccountId,
+    /// The account, for people.
+    pub title: String,
+    /// What the book booked.
+    pub entries: Vec<v1::BookEntry>,
+    /// For which dates it is complete; none if it does not say.
+    pub statement: Option<v1::Statement>,
+    /// What was passed over, and why.
+    pub warnings: Vec<String>,
+}
+
+/// Whose accounts are meant where a file does not say.
+pub struct Defaults {
+    /// The servicer.
+    pub servicer: Option<Bic>,
+    /// The institution that imports.
+    pub institution: Bic,
+}
+
+impl BookFile {
+    /// Reads the file's bytes.
+    pub fn read(&self) -> Result<Vec<u8>, Failure> {
+        files::read(&self.file, u64::try_from(SIZE_MAX).unwrap_or(u64::MAX))
+    }
+
+    /// Makes the parts of the file; all or none.
+    pub fn parts(
+        &self,
+        bytes: &[u8],
+        registry: &Registry,
+        defaults: &Defaults,
+    ) -> Result<Vec<Part>, Failure> {
+        let exponent_of = |code: &str| registry.asset(code).map(|asset| asset.exponent);
+        let refuse = |error: FormatError| format_failure(&self.file, &error);
+        match detect(bytes).map_err(refuse)? {
+            Kind::Camt053 => {
+                let statements = camt053::read(bytes, &exponent_of).map_err(refuse)?;
+                let only = statements.len() == 1;
+                self.refuse_flags_for_many(only)?;
+                statements.into_iter().map(|one| self.of_statement(one, defaults)).collect()
+            }
+            Kind::BookEntriesCsv => {
+                let table = csv::read_book(bytes, &exponent_of).map_err(refuse)?;
+                self.of_table(table, defaults)
+            }
+            kind => {
+                let message = format!("{} is {kind}", self.file.display());
+                Err(Failure::usage("FILE_NO_BOOK", message)
+                    .fact("nothing of the file was used")
+                    .fix("give camt.053 or a book entries CSV"))
+            }
+        }
+    }
+
+    /// What one flag says cannot be true of several statements.
+    fn refuse_flags_for_many(&self, only: bool) -> Result<(), Failure> {
+        let given = self.statement_id.is_some()
+            || self.from.is_some()
+            || self.to.is_some()
+            || self.opening.is_some()
+            || self.closing.is_some();
+        if only || !given {
+            return Ok(());
+        }
+        Err(Failure::usage("STATEMENTS_SEVERAL", "the file has more than one statement")
+            .fact("--statement-id, --from, --to, --opening and --closing are of one")
+            .fix("split the file, or leave them out"))
+    }
+
+    fn of_statement(
+        &self,
+        statement: statement::Statement,
+        defaults: &Defaults,
+    ) -> Result<Part, Failure> {
+        let difference = statement.difference().unwrap_or(0);
+        if difference != 0 && !self.accept_difference {
+            let message = format!("{} does not add up", statement.place);
+            return Err(Failure::new(Exit::Conflict, "STATEMENT_WRONG", message)
+                .fact(format!("closing - opening - entries = {difference} minor units"))
+                .fact("a statement that was cut would make breaks of what it lacks")
+                .fix("get the whole statement, or give --accept-difference"));
+        }
+        let asset = statement.currency.as_str();
+        let servicer = match statement.servicer.or(defaults.servicer) {
+            Some(servicer) => servicer,
+            None => return Err(self.unnamed(&statement.place, "servicer")),
+        };
+        let owner = self.owner(statement.owner, defaults)?;
+        let account = account_id(&servicer, &owner, asset, &self.name)?;
+        let entries = statement.entries.iter().map(|entry| self.entry(account, entry)).collect();
+        let mut warnings = texts(&statement.warnings);
+        for left_out in &statement.left_out {
+            warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
+        }
+        let declared = if statement.last_page {
+            Some(self.declared(account, &statement)?)
+        } else {
+            warnings.push(format!(
+                "{}: it goes on in another file; entries are taken, nothing is decided missing",
+                statement.place
+            ));
+            None
+        };
+        Ok(Part {
+            title: format!("{} {asset} of {owner} at {servicer}", self.name),
+            account,
+            entries,
+            statement: declared,
+            warnings,
+        })
+    }
+
+    /// The statement that is signed: what the file says, completed by flags.
+    fn declared(
+        &self,
+        account: AccountId,
+        statement: &statement::Statement,
+    ) -> Result<v1::Statement, Failure> {
+        let id = match (&self.statement_id, statement.id.as_str()) {
+            (Some(id), _) => id.as_str(),
+            (None, "") => return Err(self.incomplete(&statement.place, "statement-id")),
+            (None, id) => id,
+        };
+        let balance = |flag: &Option<String>, given: Option<statement::Balance>, name: &str| match (
+            flag, given,
+        ) {
+            (Some(text), _) => signed_amount(text, statement.exponent),
+            (None, Some(balance)) => Ok(balance.units),
+            (None, None) => Err(self.incomplete(&statement.place, name)),
+        };
+        let opening = balance(&self.opening, statement.opening, "opening")?;
+        let closing = balance(&self.closing, statement.closing, "closing")?;
+        let dates = (self.from.unwrap_or(statement.from), self.to.unwrap_or(statement.to));
+        let turned = |units: i64| if self.mirror { -units } else { units };
+        Ok(instructions::statement(account, id, dates, turned(opening), turned(closing)))
+    }
+
+    /// Rows by account, in the order in which the accounts first appear.
+    fn of_table(&self, table: csv::BookTable, defaults: &Defaults) -> Result<Vec<Part>, Failure> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut exponents = Vec::new();
+        let mut index = BTreeMap::new();
+        for row in &table.rows {
+            let (servicer, owner, name) = match &row.account {
+                Some(named) => (named.servicer, named.owner, named.name.as_str()),
+                None => {
+                    let servicer = defaults.servicer;
+                    let servicer =
+                        servicer.ok_or_else(|| self.unnamed(&row.entry.place, "servicer"))?;
+                    (servicer, self.owner(None, defaults)?, self.name.as_str())
+                }
+            };
+            let asset = row.entry.amount.currency.as_str();
+            let account = account_id(&servicer, &owner, asset, name)?;
+            let at = *index.entry(account).or_insert_with(|| {
+                exponents.push(row.entry.amount.exponent);
+                parts.push(Part {
+                    account,
+                    title: format!("{name} {asset} of {owner} at {servicer}"),
+                    entries: Vec::new(),
+                    statement: None,
+                    warnings: Vec::new(),
+                });
+                parts.len() - 1
+            });
+            parts[at].entries.push(self.entry(account, &row.entry));
+        }
+        self.refuse_flags_for_many(parts.len() == 1)?;
+        if let ([part], [exponent]) = (parts.as_mut_slice(), exponents.as_slice()) {
+            part.warnings = texts(&table.warnings);
+            part.statement = self.declared_by_flags(part.account, *exponent)?;
+        }
+        for part in parts.iter_mut().filter(|part| part.statement.is_none()) {
+            part.warnings.push(format!(
+                "{}: no statement (--statement-id, --from, --to, --opening, --closing): nothing is decided missing",
+                part.title
+            ));
+        }
+        Ok(parts)
+    }
+
+    /// A table says nothing of itself: its statement is what all five flags say, or none.
+    fn declared_by_flags(
+        &self,
+        account: AccountId,
+        exponent: u8,
+    ) -> Result<Option<v1::Statement>, Failure> {
+        let BookFile { statement_id, from, to, opening, closing, .. } = self;
+        let given = (statement_id, from, to, opening, closing);
+        let (Some(id), Some(from), Some(to), Some(opening), Some(closing)) = given else {
+            let some = statement_id.is_some()
+                || from.is_some()
+                || to.is_some()
+                || opening.is_some()
+                || closing.is_some();
+            return match some {
+                false => Ok(None),
+                true => Err(Failure::usage("STATEMENT_INCOMPLETE", "a statement needs all of it")
+                    .fix("give --statement-id, --from, --to, --opening and --closing together")),
+            };
+        };
+        let (opening, closing) =
+            (signed_amount(opening, exponent)?, signed_amount(closing, exponent)?);
+        let turned = |units: i64| if self.mirror { -units } else { units };
+        let dates = (*from, *to);
+        Ok(Some(instructions::statement(account, id, dates, turned(opening), turned(closing))))
+    }
+
+    fn entry(&self, account: AccountId, entry: &statement::Entry) -> v1::BookEntry {
+        let side = if self.mirror { entry.side.opposite() } else { entry.side };
+        let made = instructions::book_entry(account, side, entry.amount.units, entry.booking_date);
+        v1::BookEntry {
+            value_date: entry.value_date.map(Date::yyyymmdd).unwrap_or_default(),
+            entry_reference: entry.reference.clone(),
+            uetr: entry.uetr.map_or(Bytes::new(), |uetr| Bytes::copy_from_slice(uetr.as_bytes())),
+            end_to_end_id: entry.end_to_end_id.clone(),
+            ..made
+        }
+    }
+
+    fn owner(&self, named: Option<Bic>, defaults: &Defaults) -> Result<Bic, Failure> {
+        match (&self.owner, named) {
+            (Some(owner), _) => parse_bic(owner),
+            (None, Some(owner)) => Ok(owner),
+            (None, None) => Ok(defaults.institution),
+        }
+    }
+
+    fn unnamed(&self, place: &str, what: &str) -> Failure {
+        Failure::usage("ACCOUNT_UNNAMED", format!("{place} does not say who its {what} is"))
+            .fix(format!("give --{what} BIC"))
+    }
+
+    fn incomplete(&self, place: &str, flag: &str) -> Failure {
+        Failure::usage("STATEMENT_INCOMPLETE", format!("{place} does not say its {flag}"))
+            .fact("only a whole statement decides what is missing")
+            .fix(format!("give --{flag}"))
+    }
+}
+
+fn texts(warnings: &Warnings) -> Vec<String> {
+    let mut texts: Vec<String> =
+        warnings.kept().iter().map(|one| format!("{}: {}", one.place, one.fact)).collect();
+    if warnings.omitted() > 0 {
+        texts.push(format!("and {} more", warnings.omitted()));
+    }
+    texts
+}
+
+/// Reads a decimal with an optional minus sign.
+fn signed_amount(text: &str, exponent: u8) -> Result<i64, Failure> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let units = parse_amount(digits, exponent).map_err(|error| {
+        Failure::usage("AMOUNT_MALFORMED", format!("{text:?} is not a balance"))
+            .fact(error.to_string())
+    })?;
+    let units = i64::try_from(units).expect("parse_amount keeps to 63 bits");
+    Ok(if negative { -units } else { units })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(arguments: &[&str]) -> BookFile {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            book: BookFile,
+        }
+        let arguments = [&["import", "--file", "book"], arguments].concat();
+        <Command as clap::Parser>::parse_from(arguments).book
+    }
+
+    fn parts(bytes: &str, arguments: &[&str]) -> Result<Vec<Part>, Failure> {
+        let defaults = Defaults {
+            servicer: Some(Bic::parse("SNBZCHZZ").unwrap()),
+            institution: Bic::parse("BANKCHZZ").unwrap(),
+        };
+        book(arguments).parts(bytes.as_bytes(), &registry(), &defaults)
+    }
+
+    fn registry() -> Registry {
+        Registry::of(&crate::commands::ledger::tests::genesis())
+    }
+
+    fn camt(closing: &str, pages: &str) -> String {
+        let balance = |code: &str, amount: &str| {
+            format!(
+                "<Bal><Tp><CdOrPrtry><Cd>{code}</Cd></CdOrPrtry></Tp><Amt Ccy='CHF'>{amount}</Amt>\
+                 <CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-11-23</Dt></Dt></Bal>"
+            )
+        };
+        format!(
+            "<Document xmlns='urn:iso:std:iso:20022:tech:xsd:camt.053.001.08'><BkToCstmrStmt>\
+             <GrpHdr><MsgId>M</MsgId><CreDtTm>2026-11-23T18:00:00</CreDtTm></GrpHdr>\
+             <Stmt><Id>STMT-1</Id>{pages}\
+             <FrToDt><FrDtTm>2026-11-23T00:00:00</FrDtTm><ToDtTm>2026-11-23T23:59:59</ToDtTm></FrToDt>\
+             <Acct><Id><Othr><Id>SETTLEMENT</Id></Othr></Id><Ccy>CHF</Ccy></Acct>{}{}\
+             <Ntry><Amt Ccy='CHF'>12.50</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>\
+             <BookgDt><Dt>2026-11-23</Dt></BookgDt><AcctSvcrRef>R1</AcctSvcrRef></Ntry></Stmt>\
+             </BkToCstmrStmt></Document>",
+            balance("OPBD", "100.00"),
+            balance("CLBD", closing),
+        )
+    }
+
+    const TABLE: &str = "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n\
+         2026-11-23,,CREDIT,CHF,10,R1,,E1\n2026-11-23,,DEBIT,CHF,2.5,R2,,E2\n";
+
+    #[test]
+    fn a_statement_becomes_entries_and_what_it_covers() {
+        let parts = parts(&camt("112.50", ""), &[]).unwrap();
+        let [part] = parts.as_slice() else { panic!("one statement") };
+        let statement = part.statement.as_ref().unwrap();
+        assert_eq!(part.title, "SETTLEMENT CHF of BANKCHZZXXX at SNBZCHZZXXX");
+        assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
+        assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
+        assert_eq!((part.entries[0].amount, part.entries[0].side()), (1_250, v1::Side::Credit));
+    }
+
+    #[test]
+    fn a_mirror_is_turned_round() {
+        let parts = parts(&camt("112.50", ""), &["--mirror"]).unwrap();
+        let statement = parts[0].statement.as_ref().unwrap();
+        assert_eq!((statement.opening_balance, statement.closing_balance), (-10_000, -11_250));
+        assert_eq!(parts[0].entries[0].side(), v1::Side::Debit);
+    }
+
+    #[test]
+    fn a_statement_that_does_not_add_up_is_refused_unless_it_is_wanted() {
+        let wrong = camt("112.51", "");
+        assert_eq!(parts(&wrong, &[]).unwrap_err().code, "STATEMENT_WRONG");
+        assert!(parts(&wrong, &["--accept-difference"]).is_ok());
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_last_declares_nothing() {
+        let pages = "<StmtPgntn><PgNb>1</PgNb><LastPgInd>false</LastPgInd></StmtPgntn>";
+        let parts = parts(&camt("112.50", pages), &[]).unwrap();
+        assert!(parts[0].statement.is_none() && parts[0].warnings.len() == 1);
+    }
+
+    #[test]
+    fn a_table_declares_what_its_flags_say() {
+        let plain = parts(TABLE, &[]).unwrap();
+        assert!(plain[0].statement.is_none() && plain[0].entries.len() == 2);
+        let flags = [
+            "--statement-id",
+            "S1",
+            "--from",
+            "2026-11-23",
+            "--to",
+            "2026-11-23",
+            "--opening",
+            "-5",
+            "--closing",
+            "2.50",
+        ];
+        let declared = parts(TABLE, &flags).unwrap();
+        let statement = declared[0].statement.as_ref().unwrap();
+        assert_eq!((statement.opening_balance, statement.closing_balance), (-500, 250));
+        assert_eq!(parts(TABLE, &flags[..4]).unwrap_err().code, "STATEMENT_INCOMPLETE");
+    }
+}
