@@ -53,9 +53,12 @@ pub const MESSAGE_OVERHEAD_BYTES_MAX: usize = 256 * KIB;
 /// Largest message that a client may send, in bytes.
 pub const CLIENT_REQUEST_BYTES_MAX: usize = INSTRUCTION_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX;
 
+/// What the verdict on one item takes in a reply, at most, in bytes: a reason brings its remedy.
+pub const VERDICT_BYTES_MAX: usize = 320;
+
 /// Largest message that a client is sent, in bytes. Stubs take 4 MiB unless told otherwise; only
-/// whole blocks may come near this.
-pub const CLIENT_REPLY_BYTES_MAX: usize = BLOCK_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX;
+/// large batches with their verdicts, and whole blocks, come near or above that.
+pub const CLIENT_REPLY_BYTES_MAX: usize = 64 * MIB;
 
 /// Entries are packed into one AppendEntries up to this size, in bytes; always at least one.
 pub const APPEND_BYTES_MAX: usize = BLOCK_BYTES_MAX;
@@ -69,6 +72,11 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = APPEND_BYTES_MAX + MESSAGE_OVERHEAD_BY
 /// Largest list of headers of a request, in bytes.
 pub const HEADER_LIST_BYTES_MAX: u32 = 8 * 1_024;
 
+// A full batch is always answered with what was signed and every verdict on it.
+const _: () = assert!(
+    INSTRUCTION_BYTES_MAX + INSTRUCTION_ITEMS_MAX * VERDICT_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX
+        <= CLIENT_REPLY_BYTES_MAX
+);
 // An entry that no message can carry would stop replication for ever.
 const _: () = assert!(BLOCK_BYTES_MAX <= APPEND_BYTES_MAX);
 const _: () = assert!(APPEND_ENTRIES_MAX * 64 < MESSAGE_OVERHEAD_BYTES_MAX);
@@ -101,20 +109,40 @@ pub const WATCHES_MAX: usize = 1_024;
 /// Watches of one institution open at once.
 pub const WATCHES_PER_INSTITUTION_MAX: usize = 128;
 
-/// Events that wait for a slow watcher before its watch is ended.
-pub const WATCH_QUEUE_MAX: usize = 256;
+/// Events that wait for a slow watcher before reading for it pauses.
+pub const WATCH_QUEUE_MAX: usize = 64;
+
+/// Events that a watch reads at once.
+pub const WATCH_BATCH: usize = 256;
+
+/// Blocks that wait for a slow reader of an export.
+pub const EXPORT_QUEUE_MAX: usize = 2;
+
+/// Requests that are being answered at once, in all; watches and exports are counted apart.
+pub const REQUESTS_MAX: usize = 8_192;
+
+/// Requests of one institution that are being answered at once.
+pub const REQUESTS_PER_INSTITUTION_MAX: usize = 4_096;
 
 /// Entries of a page where the request names no number.
-pub const PAGE_SIZE_DEFAULT: usize = 50;
+pub const PAGE_SIZE_DEFAULT: usize = 100;
 
 /// Most entries of a page.
 pub const PAGE_SIZE_MAX: usize = 1_000;
+
+/// Postings or leaves that are looked at for one page; a page that found fewer entries by then
+/// ends there and says where the next begins.
+pub const PAGE_SCAN_MAX: usize = 65_536;
+
+/// Postings in the range of one report.
+pub const REPORT_MOVEMENTS_MAX: usize = 2_000_000;
 
 // One institution can never take the whole queue, yet always has room for a full instruction.
 const _: () = assert!(ADMISSION_BYTES_PER_INSTITUTION_MAX < ADMISSION_BYTES_MAX);
 const _: () = assert!(ADMISSION_INSTRUCTIONS_PER_INSTITUTION_MAX < ADMISSION_INSTRUCTIONS_MAX);
 const _: () = assert!(INSTRUCTION_BYTES_MAX <= ADMISSION_BYTES_PER_INSTITUTION_MAX);
 const _: () = assert!(WATCHES_PER_INSTITUTION_MAX < WATCHES_MAX);
+const _: () = assert!(REQUESTS_PER_INSTITUTION_MAX < REQUESTS_MAX);
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
 
 // --- Connections -------------------------------------------------------------------------------
@@ -192,6 +220,30 @@ const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 /// A request is answered within this time, whatever deadline it carries.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a read waits for a height that is not there yet.
+pub const HEIGHT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A page ends, where it has at least one entry, when this much time has gone into it.
+pub const PAGE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A watch that has nothing to tell gives a sign of life this often.
+pub const WATCH_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A watch tells at most this often that it has caught up.
+pub const WATCH_CAUGHT_UP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Another node says how it stands within this time.
+pub const PEER_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often gRPC health looks at the node.
+pub const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How much before the caller's deadline an answer is ready to leave.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(10);
+
+/// How long a caller that has nothing better to go by waits before it asks again.
+pub const RETRY_DELAY: Duration = Duration::from_millis(250);
+
 /// A connection to a peer stands, handshake included, within this time.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -222,6 +274,9 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// A request to the metrics listener is read and answered within this time.
 pub const METRICS_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+const _: () =
+    assert!(HEIGHT_TIMEOUT.as_secs() + PAGE_TIME_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(WATCH_HEARTBEAT_INTERVAL.as_secs() < 10);
 const _: () = assert!(KEEPALIVE_TIMEOUT.as_secs() < KEEPALIVE_INTERVAL.as_secs());
 const _: () = assert!(REQUEST_TIMEOUT.as_secs() <= CONNECTION_AGE_GRACE.as_secs());
 const _: () = assert!(CONNECT_TIMEOUT.as_secs() < CLIENT_LISTENER.handshake_timeout.as_secs());

@@ -93,13 +93,35 @@ pub fn report(
     to: Date,
     movements: impl IntoIterator<Item = Movement>,
 ) -> Report {
+    let mut opening = 0;
+    let mut within = Vec::new();
+    for movement in movements {
+        if movement.date < from {
+            opening += movement.side.signed(movement.amount);
+        } else if movement.date <= to {
+            within.push(movement);
+        }
+    }
+    report_from(reconciliation, account, book, (from, to), opening, within)
+}
+
+/// As [`report`], of the ledger's balance before the first date and the movements of the range
+/// alone: an account may have more history than fits into memory.
+pub fn report_from(
+    reconciliation: &Reconciliation,
+    account: u32,
+    book: Book,
+    (from, to): (Date, Date),
+    opening: i128,
+    movements: impl IntoIterator<Item = Movement>,
+) -> Report {
     let nothing = BookState::default();
     let state = reconciliation.book(account, book).unwrap_or(&nothing);
     let within = |date: Date| from <= date && date <= to;
     let mut report = Report {
         from,
         to,
-        ledger: Figures::default(),
+        ledger: Figures { opening, ..Figures::default() },
         book: Figures::default(),
         matched_count: 0,
         matched_amount: 0,
@@ -110,13 +132,7 @@ pub fn report(
         unexplained: 0,
         statement_count: 0,
     };
-    for movement in movements {
-        if movement.date < from {
-            report.ledger.opening += movement.side.signed(movement.amount);
-        }
-        if !within(movement.date) {
-            continue;
-        }
+    for movement in movements.into_iter().filter(|movement| within(movement.date)) {
         report.ledger.add(movement.side, movement.amount);
         if !state.is_taken(&movement.position) && !state.is_missing(&movement.position) {
             report.undecided_count += 1;

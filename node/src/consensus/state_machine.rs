@@ -101,10 +101,9 @@ impl StateMachine {
                     };
                     let (executor, unflushed) = (&self.executor, &mut self.unflushed);
                     let started = Instant::now();
-                    let executed = tokio::task::block_in_place(|| {
-                        executor.execute(&prepared, log, unflushed)
-                    })
-                    .map_err(|error| failed(&error))?;
+                    let executed =
+                        tokio::task::block_in_place(|| executor.execute(&prepared, log, unflushed))
+                            .map_err(|error| failed(&error))?;
                     metrics::APPLY_SECONDS.histogram(&[]).record(started.elapsed());
                     executed
                 }

@@ -65,14 +65,11 @@ pub(super) fn genesis() -> Genesis {
 struct Stores;
 
 impl StoreBuilder<Types, Log, StateMachine, tempfile::TempDir> for Stores {
-    async fn build(
-        &self,
-    ) -> Result<(tempfile::TempDir, Log, StateMachine), StorageError<u64>> {
+    async fn build(&self) -> Result<(tempfile::TempDir, Log, StateMachine), StorageError<u64>> {
         let guard = tempfile::tempdir().unwrap();
         let genesis = genesis();
         let chain_id = genesis.chain_id();
-        let directory =
-            DataDirectory::init(&guard.path().join("data"), 1, &chain_id).unwrap();
+        let directory = DataDirectory::init(&guard.path().join("data"), 1, &chain_id).unwrap();
         let log = LogStore::open(&directory).unwrap();
         let store = StateStore::open(&directory, log.clone()).unwrap();
         let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);

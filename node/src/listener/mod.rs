@@ -5,7 +5,7 @@
 
 mod connection;
 pub mod server;
-mod shares;
+pub(crate) mod shares;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -205,6 +205,11 @@ impl StateStore {
         self.inner.database.background_errors()
     }
 
+    /// The log that this is derived from.
+    pub fn log(&self) -> &LogStore {
+        &self.inner.log
+    }
+
     /// Bytes on disk, without the log.
     pub fn disk_bytes(&self) -> Result<u64, StorageError> {
         directory::bytes_within(&self.inner.directory.state())

@@ -1,0 +1,203 @@
+//! The gate before every method: identity, authorisation, bounds and deadline, in that order. No
+//! service is reached around it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use std::time::Instant;
+
+use counterfoil_ledger::bic::Bic;
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use http::Request;
+use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Layer;
+use tower::Service;
+
+use super::authorisation;
+use super::status;
+use crate::clock::Clock;
+use crate::identity::caller::Caller;
+use crate::limits;
+use crate::listener::shares::Share;
+use crate::listener::shares::Shares;
+use crate::telemetry::metrics;
+
+/// Puts the gate before a service.
+#[derive(Clone)]
+pub struct GateLayer(Arc<Rules>);
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gate<S> {
+    rules: Arc<Rules>,
+    inner: S,
+}
+
+struct Rules {
+    clock: Clock,
+    requests: Arc<Semaphore>,
+    institutions: Arc<Shares<Bic>>,
+}
+
+/// What a request that is being answered holds.
+struct Admission {
+    _request: OwnedSemaphorePermit,
+    _institution: Share<Bic>,
+}
+
+impl GateLayer {
+    /// A gate that judges certificates by a clock.
+    pub fn new(clock: Clock) -> GateLayer {
+        GateLayer(Arc::new(Rules {
+            clock,
+            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
+            institutions: Shares::new(limits::REQUESTS_PER_INSTITUTION_MAX),
+        }))
+    }
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate { rules: self.0.clone(), inner }
+    }
+}
+
+impl Rules {
+    /// The name of the method for metrics, and what the request holds while it is answered.
+    fn admit(&self, request: &Request<Body>) -> Result<(&'static str, Admission), Status> {
+        let caller = request.extensions().get::<Caller>();
+        let path = request.uri().path();
+        let (method, caller) = authorisation::authorise(path, caller, self.clock.now_ms())
+            .inspect_err(|refusal| {
+                tracing::debug!(path, code = ?refusal.code(), "a request was refused");
+            })?;
+        let request = self.requests.clone().try_acquire_owned().ok();
+        let share = self.institutions.take(caller.identity.institution);
+        let admission = request
+            .zip(share)
+            .map(|(request, share)| Admission { _request: request, _institution: share })
+            .ok_or_else(|| status::overloaded("Too many requests are being answered."))?;
+        Ok((method.path, admission))
+    }
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let begun = Instant::now();
+        let (method, admission) = match self.rules.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Box::pin(async move { Ok(refusal.into_http()) }),
+        };
+        let time = time_left(request.headers(), limits::REQUEST_TIMEOUT);
+        // The service that was polled ready is the one to be called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let answer = match tokio::time::timeout(time, inner.call(request)).await {
+                Ok(answer) => translate(answer?),
+                Err(_) => status::deadline().into_http(),
+            };
+            drop(admission);
+            let code =
+                Status::from_header_map(answer.headers()).map_or(tonic::Code::Ok, |it| it.code());
+            metrics::REQUEST_SECONDS
+                .histogram(&[("method", method), ("code", &format!("{code:?}"))])
+                .record(begun.elapsed());
+            Ok(answer)
+        })
+    }
+}
+
+/// Puts tonic's own words for a request that it could not read into those of this API.
+fn translate(answer: Response<Body>) -> Response<Body> {
+    let said = Status::from_header_map(answer.headers());
+    match said.as_ref().and_then(status::unreadable) {
+        Some(refusal) => refusal.into_http(),
+        None => answer,
+    }
+}
+
+/// How long an answer may take: what the caller allows, at most so much, less what it takes to
+/// send the answer.
+pub(super) fn time_left(headers: &HeaderMap, at_most: Duration) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
+    let time = asked.map_or(at_most, |asked| asked.min(at_most));
+    time.saturating_sub(limits::ANSWER_MARGIN.min(time / 2))
+}
+
+/// The gRPC timeout header: at most eight digits and a unit.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        for (text, time) in [
+            ("1H", Some(Duration::from_secs(3_600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("30S", Some(Duration::from_secs(30))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("99999999u", Some(Duration::from_micros(99_999_999))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("999999999S", None),
+            ("1é", None),
+        ] {
+            assert_eq!(parse_timeout(text), time, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shorter_time_counts() {
+        let limit = Duration::from_secs(20);
+        let mut headers = HeaderMap::new();
+        assert_eq!(time_left(&headers, limit), limit - limits::ANSWER_MARGIN);
+        headers.insert("grpc-timeout", "1H".parse().unwrap());
+        assert_eq!(time_left(&headers, limit), limit - limits::ANSWER_MARGIN);
+        headers.insert("grpc-timeout", "10m".parse().unwrap());
+        assert_eq!(time_left(&headers, limit), Duration::from_millis(5));
+    }
+}

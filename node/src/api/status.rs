@@ -1,0 +1,321 @@
+//! Errors as gRPC carries them: the one place where a reason, a failure or a bad field becomes a
+//! `tonic::Status`. Whatever the ledger has decided, refusals included, is no error and does not
+//! come here.
+//!
+//! Every status has an ErrorInfo of domain `counterfoil`. Its metadata `fate` says, where it is
+//! known, that the call was `not_taken` and left nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use counterfoil_ledger::reason::Reason;
+use tonic::Code;
+use tonic::Status;
+use tonic_types::ErrorDetails;
+use tonic_types::StatusExt;
+
+use crate::consensus::replica::Unavailable;
+use crate::identity::Role;
+use crate::identity::caller::CertificateExpired;
+use crate::limits;
+use crate::storage::StorageError;
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "counterfoil";
+
+/// What an error says beside its code and message.
+struct Info<'a> {
+    /// UPPER_SNAKE_CASE.
+    reason: &'a str,
+    metadata: Vec<(&'static str, String)>,
+    retry: Option<Duration>,
+    field: Option<&'static str>,
+}
+
+impl<'a> Info<'a> {
+    fn new(reason: &'a str) -> Info<'a> {
+        Info { reason, metadata: Vec::new(), retry: None, field: None }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Info<'a> {
+        self.metadata.push((name, value.into()));
+        self
+    }
+
+    /// The call left nothing: it may be repeated without another thought.
+    fn not_taken(self) -> Info<'a> {
+        self.with("fate", "not_taken")
+    }
+
+    fn retry(self, after: Duration) -> Info<'a> {
+        Info { retry: Some(after), ..self }
+    }
+
+    fn status(self, code: Code, message: impl Into<String>) -> Status {
+        let message = message.into();
+        let metadata: HashMap<String, String> =
+            self.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
+        if let Some(field) = self.field {
+            details.add_bad_request_violation(field, message.clone());
+        }
+        if let Some(delay) = self.retry {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// An instruction was not taken: reasons 1xx to 3xx.
+pub(super) fn refused(reason: Reason) -> Status {
+    let code = match reason.code() {
+        100..=199 => Code::InvalidArgument,
+        200..=299 => Code::PermissionDenied,
+        _ if reason == Reason::IdReused => Code::AlreadyExists,
+        _ => Code::FailedPrecondition,
+    };
+    Info::new(reason.name())
+        .with("code", reason.code().to_string())
+        .with("iso_code", reason.iso_code())
+        .with("remedy", reason.remedy())
+        .not_taken()
+        .status(code, reason.meaning())
+}
+
+/// Nothing can be said.
+pub(super) fn unavailable(cause: Unavailable) -> Status {
+    match cause {
+        Unavailable::NoLeader => Info::new("UNAVAILABLE_NO_LEADER")
+            .with("remedy", "Ask again, here or at another node; a read of mode STALE needs no leader.")
+            .not_taken()
+            .retry(limits::RETRY_DELAY)
+            .status(Code::Unavailable, "No leader could be reached in time; nothing was ordered."),
+        Unavailable::Overloaded => overloaded("Too much is waiting to be ordered."),
+        Unavailable::Unknown => Info::new("FATE_UNKNOWN")
+            .with("fate", "unknown")
+            .with("remedy", "Submit the same bytes with the same id again: the answer is the original one.")
+            .retry(limits::RETRY_DELAY)
+            .status(
+                Code::DeadlineExceeded,
+                "Whether the instruction was ordered is not known; submitting the same id again tells.",
+            ),
+        Unavailable::Stopping => Info::new("UNAVAILABLE_STOPPING")
+            .with("remedy", "Ask another node; submit the same id again.")
+            .retry(limits::RETRY_DELAY)
+            .status(Code::Unavailable, "This node is stopping."),
+    }
+}
+
+/// A bound was reached; nothing was taken.
+pub(super) fn overloaded(message: &'static str) -> Status {
+    Info::new("OVERLOADED")
+        .with("remedy", "Ask again after the delay; submit more in one batch.")
+        .not_taken()
+        .retry(limits::RETRY_DELAY)
+        .status(Code::ResourceExhausted, message)
+}
+
+/// The node goes down in good order; a watch is resumed at another one.
+pub(super) fn stopping() -> Status {
+    unavailable(Unavailable::Stopping)
+}
+
+/// Storage failed under a read. The node stops; a reader is never told less than the truth.
+pub(super) fn storage(error: &StorageError) -> Status {
+    tracing::error!(%error, "storage failed while reading");
+    stopping()
+}
+
+/// What an index names is not there.
+pub(super) fn inconsistent(what: &'static str) -> Status {
+    tracing::error!(what, "the store lacks what its index names");
+    stopping()
+}
+
+/// A field of the request breaks its rule.
+pub(super) fn field(name: &'static str, rule: &str) -> Status {
+    let message = format!("{name}: {rule}");
+    let mut info = Info::new("FIELD_INVALID").with("field", name).with("remedy", rule).not_taken();
+    info.field = Some(name);
+    info.status(Code::InvalidArgument, message)
+}
+
+/// The request's bytes are not the message that the method takes.
+pub(super) fn malformed(problem: &str) -> Status {
+    let reason = Reason::Malformed;
+    Info::new(reason.name())
+        .with("code", reason.code().to_string())
+        .with("iso_code", reason.iso_code())
+        .with("remedy", reason.remedy())
+        .not_taken()
+        .status(Code::InvalidArgument, format!("The request does not decode: {problem}"))
+}
+
+/// There is none, or it is not the caller's: the two are told in the same words.
+pub(super) fn not_found(what: &'static str) -> Status {
+    Info::new("NOT_FOUND")
+        .with("remedy", "Check what was asked for; only a party to it can see it.")
+        .status(
+            Code::NotFound,
+            format!("There is no such {what}, or the caller is no party to it."),
+        )
+}
+
+/// The ledger has not come to a height within the time that a read waits for it.
+pub(super) fn not_reached(height: u64, reached: u64) -> Status {
+    Info::new("HEIGHT_NOT_REACHED")
+        .with("height", height.to_string())
+        .with("reached", reached.to_string())
+        .with("remedy", "Ask for a height that exists, or ask again later.")
+        .not_taken()
+        .status(Code::OutOfRange, format!("This node has executed height {reached}, not {height}."))
+}
+
+/// Something that the request needs is not there, or is too much for one answer.
+pub(super) fn impossible(reason: &'static str, message: &str, remedy: &'static str) -> Status {
+    Info::new(reason).with("remedy", remedy).not_taken().status(Code::FailedPrecondition, message)
+}
+
+/// The deadline came before the answer.
+pub(super) fn deadline() -> Status {
+    Info::new("DEADLINE_EXCEEDED")
+        .with("remedy", "Ask again with a later deadline.")
+        .status(Code::DeadlineExceeded, "There was no answer within the deadline.")
+}
+
+/// Nobody stands behind the connection.
+pub(super) fn nobody() -> Status {
+    Info::new("CALLER_UNKNOWN")
+        .with("remedy", "Connect with a client certificate of a member institution.")
+        .not_taken()
+        .status(Code::Unauthenticated, "The connection has no client certificate.")
+}
+
+/// The caller's certificate has expired since the handshake.
+pub(super) fn expired(expired: CertificateExpired) -> Status {
+    Info::new("CERTIFICATE_EXPIRED")
+        .with("not_after_s", expired.not_after_s.to_string())
+        .with("remedy", "Connect again with a new certificate.")
+        .not_taken()
+        .status(Code::Unauthenticated, expired.to_string())
+}
+
+/// The caller's role may not do this.
+pub(super) fn role_denied(role: Role, allowed: &[Role]) -> Status {
+    let allowed: Vec<&str> = allowed.iter().map(|role| role.as_str()).collect();
+    let allowed = allowed.join(", ");
+    let message = format!("The role {role} may not call this; it is for: {allowed}.");
+    Info::new("ROLE_NOT_ALLOWED")
+        .with("role", role.as_str())
+        .with("allowed", allowed)
+        .with("remedy", "Use a certificate with another role.")
+        .not_taken()
+        .status(Code::PermissionDenied, message)
+}
+
+/// The caller's scope does not reach this.
+pub(super) fn scope_denied() -> Status {
+    Info::new("SCOPE_NOT_ALLOWED")
+        .with("remedy", "Let an auditor do it whose scope is the consortium.")
+        .not_taken()
+        .status(
+            Code::PermissionDenied,
+            "Only an auditor whose scope is the consortium may do this.",
+        )
+}
+
+/// No such method stands in the authorisation table.
+pub(super) fn no_such_method() -> Status {
+    Info::new("METHOD_UNKNOWN")
+        .with("remedy", "Use the published .proto files of this version.")
+        .not_taken()
+        .status(Code::Unimplemented, "This server has no such method.")
+}
+
+/// What tonic says of a request that it could not read, in the words of this API: larger than any
+/// message may be, or no message at all.
+pub(super) fn unreadable(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    match status.code() {
+        Code::OutOfRange => Some(refused(Reason::TooLarge)),
+        Code::Internal => Some(malformed(status.message())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(status: &Status) -> HashMap<String, String> {
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!(info.domain, DOMAIN);
+        info.metadata.clone()
+    }
+
+    #[test]
+    fn every_reason_that_is_not_taken_has_a_code_and_a_remedy() {
+        for reason in Reason::ALL.iter().copied().filter(|reason| !reason.burns_id()) {
+            let status = refused(reason);
+            let expected = match reason.code() / 100 {
+                1 => Code::InvalidArgument,
+                2 => Code::PermissionDenied,
+                _ if reason == Reason::IdReused => Code::AlreadyExists,
+                _ => Code::FailedPrecondition,
+            };
+            assert_eq!(status.code(), expected, "{reason:?}");
+            let details = status.get_error_details();
+            assert_eq!(details.error_info().unwrap().reason, reason.name());
+            assert!(details.retry_info().is_none());
+            let metadata = metadata(&status);
+            assert_eq!(metadata["iso_code"], reason.iso_code());
+            assert_eq!(metadata["remedy"], reason.remedy());
+            assert_eq!(metadata["fate"], "not_taken");
+        }
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when_and_what_is_true() {
+        for (cause, code, fate) in [
+            (Unavailable::NoLeader, Code::Unavailable, Some("not_taken")),
+            (Unavailable::Overloaded, Code::ResourceExhausted, Some("not_taken")),
+            (Unavailable::Unknown, Code::DeadlineExceeded, Some("unknown")),
+            (Unavailable::Stopping, Code::Unavailable, None),
+        ] {
+            let status = unavailable(cause);
+            assert_eq!(status.code(), code);
+            assert!(status.get_error_details().retry_info().unwrap().retry_delay.is_some());
+            assert_eq!(metadata(&status).get("fate").map(String::as_str), fate);
+        }
+    }
+
+    #[test]
+    fn a_field_is_named() {
+        let status = field("page_token", "from the page before");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "page_token");
+        assert_eq!(metadata(&status)["field"], "page_token");
+    }
+
+    #[test]
+    fn details_fit_into_trailers() {
+        for reason in Reason::ALL.iter().copied() {
+            assert!(refused(reason).details().len() < 4_096, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn only_bare_statuses_are_translated() {
+        let large = unreadable(&Status::out_of_range("message length too large")).unwrap();
+        assert_eq!(large.code(), Code::InvalidArgument);
+        assert_eq!(large.get_error_details().error_info().unwrap().reason, "TOO_LARGE");
+        let garbage = unreadable(&Status::internal("buffer underflow")).unwrap();
+        assert_eq!(garbage.get_error_details().error_info().unwrap().reason, "MALFORMED");
+        assert!(unreadable(&not_reached(7, 6)).is_none());
+        assert!(unreadable(&Status::unimplemented("")).is_none());
+    }
+}
