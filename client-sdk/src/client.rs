@@ -113,7 +113,8 @@ impl Client {
 
     /// Signs an order, keeps it in the journal, sends it, and sends the same bytes again until the
     /// ledger has decided or the deadline passes. A rejection is an [`Outcome`]; what an error means
-    /// for the instruction is told by [`Error::outcome`].
+    /// for the instruction is told by [`Error::outcome`]. To drop the future is like a crash: its fate
+    /// is not known, and [`Client::resume`] learns it.
     pub async fn submit(&self, order: Order) -> Result<Outcome, Error> {
         let signed = self.sign(order).await?;
         self.send(&signed).await
@@ -138,8 +139,9 @@ impl Client {
     /// often it is sent.
     pub async fn send(&self, signed: &Signed) -> Result<Outcome, Error> {
         if let Some(journal) = self.inner.journal.clone() {
-            let signed = signed.clone();
-            blocking(move || journal.keep(&signed)).await?;
+            let (id, signed) = (signed.id, signed.clone());
+            let kept = tokio::task::spawn_blocking(move || journal.keep(&signed)).await;
+            kept.map_err(|error| Error::Unknown { id, cause: error.to_string() })??;
         }
         self.settle(signed, false).await.0
     }

@@ -66,6 +66,15 @@ pub enum Error {
         /// What its certificate lacks.
         problem: String,
     },
+    /// A node does not admit this client: its certificate is of the wrong institution, expired or
+    /// revoked. Nothing was taken.
+    #[error("{endpoint} does not admit this client: {problem}; check certificate and clock")]
+    NotAdmitted {
+        /// The node's address.
+        endpoint: String,
+        /// What the node says.
+        problem: String,
+    },
     /// A node's answer breaks the protocol. Nothing in it is to be relied on.
     #[error("{endpoint} answered something that cannot be: {problem}")]
     BadAnswer {
@@ -116,6 +125,11 @@ impl Error {
 
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Error {
         Error::File { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// An answer that cannot be, of whichever node gave it.
+    pub(crate) fn bad_answer(problem: &str) -> Error {
+        Error::BadAnswer { endpoint: "the node".to_owned(), problem: problem.to_owned() }
     }
 
     pub(crate) fn refused(reason: Reason) -> Error {
@@ -196,6 +210,8 @@ pub(crate) enum Failure {
     Lost { cause: String },
     /// The server is not who it should be.
     Untrusted { problem: String },
+    /// The server does not take this client for who it should be.
+    NotAdmitted { problem: String },
     /// The answer breaks the protocol.
     BadAnswer { problem: String },
 }
@@ -252,6 +268,9 @@ pub(crate) enum ConnectError {
     /// The server's certificate.
     #[error("{0}")]
     Untrusted(String),
+    /// This client's certificate.
+    #[error("{0}")]
+    NotAdmitted(String),
 }
 
 fn connection_failure(status: &Status) -> Option<Failure> {
@@ -263,6 +282,9 @@ fn connection_failure(status: &Status) -> Option<Failure> {
                     Failure::NotTaken { cause: cause.clone(), retry_after: None }
                 }
                 ConnectError::Untrusted(problem) => Failure::Untrusted { problem: problem.clone() },
+                ConnectError::NotAdmitted(problem) => {
+                    Failure::NotAdmitted { problem: problem.clone() }
+                }
             });
         }
         source = error.source();
