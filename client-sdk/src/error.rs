@@ -110,7 +110,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Unavailable { .. } | Error::Unknown { .. } => true,
-            Error::Refused(refusal) => refusal.known == Some(Reason::IdInFuture),
+            Error::Refused(refusal) => {
+                refusal.known == Some(Reason::IdInFuture) || refusal.reason == "HEIGHT_NOT_REACHED"
+            }
             _ => false,
         }
     }
@@ -177,6 +179,7 @@ impl Refusal {
         };
         let known = Reason::ALL.iter().copied().find(|known| known.name() == reason);
         let mut facts: BTreeMap<String, String> = facts;
+        facts.remove("fate");
         let remedy = facts.remove("remedy").or(known.map(|known| known.remedy().to_owned()));
         Refusal {
             code: status.code(),
@@ -188,15 +191,30 @@ impl Refusal {
         }
     }
 
-    /// Whether it says that no earlier attempt with the same bytes was taken or can still be. The
-    /// ledger looks an id up before it judges it; but these are judged differently later, or for
-    /// another caller than the one that was meant.
-    pub(crate) fn settles_earlier_attempts(&self) -> bool {
-        !matches!(
-            self.known,
-            None | Some(Reason::IdInFuture | Reason::AnchorMismatch | Reason::SignerNotCaller)
-        )
+    /// What it says of earlier attempts with the same bytes. The ledger looks an id up before it
+    /// judges it, so that most reasons hold for all of them.
+    pub(crate) fn on_earlier_attempts(&self) -> Earlier {
+        match self.known {
+            // A node tells these by its clock, while a block with an earlier time may be on its way.
+            Some(Reason::Expired | Reason::IdTooOld) => Earlier::NoneToCome,
+            // Judged differently later, or for another caller than the one that was meant.
+            None | Some(Reason::IdInFuture | Reason::AnchorMismatch | Reason::SignerNotCaller) => {
+                Earlier::Unknown
+            }
+            Some(_) => Earlier::NotTaken,
+        }
     }
+}
+
+/// What a refusal says of earlier attempts with the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// None was taken, and none can be.
+    NotTaken,
+    /// None that is not decided in a block up to now will be.
+    NoneToCome,
+    /// Nothing.
+    Unknown,
 }
 
 /// What an attempt on one endpoint met, when it was not an answer.

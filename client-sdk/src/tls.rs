@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -56,8 +56,8 @@ struct Loaded {
     looked_at: Instant,
 }
 
-/// What changes when a file does.
-type Stamp = Option<(SystemTime, u64, u64)>;
+/// What changes when a file does: time of the change in seconds and nanoseconds, length, inode.
+type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
     /// Reads both files; a fault in either is an error here.
@@ -133,7 +133,7 @@ impl Tls {
 
 fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
 }
 
 fn load(

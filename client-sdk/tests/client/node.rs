@@ -39,6 +39,9 @@ use crate::consortium::{Authority, Leaf};
 pub struct Ledger {
     /// Decided instructions by id.
     pub decided: HashMap<Bytes, v1::InstructionResult>,
+    pub signed: HashMap<Bytes, v1::SignedInstruction>,
+    /// Time of the newest block.
+    pub block_time_ms: u64,
     pub movements: Vec<v1::WatchMovementsResponse>,
     pub findings: Vec<v1::WatchReconciliationResponse>,
     pub blocks: Vec<v1::ExportBlocksResponse>,
@@ -197,6 +200,7 @@ impl Service {
             block_time_ms: 1,
             replayed: false,
         };
+        ledger.signed.insert(instruction.id.clone(), signed.clone());
         let first = !ledger.decided.contains_key(&instruction.id);
         let decided = ledger.decided.entry(instruction.id).or_insert(result).clone();
         v1::InstructionResult { replayed: !first, ..decided }
@@ -282,9 +286,16 @@ impl SettlementService for Service {
 
     async fn get_instruction(
         &self,
-        _: Request<v1::GetInstructionRequest>,
+        request: Request<v1::GetInstructionRequest>,
     ) -> Answer<v1::GetInstructionResponse> {
-        no()
+        let id = request.into_inner().id;
+        let ledger = self.ledger.lock().unwrap();
+        let missing = || Status::not_found("There is no such instruction.");
+        Ok(Response::new(v1::GetInstructionResponse {
+            result: Some(ledger.decided.get(&id).ok_or_else(missing)?.clone()),
+            signed_instruction: ledger.signed.get(&id).cloned(),
+            as_of: Some(v1::AsOf::default()),
+        }))
     }
 
     async fn list_transfers_by_uetr(
@@ -303,7 +314,9 @@ impl AccountService for Service {
         &self,
         _: Request<v1::ListAccountsRequest>,
     ) -> Answer<v1::ListAccountsResponse> {
-        no()
+        let block_time_ms = self.ledger.lock().unwrap().block_time_ms;
+        let as_of = Some(v1::AsOf { block_time_ms, ..v1::AsOf::default() });
+        Ok(Response::new(v1::ListAccountsResponse { as_of, ..Default::default() }))
     }
 
     async fn get_balance(

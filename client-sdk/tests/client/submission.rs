@@ -187,7 +187,7 @@ async fn a_refusal_brings_facts_and_remedy() {
 #[tokio::test]
 async fn a_refusal_after_a_lost_answer_counts_only_if_it_settles_that_too() {
     for (reason, fate) in [
-        ("EXPIRED", Fate::NotTaken),
+        ("KEY_UNKNOWN", Fate::NotTaken),
         ("ID_REUSED", Fate::Final),
         ("ID_IN_FUTURE", Fate::Unknown),
         ("SIGNER_NOT_CALLER", Fate::Unknown),
@@ -203,6 +203,42 @@ async fn a_refusal_after_a_lost_answer_counts_only_if_it_settles_that_too() {
         let kept = client.pending().await.unwrap().len();
         assert_eq!(kept, usize::from(fate == Fate::Unknown), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn an_expired_instruction_is_looked_for_before_it_is_given_up() {
+    let expired = || Reply::Refuse(Code::FailedPrecondition, "EXPIRED");
+    for (lost, block_time_ms, fate) in [
+        // A block that was stamped in time may still be on its way.
+        (Reply::Hang, 0, Some(Fate::Unknown)),
+        (Reply::TakeAndHang, 0, Some(Fate::Unknown)),
+        (Reply::Hang, u64::MAX, Some(Fate::NotTaken)),
+        (Reply::TakeAndHang, u64::MAX, None),
+    ] {
+        let world = World::new();
+        let node = world.node();
+        world.ledger.lock().unwrap().block_time_ms = block_time_ms;
+        node.script().replies.extend([lost, expired()]);
+        let client = world.client(&[&node]);
+        let result = client.submit(world.order()).await;
+        assert_eq!(result.as_ref().err().map(Error::outcome), fate, "{result:?}");
+        assert!(result.is_err() || result.is_ok_and(|outcome| outcome.replayed));
+        let kept = client.pending().await.unwrap().len();
+        assert_eq!(kept, usize::from(fate == Some(Fate::Unknown)));
+    }
+}
+
+#[tokio::test]
+async fn an_instruction_is_read_back() {
+    let world = World::new();
+    let node = world.node();
+    let client = world.client(&[&node]);
+    let outcome = client.submit(world.order()).await.unwrap();
+    let found = client.instruction(outcome.id).await.unwrap().value;
+    assert_eq!(found.outcome, outcome);
+    assert_eq!(found.signed.bytes(), &node.script().seen[0]);
+    let missing = client.instruction(instructions::new_id()).await.unwrap_err();
+    assert_eq!(missing.refusal().unwrap().code, Code::NotFound);
 }
 
 #[tokio::test]
