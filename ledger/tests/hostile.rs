@@ -244,9 +244,8 @@ proptest! {
             }
         }
         let genesis = chain.consortium.genesis.clone();
-        let ids = chain.ids.iter().copied();
         let core = chain.state.core();
-        let restored = State::restore(genesis, &core, accounts, ids, records);
+        let restored = State::restore(genesis, &core, accounts, records);
         if let Ok(state) = restored {
             chain.state = state;
             let bytes = chain.consortium.sign(&bic_of("Alpha"), payment("after", 6));
