@@ -146,10 +146,11 @@ impl Arguments {
         line("failed", taken.failed.to_string(), "orders");
         line("blocks", measured.heights.to_string(), "");
         for (process, spent) in &measured.processes {
-            let each = per_transfer(*spent, taken.settled);
+            let each = per_transfer(*spent, taken.settled).to_string();
             line(&format!("CPU of {}", process.name()), each, "us/transfer");
         }
-        line("CPU of this load", per_transfer(measured.own_cpu, taken.settled), "us/transfer");
+        let own = per_transfer(measured.own_cpu, taken.settled).to_string();
+        line("CPU of this load", own, "us/transfer");
         for (name, before, after) in &measured.disks {
             let grown = after.saturating_sub(*before);
             let each = format!("{:.0}", ratio(grown) / ratio(taken.settled));
@@ -194,7 +195,7 @@ impl Arguments {
                     "bytesAfter": after.to_string(),
                     "shown": size(*after),
                     "bytesPerTransfer":
-                        format!("{:.1}", ratio(after.saturating_sub(*before)) / ratio(taken.settled)),
+                        tenths(ratio(after.saturating_sub(*before)) / ratio(taken.settled)),
                 })
             })
             .collect();
@@ -204,7 +205,7 @@ impl Arguments {
             "accounts": self.accounts,
             "durationS": measured.window.as_secs_f64(),
             "machine": machine::describe(),
-            "transfersPerSecond": per_second,
+            "transfersPerSecond": tenths(per_second),
             "settled": taken.settled.to_string(),
             "rejected": taken.rejected.to_string(),
             "failedOrders": taken.failed.to_string(),
@@ -254,8 +255,13 @@ fn milliseconds(us: u32) -> String {
     format!("{:.2}", f64::from(us) / 1_000.0)
 }
 
-fn per_transfer(spent: Duration, settled: u64) -> String {
-    format!("{:.1}", spent.as_secs_f64() * 1e6 / ratio(settled))
+/// Microseconds a transfer, to a tenth.
+fn per_transfer(spent: Duration, settled: u64) -> f64 {
+    tenths(spent.as_secs_f64() * 1e6 / ratio(settled))
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 /// For figures that people read: above 2^32 the last digits do not matter to them.
