@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod api;
 pub mod boot;
 pub mod bounded_file;
 pub mod check;
@@ -16,6 +17,8 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod node;
 pub mod process;
+pub mod status;
 pub mod storage;
 pub mod telemetry;
