@@ -71,8 +71,7 @@ impl Group {
         let registry = Arc::new(Registry::of(&parts.genesis));
         let chain_id = parts.genesis.chain_id();
         let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
-        let (executor, consensus) =
-            Executor::open(parts.store, parts.genesis)?;
+        let (executor, consensus) = Executor::open(parts.store, parts.genesis)?;
         let executor = Arc::new(executor);
         let preparer = Arc::new(Preparer::new(registry, chain_id));
         let machine = StateMachine::new(executor.clone(), preparer.clone(), consensus.as_deref())

@@ -127,8 +127,7 @@ impl StateMachine {
         }
         let consensus = self.applied.encode();
         let (executor, unflushed) = (&self.executor, &mut self.unflushed);
-        let begun =
-            tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus));
+        let begun = tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus));
         self.flushing = begun.map(|flush| {
             tokio::task::spawn_blocking(move || {
                 let started = Instant::now();
