@@ -7,7 +7,7 @@
 
 # Node 1, 2, 3, 4, in this order. The first is the settlement agent.
 institutions=(SETLCHZZXXX ALPSCHZZXXX BRNECHZZXXX CANTCHZZXXX)
-names=("Settlement Agent" "Alpenbank" "Bernbank" "Kantonsbank")
+names=("Settlement Agent" "Alpsteinbank" "Bernina Bank" "Cantonal Trust")
 consortium=local.example
 base_port=${COUNTERFOIL_BASE_PORT:-7440}
 bin=${COUNTERFOIL_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/target/release}
