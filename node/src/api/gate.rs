@@ -167,7 +167,64 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use counterfoil_ledger::hash::Hash;
+    use tonic::Code;
+
     use super::*;
+    use crate::identity::Identity;
+    use crate::identity::Role;
+
+    fn caller(role: Role) -> Caller {
+        let identity = Identity {
+            institution: Bic::parse("BANKCHAA").unwrap(),
+            role,
+            name: "one".to_owned(),
+            not_after_s: 1_000,
+            key_fingerprint: Hash::ZERO,
+        };
+        let address = "127.0.0.1:1".parse().unwrap();
+        Caller { identity: Arc::new(identity), node_id: None, address }
+    }
+
+    /// What comes back through the gate when the service behind it answers so.
+    async fn through(role: Option<Role>, now_ms: u64, answer: fn() -> Status) -> Status {
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            Ok::<_, Infallible>(answer().into_http::<Body>())
+        });
+        let mut gate = GateLayer::new(Clock::manual(now_ms)).layer(service);
+        let mut request = Request::new(Body::empty());
+        let path = "/counterfoil.v1.SettlementService/SubmitInstruction";
+        *request.uri_mut() = path.parse().unwrap();
+        request.extensions_mut().extend(role.map(|role| {
+            let mut extensions = http::Extensions::new();
+            extensions.insert(caller(role));
+            extensions
+        }).unwrap_or_default());
+        let answer = gate.call(request).await.unwrap();
+        Status::from_header_map(answer.headers()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_reached_without_leave() {
+        let reached = || Status::unknown("reached");
+        assert_eq!(through(Some(Role::Client), 0, reached).await.code(), Code::Unknown);
+        assert_eq!(through(None, 0, reached).await.code(), Code::Unauthenticated);
+        assert_eq!(through(Some(Role::Client), 2_000_000, reached).await.code(), Code::Unauthenticated);
+        for role in [Role::Auditor, Role::Operator, Role::Node] {
+            assert_eq!(through(Some(role), 0, reached).await.code(), Code::PermissionDenied);
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_cannot_be_read_are_the_callers_fault() {
+        let garbage = through(Some(Role::Client), 0, || Status::internal("invalid tag")).await;
+        assert_eq!(garbage.code(), Code::InvalidArgument);
+        assert!(garbage.message().contains("invalid tag"));
+        let large = through(Some(Role::Client), 0, || Status::out_of_range("too large")).await;
+        assert_eq!(large.code(), Code::InvalidArgument);
+        let own = through(Some(Role::Client), 0, || status::not_reached(2, 1)).await;
+        assert_eq!(own.code(), Code::OutOfRange);
+    }
 
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {
