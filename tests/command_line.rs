@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -166,7 +166,7 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
         std::thread::sleep(Duration::from_millis(5));
     }
     // Long enough for some of the two hundred, too short for all.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(200));
     killed.kill().unwrap();
     killed.wait().unwrap();
 
@@ -185,10 +185,16 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
     assert_eq!(breaks.as_array().unwrap().len(), 200);
 }
 
-/// Whether an import has written down what it will send.
+/// Whether an import has written down everything that it will send.
 fn begun(state: &Path) -> bool {
-    let plans = state.join("counterfoil").join("imports");
-    fs::read_dir(plans).is_ok_and(|mut chains| chains.next().is_some())
+    let below = |directory: PathBuf| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let chains = below(state.join("counterfoil").join("imports"));
+    let plans = chains.into_iter().flat_map(below).flat_map(below);
+    // One that is being written has an extension.
+    plans.into_iter().any(|plan| plan.extension().is_none())
 }
 
 fn the_ledger_is_verified_without_a_node(consortium: &Consortium) {

@@ -17,17 +17,26 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process with an id.
-    pub fn of(pid: u32) -> Result<Process, Failure> {
-        let stat = PathBuf::from(format!("/proc/{pid}/stat"));
-        let process = Process { stat, name: format!("process {pid}") };
-        process.cpu_time()?;
-        Ok(process)
+    /// Reads `PID` or `NAME=PID`; the process must be there.
+    pub fn parse(text: &str) -> Result<Process, Failure> {
+        let (name, pid) = text.split_once('=').unwrap_or((text, text));
+        let pid: u32 = pid.parse().map_err(|_| {
+            Failure::usage("PID_MALFORMED", format!("{text:?} names no process"))
+                .fix("write --pid PID or --pid NAME=PID")
+        })?;
+        Process::of(name, pid)
     }
 
     /// This process.
     pub fn own() -> Result<Process, Failure> {
-        Process::of(std::process::id())
+        Process::of("this load", std::process::id())
+    }
+
+    fn of(name: &str, pid: u32) -> Result<Process, Failure> {
+        let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+        let process = Process { stat, name: name.to_owned() };
+        process.cpu_time()?;
+        Ok(process)
     }
 
     /// For people.
@@ -75,5 +84,8 @@ mod tests {
         assert_eq!(ticks(stat), Some(175));
         assert_eq!(ticks("42 (a) S 1"), None);
         assert!(Process::own().unwrap().cpu_time().is_ok());
+        let named = format!("node-1={}", std::process::id());
+        assert_eq!(Process::parse(&named).unwrap().name(), "node-1");
+        assert!(Process::parse("node-1").is_err() && Process::parse("0").is_err());
     }
 }

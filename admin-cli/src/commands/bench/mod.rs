@@ -44,8 +44,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     servicer_context: Option<String>,
     /// A node's process on this machine, for what it costs in CPU time; may be repeated
-    #[arg(long = "pid", value_name = "PID")]
-    pids: Vec<u32>,
+    #[arg(long = "pid", value_name = "[NAME=]PID")]
+    processes: Vec<String>,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -74,7 +74,7 @@ impl Arguments {
         let session = Session::reading(&self.connection)?;
         session.exponent(&self.asset)?;
         let processes: Vec<Process> =
-            self.pids.iter().map(|pid| Process::of(*pid)).collect::<Result<_, _>>()?;
+            self.processes.iter().map(|text| Process::parse(text)).collect::<Result<_, _>>()?;
         let accounts = self.prepare_accounts(&session).await?;
         let load = Load::start(&settings, self.clients, self.batch, accounts)?;
         tokio::time::sleep(Duration::from_secs(self.warm_up)).await;
