@@ -4,8 +4,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    account, cluster, completion, context, genesis, history, instruction, ledger, pki, recon,
-    submit, transfer,
+    account, bench, cluster, completion, context, genesis, history, instruction, ledger, pki,
+    recon, submit, transfer,
 };
 use crate::error::{self, Failure};
 use crate::exit::Exit;
@@ -74,6 +74,8 @@ pub enum Command {
     /// The whole ledger: in a file, and verified
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Measures how much the consortium settles, how fast, and at what cost
+    Bench(Box<bench::Arguments>),
     /// Every reason for which the ledger refuses
     Reasons,
     /// Every exit code of this program

@@ -234,6 +234,14 @@ impl Settings {
         Ok(Settings::layered(layers, Duration::from_secs(connection.timeout)))
     }
 
+    /// What a context alone says: neither flags nor environment.
+    pub fn of_context(name: &str, timeout: Duration) -> Result<Settings, Failure> {
+        let context = Contexts::load(&Contexts::path()?)?.named(name)?.clone();
+        let none = || (Context::default(), Origin::Unset);
+        let origin = Origin::Context(name.to_owned());
+        Ok(Settings::layered([none(), none(), (context, origin)], timeout))
+    }
+
     fn layered(layers: [(Context, Origin); 3], timeout: Duration) -> Settings {
         let described: Vec<_> =
             layers.iter().map(|(layer, origin)| (layer.described(), origin)).collect();

@@ -39,7 +39,11 @@ impl Session {
 
     /// A session that signs. What an earlier run left without a certain fate is sent again first.
     pub async fn signing(connection: &Connection) -> Result<Session, Failure> {
-        let settings = Settings::resolve(connection)?;
+        Session::signing_with(Settings::resolve(connection)?).await
+    }
+
+    /// The same with settings that are settled.
+    pub async fn signing_with(settings: Settings) -> Result<Session, Failure> {
         let client = builder(&settings)?
             .signer(signer::from_file(settings.signing_key()?)?)
             .journal(state_directory()?.join("journal"))
@@ -101,6 +105,19 @@ impl Session {
     fn exponent_or_none(&self, asset: &str) -> u8 {
         self.client.registry().asset(asset).map_or(0, |asset| asset.exponent)
     }
+}
+
+/// A client that signs and keeps nothing on disk, for load: its endpoints begin with another one
+/// for each number.
+pub fn unjournalled(settings: &Settings, number: usize) -> Result<Client, Failure> {
+    let mut builder =
+        builder(settings)?.signer(signer::from_file(settings.signing_key()?)?).without_journal();
+    let mut endpoints = settings.values.endpoints.clone();
+    if let Some(first) = number.checked_rem(endpoints.len()) {
+        endpoints.rotate_left(first);
+        builder = builder.endpoints(endpoints);
+    }
+    Ok(builder.build()?)
 }
 
 /// Runs a command that speaks to nodes until it is done or the user stops it.

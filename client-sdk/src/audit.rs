@@ -61,6 +61,7 @@ impl Client {
             }
             .boxed()
         })
+        .unpinned()
     }
 
     /// Transfers of the settlement history in the caller's scope, oldest first.

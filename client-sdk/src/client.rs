@@ -9,6 +9,7 @@ use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::uetr::Uetr;
@@ -17,11 +18,11 @@ use counterfoil_proto::v1::settlement_service_client::SettlementServiceClient;
 use prost::Message;
 use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::builder::ClientBuilder;
 use crate::endpoints::{CallError, Endpoints, Patience};
-use crate::error::{Error, Failure};
+use crate::error::{Earlier, Error, Failure};
 use crate::instructions::{Order, Signed};
 use crate::journal::Journal;
 use crate::outcome::Outcome;
@@ -113,7 +114,8 @@ impl Client {
 
     /// Signs an order, keeps it in the journal, sends it, and sends the same bytes again until the
     /// ledger has decided or the deadline passes. A rejection is an [`Outcome`]; what an error means
-    /// for the instruction is told by [`Error::outcome`].
+    /// for the instruction is told by [`Error::outcome`]. To drop the future is like a crash: its fate
+    /// is not known, and [`Client::resume`] learns it.
     pub async fn submit(&self, order: Order) -> Result<Outcome, Error> {
         let signed = self.sign(order).await?;
         self.send(&signed).await
@@ -138,8 +140,9 @@ impl Client {
     /// often it is sent.
     pub async fn send(&self, signed: &Signed) -> Result<Outcome, Error> {
         if let Some(journal) = self.inner.journal.clone() {
-            let signed = signed.clone();
-            blocking(move || journal.keep(&signed)).await?;
+            let (id, signed) = (signed.id, signed.clone());
+            let kept = tokio::task::spawn_blocking(move || journal.keep(&signed)).await;
+            kept.map_err(|error| Error::Unknown { id, cause: error.to_string() })??;
         }
         self.settle(signed, false).await.0
     }
@@ -222,19 +225,21 @@ impl Client {
         let unknown = |cause: String| Err(Error::Unknown { id, cause });
         match sent.await {
             Ok(outcome) => {
-                if let Some(journal) = self.inner.journal.clone() {
-                    // Whether it could be removed does not matter: see `forget`.
-                    let _ = tokio::task::spawn_blocking(move || journal.forget(&id)).await;
-                }
+                self.forget(id).await;
                 (Ok(outcome), true)
             }
             Err(CallError::Refused { refusal, maybe_taken: earlier }) => {
-                let certain = !(maybe_taken || earlier) || refusal.settles_earlier_attempts();
+                let earlier = match maybe_taken || earlier {
+                    true => refusal.on_earlier_attempts(),
+                    false => Earlier::NotTaken,
+                };
                 let error = Error::Refused(Box::new(refusal));
-                match certain {
-                    true => (self.withdraw(id, error).await, true),
-                    false => (unknown(error.to_string()), true),
-                }
+                let result = match earlier {
+                    Earlier::NotTaken => self.withdraw(id, error).await,
+                    Earlier::NoneToCome => self.settle_expired(signed, error).await,
+                    Earlier::Unknown => unknown(error.to_string()),
+                };
+                (result, true)
             }
             Err(CallError::Exhausted { error, maybe_taken: earlier }) => {
                 match maybe_taken || earlier {
@@ -242,6 +247,39 @@ impl Client {
                     false => (self.withdraw(id, error).await, false),
                 }
             }
+        }
+    }
+
+    /// What became of an instruction that has expired, and that an earlier attempt may have brought
+    /// into a block. Block times only grow: once one is past `valid_until`, every block that could
+    /// hold the instruction is there to be searched.
+    async fn settle_expired(&self, signed: &Signed, error: Error) -> Result<Outcome, Error> {
+        let id = signed.id;
+        let unknown = |cause: String| Error::Unknown { id, cause };
+        let ordered = self.with_read_mode(v1::ReadMode::Ordered);
+        let newest = ordered.accounts(None).page_size(1).next().await;
+        match newest.map_err(|failed| unknown(format!("{error}; {failed}")))? {
+            Some(page) if page.as_of.block_time_ms > signed.valid_until_ms => {}
+            _ => return Err(unknown(format!("{error} No block is later than that yet"))),
+        }
+        match ordered.instruction(id).await {
+            Ok(found) if found.value.signed.instruction_hash == signed.instruction_hash => {
+                self.forget(id).await;
+                Ok(Outcome { replayed: true, ..found.value.outcome })
+            }
+            Ok(_) => self.withdraw(id, Error::refused(Reason::IdReused)).await,
+            Err(Error::Refused(refusal)) if refusal.code == Code::NotFound => {
+                self.withdraw(id, error).await
+            }
+            Err(failed) => Err(unknown(format!("{error}; {failed}"))),
+        }
+    }
+
+    /// Removes what was decided from the journal. Whether that works does not matter: see
+    /// [`Journal::forget`].
+    async fn forget(&self, id: InstructionId) {
+        if let Some(journal) = self.inner.journal.clone() {
+            let _ = tokio::task::spawn_blocking(move || journal.forget(&id)).await;
         }
     }
 

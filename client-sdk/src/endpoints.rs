@@ -19,7 +19,7 @@ use tonic::transport::{Channel, Endpoint as Transport};
 
 use crate::error::{ConnectError, Error, Failure, Refusal};
 use crate::random;
-use crate::tls::Tls;
+use crate::tls::{Connection, Tls};
 
 /// Most endpoints of one client.
 pub(crate) const ENDPOINTS_MAX: usize = 64;
@@ -110,7 +110,7 @@ impl Endpoints {
         let mut maybe_taken = false;
         let mut last = Error::Unavailable { cause: "the deadline passed".to_owned() };
         let mut not_before = Instant::now();
-        let mut untrusted = BTreeSet::new();
+        let mut strangers = BTreeSet::new();
         loop {
             let (index, rests_until) = self.next();
             let start = rests_until.max(not_before);
@@ -153,10 +153,11 @@ impl Endpoints {
                 }
                 Failure::Untrusted { problem } => {
                     last = Error::Untrusted { endpoint: address.clone(), problem };
-                    untrusted.insert(index);
-                    if untrusted.len() == self.endpoints.len() {
-                        return Err(CallError::Exhausted { error: last, maybe_taken });
-                    }
+                    strangers.insert(index);
+                }
+                Failure::NotAdmitted { problem } => {
+                    last = Error::NotAdmitted { endpoint: address.clone(), problem };
+                    strangers.insert(index);
                 }
                 Failure::BadAnswer { problem } => {
                     maybe_taken = true;
@@ -164,6 +165,10 @@ impl Endpoints {
                 }
             }
             endpoint.failed();
+            // Waiting does not help where certificates are wrong everywhere.
+            if strangers.len() == self.endpoints.len() {
+                return Err(CallError::Exhausted { error: last, maybe_taken });
+            }
         }
     }
 
@@ -248,10 +253,7 @@ fn lazy_channel(address: &str, tls: Arc<Tls>) -> Channel {
     }))
 }
 
-async fn connect(
-    address: Arc<str>,
-    tls: Arc<Tls>,
-) -> Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>, ConnectError> {
+async fn connect(address: Arc<str>, tls: Arc<Tls>) -> Result<TokioIo<Connection>, ConnectError> {
     let failed = |error: std::io::Error| ConnectError::Failed(error.to_string());
     let connected = timeout_at(Instant::now() + CONNECT_TIMEOUT, async {
         let stream = TcpStream::connect(&*address).await.map_err(failed)?;

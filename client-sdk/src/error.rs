@@ -66,6 +66,15 @@ pub enum Error {
         /// What its certificate lacks.
         problem: String,
     },
+    /// A node does not admit this client: its certificate is of the wrong institution, expired or
+    /// revoked. Nothing was taken.
+    #[error("{endpoint} does not admit this client: {problem}; check certificate and clock")]
+    NotAdmitted {
+        /// The node's address.
+        endpoint: String,
+        /// What the node says.
+        problem: String,
+    },
     /// A node's answer breaks the protocol. Nothing in it is to be relied on.
     #[error("{endpoint} answered something that cannot be: {problem}")]
     BadAnswer {
@@ -101,7 +110,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Unavailable { .. } | Error::Unknown { .. } => true,
-            Error::Refused(refusal) => refusal.known == Some(Reason::IdInFuture),
+            Error::Refused(refusal) => {
+                refusal.known == Some(Reason::IdInFuture) || refusal.reason == "HEIGHT_NOT_REACHED"
+            }
             _ => false,
         }
     }
@@ -116,6 +127,11 @@ impl Error {
 
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Error {
         Error::File { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// An answer that cannot be, of whichever node gave it.
+    pub(crate) fn bad_answer(problem: &str) -> Error {
+        Error::BadAnswer { endpoint: "the node".to_owned(), problem: problem.to_owned() }
     }
 
     pub(crate) fn refused(reason: Reason) -> Error {
@@ -163,6 +179,7 @@ impl Refusal {
         };
         let known = Reason::ALL.iter().copied().find(|known| known.name() == reason);
         let mut facts: BTreeMap<String, String> = facts;
+        facts.remove("fate");
         let remedy = facts.remove("remedy").or(known.map(|known| known.remedy().to_owned()));
         Refusal {
             code: status.code(),
@@ -174,15 +191,30 @@ impl Refusal {
         }
     }
 
-    /// Whether it says that no earlier attempt with the same bytes was taken or can still be. The
-    /// ledger looks an id up before it judges it; but these are judged differently later, or for
-    /// another caller than the one that was meant.
-    pub(crate) fn settles_earlier_attempts(&self) -> bool {
-        !matches!(
-            self.known,
-            None | Some(Reason::IdInFuture | Reason::AnchorMismatch | Reason::SignerNotCaller)
-        )
+    /// What it says of earlier attempts with the same bytes. The ledger looks an id up before it
+    /// judges it, so that most reasons hold for all of them.
+    pub(crate) fn on_earlier_attempts(&self) -> Earlier {
+        match self.known {
+            // A node tells these by its clock, while a block with an earlier time may be on its way.
+            Some(Reason::Expired | Reason::IdTooOld) => Earlier::NoneToCome,
+            // Judged differently later, or for another caller than the one that was meant.
+            None | Some(Reason::IdInFuture | Reason::AnchorMismatch | Reason::SignerNotCaller) => {
+                Earlier::Unknown
+            }
+            Some(_) => Earlier::NotTaken,
+        }
     }
+}
+
+/// What a refusal says of earlier attempts with the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// None was taken, and none can be.
+    NotTaken,
+    /// None that is not decided in a block up to now will be.
+    NoneToCome,
+    /// Nothing.
+    Unknown,
 }
 
 /// What an attempt on one endpoint met, when it was not an answer.
@@ -196,6 +228,8 @@ pub(crate) enum Failure {
     Lost { cause: String },
     /// The server is not who it should be.
     Untrusted { problem: String },
+    /// The server does not take this client for who it should be.
+    NotAdmitted { problem: String },
     /// The answer breaks the protocol.
     BadAnswer { problem: String },
 }
@@ -252,6 +286,9 @@ pub(crate) enum ConnectError {
     /// The server's certificate.
     #[error("{0}")]
     Untrusted(String),
+    /// This client's certificate.
+    #[error("{0}")]
+    NotAdmitted(String),
 }
 
 fn connection_failure(status: &Status) -> Option<Failure> {
@@ -263,6 +300,9 @@ fn connection_failure(status: &Status) -> Option<Failure> {
                     Failure::NotTaken { cause: cause.clone(), retry_after: None }
                 }
                 ConnectError::Untrusted(problem) => Failure::Untrusted { problem: problem.clone() },
+                ConnectError::NotAdmitted(problem) => {
+                    Failure::NotAdmitted { problem: problem.clone() }
+                }
             });
         }
         source = error.source();

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 
 use crate::client::{ANSWER_MAX, Client};
 use crate::error::{Error, Failure};
-use crate::feed::{Feed, bad_answer};
+use crate::feed::Feed;
 
 /// A run of blocks that is being fetched.
 pub struct Export {
@@ -43,16 +43,17 @@ impl Export {
     pub async fn next(&mut self) -> Result<Option<v1::ExportBlocksResponse>, Error> {
         while self.next_height <= self.last_height {
             let Some(block) = self.feed.next(self.next_height).await? else {
-                self.feed.broke(bad_answer("the export ends before its last height"))?;
+                self.feed.broke(Error::bad_answer("the export ends before its last height"))?;
                 continue;
             };
             match Header::decode(&block.header) {
                 Some(header) if header.height == self.next_height => {
+                    self.feed.progressed();
                     self.next_height += 1;
                     return Ok(Some(block));
                 }
-                Some(_) => self.feed.broke(bad_answer("the export has a gap"))?,
-                None => self.feed.broke(bad_answer("a block without a header"))?,
+                Some(_) => self.feed.broke(Error::bad_answer("the export has a gap"))?,
+                None => self.feed.broke(Error::bad_answer("a block without a header"))?,
             }
         }
         Ok(None)

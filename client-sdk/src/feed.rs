@@ -14,7 +14,7 @@ use crate::random;
 /// Nodes give a sign of life every 10 seconds at least.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Pause after a stream broke without having given anything; doubled by each further time.
+/// Pause after a stream broke; doubled by each further one that gave nothing of use.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -32,7 +32,7 @@ pub(crate) struct Feed<P, M> {
     stream: Option<BoxStream<'static, Result<M, Failure>>>,
     /// Counts the streams.
     opened: u64,
-    /// Streams that broke in a row without a message.
+    /// Streams that broke in a row without a message that could be used.
     breaks: u32,
     /// Since when, and what the last one met.
     failing: Option<(Instant, Error)>,
@@ -69,11 +69,7 @@ impl<P, M> Feed<P, M> {
                 }
             };
             let cause = match timeout(SILENCE_MAX, stream.next()).await {
-                Ok(Some(Ok(message))) => {
-                    self.breaks = 0;
-                    self.failing = None;
-                    return Ok(Some(message));
-                }
+                Ok(Some(Ok(message))) => return Ok(Some(message)),
                 Ok(None) => {
                     self.stream = None;
                     return Ok(None);
@@ -87,6 +83,12 @@ impl<P, M> Feed<P, M> {
             };
             self.broke(cause)?;
         }
+    }
+
+    /// The last message could be used.
+    pub(crate) fn progressed(&mut self) {
+        self.breaks = 0;
+        self.failing = None;
     }
 
     /// Ends the stream: what it gave cannot be, or it ended too early. Another one is opened, unless
@@ -113,14 +115,8 @@ fn cause_of(failure: Failure) -> Error {
     match failure {
         Failure::Refused(refusal) => Error::Refused(Box::new(refusal)),
         Failure::NotTaken { cause, .. } | Failure::Lost { cause } => unavailable(cause),
-        Failure::Untrusted { problem } => {
-            Error::Untrusted { endpoint: "the node".to_owned(), problem }
-        }
-        Failure::BadAnswer { problem } => bad_answer(&problem),
+        // A stream that was opened was opened by a node that is trusted and admits this client.
+        Failure::Untrusted { problem } | Failure::NotAdmitted { problem } => unavailable(problem),
+        Failure::BadAnswer { problem } => Error::bad_answer(&problem),
     }
-}
-
-/// A stream says what cannot be.
-pub(crate) fn bad_answer(problem: &str) -> Error {
-    Error::BadAnswer { endpoint: "the node".to_owned(), problem: problem.to_owned() }
 }

@@ -58,13 +58,22 @@ impl Journal {
         }
         let unfinished =
             path.with_extension(format!("{:016x}", u64::from_be_bytes(random::bytes())));
-        let written = write_new(&unfinished, &signed.bytes)
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .and_then(|()| sync_directory(&self.directory));
-        written.map_err(|error| {
-            // Best effort: what is left behind is no instruction's file and is never sent.
-            let _ = fs::remove_file(&unfinished);
-            failed(&path, &error)
+        // Best effort: what is left behind unfinished is no instruction's file and is never sent.
+        let clear = || fs::remove_file(&unfinished);
+        if let Err(error) = write_new(&unfinished, &signed.bytes) {
+            let _ = clear();
+            return Err(failed(&path, &error));
+        }
+        let named = fs::rename(&unfinished, &path).and_then(|()| sync_directory(&self.directory));
+        named.map_err(|error| {
+            let _ = clear();
+            match self.withdraw(&signed.id) {
+                Ok(()) => failed(&path, &error),
+                Err(kept) => Error::Unknown {
+                    id: signed.id,
+                    cause: format!("{error}; it was not sent, but resuming may send it: {kept}"),
+                },
+            }
         })
     }
 
@@ -208,6 +217,16 @@ mod tests {
         fs::write(&path, &instruction.bytes[..20]).unwrap();
         assert!(matches!(kept.kept(), Err(Error::Journal { path: named, .. }) if named == path));
         fs::rename(&path, kept.path(&instructions::new_id())).unwrap();
+        assert!(kept.kept().is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let kept = journal(root.path());
+        fs::remove_dir(&kept.directory).unwrap();
+        let refused = kept.keep(&signed(instructions::new_id(), 1));
+        assert!(matches!(refused, Err(Error::Journal { .. })));
         assert!(kept.kept().is_err());
     }
 

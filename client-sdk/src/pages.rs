@@ -16,6 +16,10 @@ pub struct Pages<T> {
     page_size: u32,
     /// Of the page to come; none after the last.
     token: Option<String>,
+    /// Of the first page.
+    height: Option<u64>,
+    /// Whether the pages must be of one height.
+    pinned: bool,
 }
 
 /// Fetches the page with a token, of a size.
@@ -39,7 +43,13 @@ impl<T: Send + 'static> Pages<T> {
         + Sync
         + 'static,
     ) -> Pages<T> {
-        Pages { fetch: Box::new(fetch), page_size: PAGE_SIZE, token: Some(String::new()) }
+        let token = Some(String::new());
+        Pages { fetch: Box::new(fetch), page_size: PAGE_SIZE, token, height: None, pinned: true }
+    }
+
+    /// Pages of what never changes once it is there need not be of one height.
+    pub(crate) fn unpinned(self) -> Pages<T> {
+        Pages { pinned: false, ..self }
     }
 
     /// With pages of at most this many items, 1 to 1,000.
@@ -51,6 +61,10 @@ impl<T: Send + 'static> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Page<T>>, Error> {
         let Some(token) = &self.token else { return Ok(None) };
         let page = (self.fetch)(token.clone(), self.page_size).await?;
+        let height = *self.height.get_or_insert(page.as_of.height);
+        if self.pinned && page.as_of.height != height {
+            return Err(Error::bad_answer("a page of another height than the first"));
+        }
         self.token = Some(page.next.clone()).filter(|next| !next.is_empty());
         Ok(Some(page))
     }

@@ -6,19 +6,21 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme, version,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    SignatureScheme, version,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use crate::certificate::{Identity, TrustAnchors};
 use crate::error::{ConnectError, Error};
@@ -27,9 +29,15 @@ use crate::private_file;
 /// How often the certificate's files are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a server may let the client speak first.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Most certificates of a chain, and largest file of them in bytes.
 const CHAIN_LENGTH_MAX: usize = 8;
 const CHAIN_FILE_MAX: u64 = 256 * 1024;
+
+/// An encrypted connection to a node.
+pub(crate) type Connection = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// This client's certificate and key, read again when their files change.
 pub(crate) struct Tls {
@@ -48,8 +56,8 @@ struct Loaded {
     looked_at: Instant,
 }
 
-/// What changes when a file does.
-type Stamp = Option<(SystemTime, u64, u64)>;
+/// What changes when a file does: time of the change in seconds and nanoseconds, length, inode.
+type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
     /// Reads both files; a fault in either is an error here.
@@ -81,12 +89,21 @@ impl Tls {
         &self,
         host: &str,
         stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+    ) -> Result<Connection, ConnectError> {
         let config = self.current(|loaded| Arc::clone(&loaded.config));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host)
             .map_err(|_| ConnectError::Failed("neither a host name nor an address".to_owned()))?;
-        TlsConnector::from(config).connect(name, stream).await.map_err(connect_error)
+        let mut stream =
+            TlsConnector::from(config).connect(name, stream).await.map_err(connect_error)?;
+        // In TLS 1.3 a server judges this client's certificate after the client is done. A node that
+        // admits it speaks at once (HTTP/2 SETTINGS), one that does not sends an alert: with the
+        // first byte awaited, a refusal here is not mistaken for a call that was lost.
+        match timeout(FIRST_BYTE_TIMEOUT, stream.fill_buf()).await {
+            Ok(Ok([])) => Err(ConnectError::Failed("closed after the TLS handshake".to_owned())),
+            Ok(Err(error)) => Err(connect_error(error)),
+            Ok(Ok(_)) | Err(_) => Ok(stream),
+        }
     }
 
     /// Whatever is current, read again if the files have changed. Two stats a second, of local
@@ -116,7 +133,7 @@ impl Tls {
 
 fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
 }
 
 fn load(
@@ -233,6 +250,23 @@ fn connect_error(error: io::Error) -> ConnectError {
         Some(problem @ rustls::Error::PeerIncompatible(_)) => {
             ConnectError::Untrusted(problem.to_string())
         }
+        Some(problem @ rustls::Error::AlertReceived(alert)) if is_about_certificate(*alert) => {
+            ConnectError::NotAdmitted(problem.to_string())
+        }
         _ => ConnectError::Failed(format!("TLS handshake: {error}")),
     }
+}
+
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
 }

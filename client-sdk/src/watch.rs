@@ -13,7 +13,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::client::Client;
 use crate::error::{Error, Failure};
-use crate::feed::{Feed, bad_answer};
+use crate::feed::Feed;
 
 /// A place in the ledger; they are ordered as the ledger is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,6 +164,9 @@ impl<T: Send + 'static> Watch<T> {
                 Signal::Item(position, _) => self.progress.item(*position),
                 Signal::Heartbeat(position) => self.progress.heartbeat(*position),
             };
+            if step == Ok(true) {
+                self.feed.progressed();
+            }
             match (step, signal) {
                 (Ok(true), Signal::Item(_, item)) => return Ok(Event::New(item)),
                 (Ok(true), Signal::Heartbeat(_)) => return Ok(Event::Heartbeat),
@@ -193,7 +196,7 @@ impl<T: Send + 'static> Watch<T> {
     }
 
     fn broke(&mut self, problem: &str) -> Result<(), Error> {
-        self.feed.broke(bad_answer(problem))
+        self.feed.broke(Error::bad_answer(problem))
     }
 }
 

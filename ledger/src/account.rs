@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{asset::AssetCode, bic::Bic, hash::Hash, header::Reader};
+use crate::{asset::AssetCode, bic::Bic, hash::Hash, header::Reader, instruction::AMOUNT_MAX};
 
 /// The first 16 bytes of SHA-256 over (servicer, owner, asset, name), each preceded by its length
 /// in one byte: the signer can compute it and need not trust a node's numbering.
@@ -109,7 +109,7 @@ impl Account {
         bytes
     }
 
-    /// Reads what `encode` wrote; nothing else.
+    /// Reads what `encode` wrote of an account whose id and balance can be; nothing else.
     pub fn decode(bytes: &[u8]) -> Option<Account> {
         let mut reader = Reader(bytes);
         let ordinal = u32::from_be_bytes(reader.take()?);
@@ -130,6 +130,9 @@ impl Account {
         let name = text()?.to_owned();
         let account =
             Account { ordinal, id, servicer, owner, asset, name, balance, posting_count, head };
-        (account.encode() == bytes).then_some(account)
+        let named =
+            AccountId::of(&account.servicer, &account.owner, account.asset.as_str(), &account.name);
+        let within = balance.unsigned_abs() <= u128::from(AMOUNT_MAX);
+        (account.encode() == bytes && account.id == named && within).then_some(account)
     }
 }

@@ -225,6 +225,9 @@ impl State {
             if usize::try_from(account.ordinal) != Ok(state.accounts.len()) {
                 return Err(RestoreError("account ordinals have a gap"));
             }
+            if account.posting_count >= state.next_posting {
+                return Err(RestoreError("an account has more postings than the ledger"));
+            }
             state.ordinals.insert(account.id, account.ordinal);
             state.stale.insert(account.ordinal);
             state.accounts.push(account);

@@ -1,4 +1,6 @@
-//! Support of the whole-system tests: real processes on this machine.
+//! Support of the whole-system tests: real processes on this machine, and real data.
 
 pub mod banking;
+pub mod berka;
 pub mod consortium;
+pub mod data;

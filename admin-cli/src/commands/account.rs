@@ -180,7 +180,7 @@ impl Show {
                 "side": side(movement.side()),
                 "amount": session.money_json(movement.amount.as_ref()),
                 "balance": session.money_json(movement.balance.as_ref()),
-                "settlementDate": date(movement.settlement_date),
+                "settlementDate": date_json(movement.settlement_date),
                 "counterparty": movement.counterparty,
                 "counterpartyAccount": hex(&movement.counterparty_account),
                 "uetr": uuid(&movement.uetr),
@@ -232,6 +232,11 @@ pub fn position_json(position: Option<&v1::Position>) -> Value {
 /// `2026-11-23`, of yyyymmdd.
 pub fn date(yyyymmdd: u32) -> String {
     Date::from_yyyymmdd(yyyymmdd).map_or("-".to_owned(), |date| date.to_string())
+}
+
+/// The same for programs: none where there is no date.
+pub fn date_json(yyyymmdd: u32) -> Value {
+    Date::from_yyyymmdd(yyyymmdd).map_or(Value::Null, |date| json!(date.to_string()))
 }
 
 /// When an answer was true.

@@ -5,7 +5,7 @@ use counterfoil_proto::v1;
 use serde_json::{Value, json};
 
 use crate::account_name::parse_asset;
-use crate::commands::account::{as_of, date, position, position_json};
+use crate::commands::account::{as_of, date, date_json, position, position_json};
 use crate::context::{Connection, parse_bic};
 use crate::error::{self, Failure};
 use crate::moment;
@@ -110,7 +110,7 @@ fn describe(session: &Session, transfers: &[v1::TransferRecord]) -> Answer {
             "debitAccount": hex(&transfer.debit_account),
             "creditAccount": hex(&transfer.credit_account),
             "amount": session.money_json(record.amount.as_ref()),
-            "settlementDate": date(record.settlement_date),
+            "settlementDate": date_json(record.settlement_date),
             "state": v1_state(verdict.state()),
             "reason": verdict.reason.as_ref().filter(|reason| reason.code != 0).map(|reason| json!({
                 "code": reason.code,

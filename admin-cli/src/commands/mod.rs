@@ -1,6 +1,7 @@
 //! One file a noun.
 
 pub mod account;
+pub mod bench;
 pub mod cluster;
 pub mod completion;
 pub mod context;
@@ -35,6 +36,7 @@ pub fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::History(arguments) => history::run(&arguments),
         Command::Recon(command) => recon::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Reasons => Ok(reasons::run()),
         Command::ExitCodes => Ok(exit_codes::run()),
         Command::Completion(arguments) => Ok(completion::run(&arguments)),

@@ -23,6 +23,7 @@ use counterfoil_proto::v1;
 use serde_json::{Value, json};
 
 use crate::account_name::{SETTLEMENT, account_id};
+use crate::commands::account::{date, date_json};
 use crate::commands::genesis;
 use crate::context::{Connection, Settings};
 use crate::error::{self, Failure};
@@ -266,7 +267,7 @@ fn describe(payments: &[Planned], fates: &[Fated]) -> Answer {
             planned.debtor.to_string(),
             planned.creditor.to_string(),
             amount(units, planned.exponent, &planned.asset),
-            crate::commands::account::date(planned.transfer.settlement_date),
+            date(planned.transfer.settlement_date),
             planned.uetr.to_string(),
             fate.map_or("not sent (dry run)".to_owned(), sentence),
         ]);
@@ -275,7 +276,7 @@ fn describe(payments: &[Planned], fates: &[Fated]) -> Answer {
             "debtor": planned.debtor.as_str(),
             "creditor": planned.creditor.as_str(),
             "amount": amount_json(units, planned.exponent, &planned.asset),
-            "settlementDate": crate::commands::account::date(planned.transfer.settlement_date),
+            "settlementDate": date_json(planned.transfer.settlement_date),
             "endToEndId": planned.transfer.end_to_end_id,
             "uetr": planned.uetr.to_string(),
             "fate": fate.map(fate_json),

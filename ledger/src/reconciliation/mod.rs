@@ -463,3 +463,7 @@ impl Marks<'_> {
         self.effects
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

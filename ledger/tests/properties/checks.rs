@@ -76,15 +76,14 @@ fn leaf_hashes(chain: &Chain, block: &Block) -> Vec<Hash> {
 fn heads(chain: &Chain, block: &Block, leaves: &[Hash]) {
     let mut postings: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
     let earlier = &chain.blocks[..chain.blocks.len() - 1];
-    let mut number: u64 = 1 + earlier.iter().map(|it| it.movements.len() as u64).sum::<u64>();
-    for movement in &block.movements {
+    let first = 1 + earlier.iter().map(|it| it.movements.len() as u64).sum::<u64>();
+    for (number, movement) in (first..).zip(&block.movements) {
         let mut data = number.to_be_bytes().to_vec();
         data.push(if movement.side == Side::Debit { 1 } else { 2 });
         data.extend(movement.amount.to_be_bytes());
         data.extend(movement.date.yyyymmdd().to_be_bytes());
         data.extend(leaves[usize::try_from(movement.position.leaf).unwrap()].0);
         postings.entry(movement.account).or_default().push(leaf_hash(&data));
-        number += 1;
     }
     for account in chain.state.accounts() {
         let stored = chain.accounts.get(&account.ordinal);

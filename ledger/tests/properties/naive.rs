@@ -97,6 +97,9 @@ pub struct Book {
     statements: Vec<(String, u32, u32)>,
 }
 
+/// The content of an id, when it was made, and where it was decided.
+type Decided = (Vec<u8>, u64, Place);
+
 /// What has become of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
@@ -114,7 +117,7 @@ pub struct Naive {
     pub accounts: BTreeMap<AccountKey, Account>,
     pub postings: Vec<Posting>,
     pub books: BTreeMap<(AccountKey, Bank), Book>,
-    decided: BTreeMap<(Bank, [u8; 16]), (Vec<u8>, u64, Place)>,
+    decided: BTreeMap<(Bank, [u8; 16]), Decided>,
     settled: BTreeSet<(u8, AccountKey)>,
     height: u64,
     time_ms: u64,

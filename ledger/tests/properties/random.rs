@@ -168,7 +168,7 @@ impl Sender<'_> {
 
     /// The order that a draw stands for.
     pub fn order(&mut self, number: usize, draw: &Draw, now_ms: u64) -> (Order, Bytes) {
-        if draw[0] % 8 == 0 && !self.sent.is_empty() {
+        if draw[0].is_multiple_of(8) && !self.sent.is_empty() {
             let place = usize::from(u16::from_be_bytes([draw[1], draw[2]])) % self.sent.len();
             return self.sent[place].clone();
         }
@@ -246,7 +246,7 @@ impl Sender<'_> {
                     items.push((transfer, wire));
                 }
                 let (items, wires) = items.into_iter().unzip();
-                let together = draw[0] % 2 == 0;
+                let together = draw[0].is_multiple_of(2);
                 (signer, Body::Batch { items, together }, Plain::Transfers(wires, together))
             }
             10..=13 => {

@@ -128,14 +128,15 @@ impl Chain {
 
     /// The state as storage would give it back after a restart.
     pub fn restored(&self) -> State {
-        State::restore(
+        let mut state = State::restore(
             self.consortium.genesis.clone(),
             &self.state.core(),
             self.accounts.values().cloned(),
-            self.ids.iter().copied(),
             self.records.clone(),
         )
-        .unwrap()
+        .unwrap();
+        state.remember_ids(self.ids.iter().copied());
+        state
     }
 
     /// Replays what is stored, from the beginning.

@@ -350,7 +350,7 @@ mod tests {
     }
 
     fn registry() -> Registry {
-        Registry::of(&crate::commands::ledger::tests::genesis())
+        Registry::of(&crate::commands::ledger::verify::tests::genesis())
     }
 
     fn camt(closing: &str, pages: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Book, BookOf};
 use crate::account_name::AccountName;
-use crate::commands::account::{as_of, date, position, position_json, side};
+use crate::commands::account::{as_of, date, date_json, position, position_json, side};
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -105,7 +105,7 @@ fn ledger_json(session: &Session, ledger: &v1::LedgerSide) -> Value {
         "position": position_json(ledger.position.as_ref()),
         "side": side(ledger.side()),
         "amount": session.money_json(ledger.amount.as_ref()),
-        "date": date(ledger.date),
+        "date": date_json(ledger.date),
         "uetr": uuid(&ledger.uetr),
         "endToEndId": ledger.end_to_end_id,
     })
@@ -117,7 +117,7 @@ fn entry_json(session: &Session, entry: &v1::BookSide) -> Value {
         "position": position_json(entry.position.as_ref()),
         "side": side(entry.side()),
         "amount": session.money_json(entry.amount.as_ref()),
-        "date": date(entry.date),
+        "date": date_json(entry.date),
         "entryReference": entry.entry_reference,
         "uetr": uuid(&entry.uetr),
         "endToEndId": entry.end_to_end_id,

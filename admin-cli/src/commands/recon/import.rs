@@ -165,7 +165,7 @@ impl Arguments {
         let (from, to) = (date(statement.from_date), date(statement.to_date));
         let message = format!("the book of {} has a statement already", part.title);
         Err(Failure::new(Exit::Conflict, "BOOK_COVERED", message)
-            .fact(format!("{covered} statements cover dates from {from} to {to}"))
+            .fact(format!("statements that cover dates from {from} to {to}: {covered}"))
             .fact("importing the same entries twice makes duplicates of them")
             .fix("see counterfoil recon report; give --again if these are other entries"))
     }

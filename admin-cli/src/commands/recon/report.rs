@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::breaks::kind;
 use super::{Book, BookOf};
 use crate::account_name::AccountName;
-use crate::commands::account::{as_of, as_of_json, date, parse_date};
+use crate::commands::account::{as_of, as_of_json, date, date_json, parse_date};
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -146,10 +146,13 @@ fn describe(of: &BookOf, report: &v1::GetReportResponse, sums: &Sums) -> Answer 
     Answer::new(report_json(of, report, exponent))
         .title(format!("Reconciliation of {}", of.title()))
         .line(format!(
-            "{} to {}, {} statements, amounts in {asset}; {}",
+            "{} to {}, {}, amounts in {asset}; {}",
             date(report.from_date),
             date(report.to_date),
-            report.statement_count,
+            match report.statement_count {
+                1 => "1 statement".to_owned(),
+                count => format!("{count} statements"),
+            },
             as_of(&moment),
         ))
         .line("")
@@ -193,8 +196,8 @@ fn report_json(of: &BookOf, report: &v1::GetReportResponse, exponent: u8) -> Val
         "owner": of.account.owner,
         "name": of.account.name,
         "book": of.book.as_str(),
-        "fromDate": date(report.from_date),
-        "toDate": date(report.to_date),
+        "fromDate": date_json(report.from_date),
+        "toDate": date_json(report.to_date),
         "statementCount": report.statement_count,
         "ledger": side(report.ledger.unwrap_or_default()),
         "bookFigures": side(report.book.unwrap_or_default()),

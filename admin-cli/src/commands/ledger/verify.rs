@@ -1,8 +1,8 @@
-//! `ledger`: the whole ledger in a file, and its verification without any node.
+//! `ledger verify`: executes an exported ledger again and compares every byte.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::io::BufReader;
+use std::path::Path;
 
 use bytes::Bytes;
 use counterfoil_ledger::block::decode_leaves;
@@ -13,49 +13,13 @@ use counterfoil_ledger::replay::{Replay, ReplayError};
 use counterfoil_proto::v1;
 use serde_json::json;
 
-use crate::commands::{cluster, genesis};
-use crate::context::Connection;
+use crate::commands::genesis;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::files;
-use crate::ledger_file::{LedgerFileError, LedgerReader, LedgerWriter};
+use crate::ledger_file::{LedgerFileError, LedgerReader};
 use crate::moment;
 use crate::output::{Answer, Table, amount, amount_json};
-use crate::progress::Progress;
-use crate::session::{self, Session};
-
-/// Verbs of `ledger`.
-#[derive(Debug, clap::Subcommand)]
-pub enum Command {
-    /// Writes the whole ledger into a file; needs an auditor of the whole consortium
-    Export {
-        /// The file to write
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Last height; the newest, unless given
-        #[arg(long, value_name = "HEIGHT")]
-        to_height: Option<u64>,
-        /// How to connect.
-        #[command(flatten)]
-        connection: Box<Connection>,
-    },
-    /// Executes an exported ledger again and compares every hash, root, signature and outcome; asks
-    /// no node
-    Verify {
-        /// The genesis file, from a source that you trust
-        #[arg(long, value_name = "FILE")]
-        genesis: PathBuf,
-        /// The exported ledger
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-        /// A header that must be in it, as noted at an earlier verification; may be repeated
-        #[arg(long, value_name = "HEIGHT:HASH", value_parser = Known::parse)]
-        known: Vec<Known>,
-        /// Lists every account with its balance
-        #[arg(long)]
-        accounts: bool,
-    },
-}
 
 /// A header that must be in a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +29,8 @@ pub struct Known {
 }
 
 impl Known {
-    fn parse(text: &str) -> Result<Known, String> {
+    /// Reads HEIGHT:HASH.
+    pub fn parse(text: &str) -> Result<Known, String> {
         let (height, hash) = text.split_once(':').ok_or("write HEIGHT:HASH")?;
         let height = height.parse().map_err(|_| "the height is not a number")?;
         let hash = hash.to_lowercase();
@@ -73,70 +38,6 @@ impl Known {
             return Err("the hash is not 64 hexadecimal digits".to_owned());
         }
         Ok(Known { height, hash })
-    }
-}
-
-/// Does it.
-pub fn run(command: Command) -> Result<Answer, Failure> {
-    match command {
-        Command::Export { out, to_height, connection } => {
-            session::run(export(&out, to_height, &connection))
-        }
-        Command::Verify { genesis, file, known, accounts } => {
-            verify(&genesis, &file, &known, accounts)
-        }
-    }
-}
-
-async fn export(
-    out: &Path,
-    to_height: Option<u64>,
-    connection: &Connection,
-) -> Result<Answer, Failure> {
-    files::refuse_existing(&[out])?;
-    let session = Session::reading(connection)?;
-    let mut export = session.client.export(1, to_height).await?;
-    // What was not finished is no ledger and must not look like one.
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let failed = |error: LedgerFileError| unwritable(&partial, &error);
-    let file = File::create(&partial).map_err(|error| files::cannot("create", &partial, &error))?;
-    let buffered = BufWriter::with_capacity(1 << 20, file);
-    let genesis = session.client.genesis().bytes();
-    let mut writer = LedgerWriter::new(buffered, genesis).map_err(failed)?;
-    let mut progress = Progress::new("block");
-    let (mut height, last) = (0, export.last_height());
-    while let Some(block) = export.next().await? {
-        writer.block(&block).map_err(failed)?;
-        height += 1;
-        progress.set(height, last);
-    }
-    drop(progress);
-    let written = writer.finish().map_err(failed)?;
-    written
-        .get_ref()
-        .sync_all()
-        .and_then(|()| std::fs::rename(&partial, out))
-        .map_err(|error| files::cannot("write", out, &error))?;
-    let size = written.get_ref().metadata().map(|metadata| metadata.len()).unwrap_or_default();
-    Ok(Answer::new(json!({
-        "file": out,
-        "chainId": session.client.chain_id().to_string(),
-        "height": height.to_string(),
-        "bytes": size.to_string(),
-    }))
-    .line(format!("{} blocks, {}, in {}", height, cluster::size(size), out.display()))
-    .line(format!(
-        "verify it, without any node: counterfoil ledger verify --genesis FILE --file {}",
-        out.display()
-    )))
-}
-
-fn unwritable(file: &Path, error: &LedgerFileError) -> Failure {
-    match error {
-        LedgerFileError::Io(error) => files::cannot("write", file, error),
-        LedgerFileError::Broken(rule) => Failure::new(Exit::Unexpected, "LEDGER_UNWRITABLE", *rule),
     }
 }
 
@@ -149,7 +50,8 @@ struct Counts {
     void_proposals: u64,
 }
 
-fn verify(
+/// Verifies it.
+pub fn run(
     genesis_file: &Path,
     file: &Path,
     known: &[Known],
@@ -322,6 +224,7 @@ pub mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::ledger_file::LedgerWriter;
     use crate::output::Format;
 
     const FOUNDED_MS: u64 = 1_795_400_000_000;
@@ -462,7 +365,7 @@ pub mod tests {
             let mut writer = LedgerWriter::new(Vec::new(), self.genesis.bytes()).unwrap();
             self.blocks.iter().for_each(|block| writer.block(block).unwrap());
             fs::write(&ledger, writer.finish().unwrap()).unwrap();
-            verify(&genesis, &ledger, known, true).map(|answer| answer.render(Format::Table))
+            run(&genesis, &ledger, known, true).map(|answer| answer.render(Format::Table))
         }
     }
 

@@ -1,0 +1,57 @@
+//! `ledger`: the whole ledger in a file, and its verification without any node.
+
+mod export;
+pub mod verify;
+
+use std::path::PathBuf;
+
+use self::verify::Known;
+use crate::context::Connection;
+use crate::error::Failure;
+use crate::output::Answer;
+use crate::session;
+
+/// Verbs of `ledger`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Writes the whole ledger into a file; needs an auditor of the whole consortium
+    Export {
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Last height; the newest, unless given
+        #[arg(long, value_name = "HEIGHT")]
+        to_height: Option<u64>,
+        /// How to connect.
+        #[command(flatten)]
+        connection: Box<Connection>,
+    },
+    /// Executes an exported ledger again and compares every hash, root, signature and outcome; asks
+    /// no node
+    Verify {
+        /// The genesis file, from a source that you trust
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// The exported ledger
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// A header that must be in it, as noted at an earlier verification; may be repeated
+        #[arg(long, value_name = "HEIGHT:HASH", value_parser = Known::parse)]
+        known: Vec<Known>,
+        /// Lists every account with its balance
+        #[arg(long)]
+        accounts: bool,
+    },
+}
+
+/// Does it.
+pub fn run(command: Command) -> Result<Answer, Failure> {
+    match command {
+        Command::Export { out, to_height, connection } => {
+            session::run(export::run(&out, to_height, &connection))
+        }
+        Command::Verify { genesis, file, known, accounts } => {
+            verify::run(&genesis, &file, &known, accounts)
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The command line against a running consortium: money moves once, however often it is asked to; an
+//! import that is interrupted goes on; a failure says why and ends as documented.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use counterfoil_tests::consortium::{AGENT, BANKS, Consortium, binary};
+use serde_json::Value;
+
+/// An institution's desk: its context is its own, and so is what it keeps.
+struct Desk<'a> {
+    consortium: &'a Consortium,
+    institution: &'static str,
+    role: &'static str,
+}
+
+impl Desk<'_> {
+    fn of<'a>(consortium: &'a Consortium, institution: &'static str) -> Desk<'a> {
+        Desk { consortium, institution, role: "client" }
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let root = self.consortium.path();
+        let home = root.join(self.institution);
+        let nodes = 0..self.consortium.node_count();
+        let endpoints: Vec<&str> = nodes.map(|node| self.consortium.client_address(node)).collect();
+        let mut command = Command::new(binary("counterfoil"));
+        command
+            .args(arguments.split_whitespace())
+            .env_clear()
+            .env("XDG_CONFIG_HOME", home.join("config"))
+            .env("XDG_STATE_HOME", home.join("state"))
+            .env("COUNTERFOIL_ENDPOINTS", endpoints.join(","))
+            .env("COUNTERFOIL_GENESIS", root.join("genesis.bin"))
+            .env("COUNTERFOIL_CERTIFICATE", home.join(self.role).join("certificate.pem"))
+            .env("COUNTERFOIL_KEY", home.join(self.role).join("key.pem"))
+            .env("COUNTERFOIL_SIGNING_KEY", home.join("signing.pem"))
+            .env("COUNTERFOIL_SERVICER", AGENT)
+            .current_dir(root);
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The answer of a command that succeeds.
+    fn ask(&self, arguments: &str) -> Value {
+        self.ends(arguments, 0)
+    }
+
+    /// The answer of a command that ends so.
+    fn ends(&self, arguments: &str, code: i32) -> Value {
+        let output = self.run(&format!("{arguments} -o json"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The error of a command that ends so, and prints nothing but that.
+    fn fails(&self, arguments: &str, code: i32) -> String {
+        let output = self.run(&format!("{arguments} -o json"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {stderr}");
+        assert!(output.stdout.is_empty(), "{arguments}: a failure leaves stdout empty");
+        let error = stderr.lines().last().unwrap();
+        let error: Value = serde_json::from_str(error).unwrap();
+        error["code"].as_str().unwrap().to_owned()
+    }
+
+    fn balance(&self) -> String {
+        let account = self.ask("account show --asset CHF");
+        account["balance"]["amount"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Accounts in CHF, and money for the first bank.
+fn fund(consortium: &Consortium) {
+    let agent = Desk::of(consortium, AGENT);
+    agent.ask(&format!("account open --owner {AGENT} --asset CHF --name ISSUANCE"));
+    for bank in BANKS {
+        agent.ask(&format!("account open --owner {bank} --asset CHF"));
+    }
+    agent.ask(&format!("issue --to {} --asset CHF --amount 1000", BANKS[0]));
+}
+
+#[test]
+fn a_desk_at_work() {
+    let consortium = Consortium::start();
+    fund(&consortium);
+    files_settle_once(&consortium);
+    refusals_say_why(&consortium);
+    an_interrupted_import_goes_on(&consortium);
+    the_ledger_is_verified_without_a_node(&consortium);
+}
+
+fn files_settle_once(consortium: &Consortium) {
+    let [payer, payee, _] = BANKS;
+    let (payer_desk, payee_desk) = (Desk::of(consortium, payer), Desk::of(consortium, payee));
+    let header = "debtor_bic,creditor_bic,currency,amount,uetr,end_to_end_id,settlement_date\n";
+    let row = |number: u8, amount: &str| {
+        format!(
+            "{payer},{payee},CHF,{amount},0000000{number}-0000-4000-8000-000000000000,E{number},\n"
+        )
+    };
+    let file = [header, &row(1, "10"), &row(2, "5000"), &row(3, "2.50")].concat();
+    fs::write(consortium.path().join("payments.csv"), file).unwrap();
+
+    let dry = payer_desk.ask("submit --file payments.csv --dry-run");
+    assert_eq!((&dry["paymentCount"], &dry["notSent"]), (&3.into(), &3.into()));
+    let first = payer_desk.ends("submit --file payments.csv", 8);
+    assert_eq!((&first["settled"], &first["rejected"]), (&2.into(), &1.into()));
+    assert_eq!(first["payments"][1]["fate"]["reason"]["name"], "INSUFFICIENT_FUNDS");
+    let again = payer_desk.ends("submit --file payments.csv", 8);
+    assert_eq!(again["settled"], 0);
+    assert_eq!(again["payments"][0]["fate"]["reason"]["name"], "UETR_SETTLED");
+    assert_eq!((payer_desk.balance().as_str(), payee_desk.balance().as_str()), ("987.50", "12.50"));
+
+    assert_eq!(payee_desk.fails("submit --file payments.csv", 4), "DEBTOR_NOT_YOURS");
+    fs::write(consortium.path().join("broken.csv"), header.replace("uetr", "memo")).unwrap();
+    assert_eq!(payer_desk.fails("submit --file broken.csv", 2), "FILE_REFUSED");
+    assert_eq!(payer_desk.ask("instruction pending"), Value::Array(Vec::new()));
+}
+
+fn refusals_say_why(consortium: &Consortium) {
+    let [payer, payee, _] = BANKS;
+    let desk = Desk::of(consortium, payer);
+    let pay = |more: &str| format!("transfer --to {payee} --asset CHF --amount 1 {more}");
+    let foreign = format!("--signing-key {payee}/signing.pem");
+    assert_eq!(desk.fails(&pay(&foreign), 4), "KEY_UNKNOWN");
+    assert_eq!(desk.fails(&pay("--uetr nonsense"), 2), "UETR_MALFORMED");
+    assert_eq!(desk.fails(&pay("--endpoint 127.0.0.1:1 --timeout 2"), 6), "UNAVAILABLE");
+    let exposed = consortium.path().join("exposed.pem");
+    fs::copy(consortium.path().join(payer).join("signing.pem"), &exposed).unwrap();
+    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
+    fs::set_permissions(&exposed, mode).unwrap();
+    assert_eq!(desk.fails(&pay("--signing-key exposed.pem"), 2), "FILE_UNUSABLE");
+    assert_eq!(desk.fails(&format!("account show --asset CHF --owner {payee}"), 3), "NOT_FOUND");
+    assert_eq!(desk.fails("ledger export --out none", 4), "ROLE_NOT_ALLOWED");
+    assert!(!consortium.path().join("none.partial").exists());
+    let rejected = desk.ends(&format!("redeem --asset CHF --amount 5000 --to-name {payee}"), 8);
+    assert_eq!(rejected["verdict"]["state"], "REJECTED");
+    assert_eq!(desk.balance(), "987.50");
+}
+
+fn an_interrupted_import_goes_on(consortium: &Consortium) {
+    let desk = Desk::of(consortium, BANKS[0]);
+    let mut book =
+        "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n"
+            .to_owned();
+    for number in 0..200 {
+        book.push_str(&format!("2026-03-31,,CREDIT,CHF,1,R{number},,BOOK-{number}\n"));
+    }
+    fs::write(consortium.path().join("book.csv"), book).unwrap();
+    let import = "recon import --file book.csv --batch 1 --statement-id S1 --from 2026-03-31 \
+                  --to 2026-03-31 --opening 0 --closing 200";
+
+    let mut killed = desk.command(import).stdout(Stdio::null()).spawn().unwrap();
+    let state = consortium.path().join(BANKS[0]).join("state");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !begun(&state) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Long enough for some of the two hundred, too short for all.
+    std::thread::sleep(Duration::from_millis(300));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    let resumed = desk.ask(import);
+    assert_eq!((&resumed[0]["recorded"], &resumed[0]["resumed"]), (&200.into(), &true.into()));
+    let report = desk.ask("recon report --asset CHF --from 2026-03-31 --to 2026-03-31");
+    assert_eq!(report["bookFigures"]["creditCount"], "200");
+    let kinds = report["breaks"].as_array().unwrap();
+    let count = |kind: &str| kinds.iter().find(|one| one["kind"] == kind).unwrap()["count"].clone();
+    assert_eq!((count("MISSING_HERE"), count("DUPLICATE")), ("200".into(), "0".into()));
+    assert_eq!(desk.fails(import, 5), "IMPORTED_BEFORE");
+    // From another machine, which knows nothing of the first.
+    fs::remove_dir_all(&state).unwrap();
+    assert_eq!(desk.fails(import, 5), "BOOK_COVERED");
+    let breaks = desk.ends("recon breaks --asset CHF --exit-code", 10);
+    assert_eq!(breaks.as_array().unwrap().len(), 200);
+}
+
+/// Whether an import has written down what it will send.
+fn begun(state: &Path) -> bool {
+    let plans = state.join("counterfoil").join("imports");
+    fs::read_dir(plans).is_ok_and(|mut chains| chains.next().is_some())
+}
+
+fn the_ledger_is_verified_without_a_node(consortium: &Consortium) {
+    let auditor = Desk { consortium, institution: AGENT, role: "auditor" };
+    let exported = auditor.ask("ledger export --out day.ledger");
+    assert_eq!(auditor.fails("ledger export --out day.ledger", 5), "FILE_EXISTS");
+    let history = auditor.ask("history --rejected");
+    assert!(history.as_array().unwrap().len() >= 4);
+    for node in 0..consortium.node_count() {
+        consortium.kill_node(node);
+    }
+    let verify = "ledger verify --genesis genesis.bin --file day.ledger --accounts";
+    let verified = auditor.ask(verify);
+    assert_eq!((&verified["valid"], &verified["height"]), (&true.into(), &exported["height"]));
+    let (height, hash) = (verified["height"].as_str(), verified["headerHash"].as_str());
+    auditor.ask(&format!("{verify} --known {}:{}", height.unwrap(), hash.unwrap()));
+    let path = consortium.path().join("day.ledger");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let code = auditor.fails(verify, 7);
+    assert!(["LEDGER_INVALID", "LEDGER_FILE_BROKEN"].contains(&code.as_str()), "{code}");
+}
