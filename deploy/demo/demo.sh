@@ -225,7 +225,7 @@ survivor() {
 }
 
 # NODE INSTITUTION NAME ROLE HEIGHT TRAILS-BY …
-trails() { awk -v node="$1" '$1 == node { print $6 }' <<<"$answer"; }
+trails() { awk -v node="$1" '$1 == node && $5 ~ /^[0-9]/ && $6 ~ /^[0-9]/ { print $6 }' <<<"$answer"; }
 
 import_books() {
     title "8. Each bank hands in its book of each account, as camt.053"
@@ -234,7 +234,7 @@ import_books() {
         for asset in CHF EUR; do
             file=$files/books/${bank:0:8}-${asset,,}-camt053.xml
             tell_once import recon import --context "$(context_of "$bank")" --file "$file"
-            say "  $(sed -n 2p <<<"$answer" | tr -s ' ')"
+            say "  $bank $asset  $(import_line)"
         done
     done
     say ""
@@ -246,6 +246,11 @@ import_books() {
             say "  $bank $asset  $(report_line)"
         done
     done
+}
+
+# ACCOUNT ENTRIES STATEMENT COVERS RECORDED REJECTED MATCHED OPEN-BREAKS FATE
+import_line() {
+    awk -F '  +' 'NR == 2 { print $5 " entries recorded, " $6 " rejected, " $7 " matched, " $8 " open breaks" }' <<<"$answer"
 }
 
 # One line of a report: pairs matched, breaks with a count.

@@ -224,8 +224,8 @@ node_pid() {
     local home=$1/${institutions[$2 - 1]} pid
     [ -r "$home/node.pid" ] || return 0
     read -r pid <"$home/node.pid"
-    if tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$home/node.toml"; then
-        # A dead child that nobody has waited for still has a directory in /proc, with no command line.
+    # The command line of a process that is dead is empty or gone.
+    if { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF "$home/node.toml"; then
         echo "$pid"
     fi
 }

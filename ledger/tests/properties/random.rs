@@ -60,9 +60,36 @@ pub const ACCOUNTS: [(&str, &str, &str, &str); 11] = [
 ];
 
 const BANKS: [&str; 3] = ["Central", "Alpha", "Beta"];
-const REFERENCES: [&str; 6] = ["", "NOTPROVIDED", "R1", "R2", "R3", "R4"];
 const DATES: [u32; 4] = [20_261_123, 20_261_124, 20_261_125, 20_261_126];
-const AMOUNTS: [u64; 8] = [1, 2, 5, 10, 10, 600, 5_000, u64::MAX >> 1];
+const AMOUNTS: [u64; 8] = [1, 10, 11, 25, 600, 5_000, u64::MAX >> 1, u64::MAX >> 1];
+
+/// A payment that transfers and book entries are about, in whatever order they come.
+#[derive(Clone, Copy)]
+struct Payment {
+    from: usize,
+    to: usize,
+    amount: u64,
+    uetr: u8,
+    reference: &'static str,
+    date: u32,
+}
+
+/// There are 48 of them: six between each of eight pairs of accounts, some with the same reference
+/// or the same UETR.
+fn payment(number: u8) -> Payment {
+    let number = number % 48;
+    let pairs = [(1, 2), (2, 1), (1, 3), (2, 3), (0, 1), (0, 2), (5, 4), (3, 1)];
+    let (from, to) = pick(&pairs, number % 8);
+    let series = number / 8;
+    Payment {
+        from,
+        to,
+        amount: pick(&[10, 10, 10, 25, 10, 11], series),
+        uetr: number % 44,
+        reference: pick(&["R1", "R1", "R2", "", "NOTPROVIDED", "R2"], series),
+        date: pick(&[DATES[0], DATES[0], 0, DATES[1], DATES[0], DATES[1]], series),
+    }
+}
 
 pub fn account(place: usize) -> AccountId {
     let (servicer, owner, asset, name) = ACCOUNTS[place];
@@ -250,7 +277,17 @@ impl Sender<'_> {
                 (signer, Body::Batch { items, together }, Plain::Transfers(wires, together))
             }
             10..=13 => {
-                let place = pick_account(draw[1]);
+                let about = payment(draw[0]);
+                let place = match draw[1] {
+                    0..=9 => pick_account(draw[3]),
+                    side => {
+                        if side % 2 == 0 {
+                            about.from
+                        } else {
+                            about.to
+                        }
+                    }
+                };
                 let items: Vec<_> = (0..1 + draw[4] % 4)
                     .map(|item| random_entry(&format!("{label}-{item}"), place, &draw, item))
                     .collect();
@@ -266,7 +303,7 @@ impl Sender<'_> {
                 let place = pick_account(draw[1]);
                 let (from, to) = (pick(&DATES, draw[3]), pick(&DATES, draw[4]));
                 let (from, to) = (from.min(to), from.max(to));
-                let name = format!("S{}", draw[0] % 6);
+                let name = format!("S{}", draw[0] % 3);
                 let mut wire = build::statement(&name, &account(place), from, to);
                 wire.salt = Bytes::copy_from_slice(&bytes_of(label));
                 wire.closing_balance = i64::from(draw[2]);
@@ -297,18 +334,22 @@ fn bookkeeper(place: usize, number: u8) -> &'static str {
 }
 
 fn random_transfer(label: &str, draw: &[u8; 5]) -> (&'static str, Transfer, v1::Transfer) {
-    let from = pick_account(draw[0]);
-    let to = match pick_account(draw[1]) {
-        to if to == from => (from + 1) % ACCOUNTS.len(),
-        to => to,
-    };
-    let uetr = draw[2] % 16;
-    let date = if draw[3] < 128 { 0 } else { pick(&DATES, draw[3]) };
-    let amount = pick(&AMOUNTS, draw[4]);
-    let (transfer, wire) =
-        transfer(label, from, to, amount, uetr, pick(&REFERENCES, draw[2] / 16), date);
+    let mut paid = payment(draw[0]);
+    match draw[1] {
+        0..=31 => paid.amount = pick(&AMOUNTS, draw[2]),
+        32..=39 => paid.to = pick_account(draw[2]),
+        40..=47 => paid.from = pick_account(draw[2]),
+        48..=55 => paid.uetr = draw[2] % 44,
+        56..=63 => paid.date = pick(&DATES, draw[2]),
+        _ => {}
+    }
+    if paid.from == paid.to {
+        paid.to = (paid.from + 1) % ACCOUNTS.len();
+    }
+    let Payment { from, to, amount, uetr, reference, date } = paid;
+    let (transfer, wire) = transfer(label, from, to, amount, uetr, reference, date);
     let owner = ACCOUNTS[from].1;
-    let signer = if draw[3] % 16 == 1 || owner == "Delta" { pick(&BANKS, draw[2]) } else { owner };
+    let signer = if draw[3] < 12 || owner == "Delta" { pick(&BANKS, draw[2]) } else { owner };
     (signer, transfer, wire)
 }
 
@@ -330,21 +371,29 @@ fn transfer(
     (Transfer { debit, credit, amount, uetr, reference: reference.to_owned(), date }, wire)
 }
 
+/// What a book says of a payment: mostly the truth.
 fn random_entry(label: &str, place: usize, draw: &[u8; 5], item: u8) -> (Entry, v1::BookEntry) {
-    let turn = |byte: u8| byte.wrapping_mul(13).wrapping_add(item * 59);
-    let (uetr, reference) = match turn(draw[0]) % 5 {
-        0..=2 => (Some(turn(draw[3]) % 16), ""),
-        3 => (None, pick(&REFERENCES, turn(draw[3]))),
-        _ => (Some(turn(draw[3]) % 16), pick(&REFERENCES, turn(draw[4]))),
+    let turn = |byte: u8| byte.wrapping_mul(13).wrapping_add(item.wrapping_mul(59));
+    // Every eighth payment is between the same two accounts.
+    let about = payment(draw[0].wrapping_add(8 * (item % 3)));
+    let mut date = if about.date == 0 { DATES[0] } else { about.date };
+    let (mut amount, mut credit) = (about.amount, place == about.to);
+    match turn(draw[2]) {
+        0..=25 => amount = pick(&AMOUNTS, turn(draw[3])),
+        26..=51 => date = pick(&DATES, turn(draw[3])),
+        52..=64 => credit = !credit,
+        _ => {}
+    }
+    let (uetr, reference) = match turn(draw[3]) % 8 {
+        0..=3 => (Some(about.uetr), ""),
+        4 => (Some(about.uetr), "R1"),
+        _ => (None, about.reference),
     };
-    let side = if turn(draw[1]) % 2 == 0 { v1::Side::Credit } else { v1::Side::Debit };
-    let amount = pick(&AMOUNTS, turn(draw[2]));
-    let date = pick(&DATES, turn(draw[4]) / 64);
+    let side = if credit { v1::Side::Credit } else { v1::Side::Debit };
     let mut wire = build::book_entry(label, &account(place), side, amount, date);
     wire.end_to_end_id = reference.to_owned();
     if let Some(uetr) = uetr {
         wire.uetr = Bytes::copy_from_slice(uetr_of(&uetr.to_string()).as_bytes());
     }
-    let credit = side == v1::Side::Credit;
     (Entry { credit, amount, date, uetr, reference: reference.to_owned() }, wire)
 }

@@ -1,0 +1,186 @@
+//! What a block has done counts for what comes later in the same block, as it does for the next.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use bytes::Bytes;
+use counterfoil_ledger::{
+    account::AccountId,
+    apply::Decision,
+    instruction::Draft,
+    outcome::{Outcome, State as OutcomeState},
+    reason::Reason,
+    reconciliation::{Book, Status},
+};
+use counterfoil_proto::v1::{self, instruction::Body};
+use support::{
+    Chain, Consortium, NOON_MS,
+    build::{self, HOUR_MS, id_of, uetr_of},
+    consortium::bic_of,
+};
+
+const TODAY: u32 = 20_261_123;
+
+fn chain() -> Chain {
+    Chain::new(Consortium::new(&["Central", "Alpha", "Beta"], &[("CHF", 2)]))
+}
+
+fn account(owner: &str) -> AccountId {
+    AccountId::of(&bic_of("Central"), &bic_of(owner), "CHF", "main")
+}
+
+fn plain(chain: &Chain, label: &str, signer: &str, body: Body) -> Bytes {
+    let bic = bic_of(signer);
+    let draft = Draft::new(id_of(label, NOON_MS), &bic, NOON_MS + HOUR_MS, body);
+    chain.consortium.sign(&bic, draft)
+}
+
+fn open(chain: &Chain, owner: &str) -> Bytes {
+    let body = build::open(&bic_of("Central"), &bic_of(owner), "CHF", "main");
+    plain(chain, &format!("open {owner}"), "Central", body)
+}
+
+fn transfer(label: &str, from: &str, to: &str, amount: u64) -> v1::Transfer {
+    build::transfer(label, &account(from), &account(to), amount)
+}
+
+fn pay(chain: &Chain, label: &str, from: &str, to: &str, amount: u64) -> Bytes {
+    plain(chain, label, from, Body::Transfer(transfer(label, from, to, amount)))
+}
+
+fn opened_and_funded(chain: &Chain) -> Vec<Bytes> {
+    vec![
+        open(chain, "Central"),
+        open(chain, "Alpha"),
+        open(chain, "Beta"),
+        pay(chain, "fund", "Central", "Alpha", 100),
+    ]
+}
+
+fn reasons(outcomes: impl Iterator<Item = Outcome>) -> Vec<Option<Reason>> {
+    outcomes.map(|outcome| outcome.reason).collect()
+}
+
+#[test]
+fn accounts_money_and_ids() {
+    let mut chain = chain();
+    let mut instructions = opened_and_funded(&chain);
+    instructions.push(open(&chain, "Alpha"));
+    instructions.push(pay(&chain, "first", "Alpha", "Beta", 60));
+    instructions.push(pay(&chain, "second", "Alpha", "Beta", 60));
+    instructions.push(pay(&chain, "first", "Alpha", "Beta", 60));
+    instructions.push(pay(&chain, "first", "Alpha", "Beta", 61));
+    instructions.push(pay(&chain, "back", "Beta", "Alpha", 60));
+    let (block, decisions) = chain.execute(NOON_MS + 1_000, instructions);
+    let found = reasons(block.leaves.iter().map(|leaf| leaf.outcome));
+    let short = Some(Reason::InsufficientFunds);
+    assert_eq!(found, [None, None, None, None, None, short, None]);
+    assert_eq!(decisions[4], decisions_replayed(&decisions[1]));
+    assert_eq!(decisions[7], decisions_replayed(&decisions[5]));
+    assert_eq!(decisions[8], Decision::Refused(Reason::IdReused));
+    assert_eq!(chain.state.account(&account("Alpha")).unwrap().balance, 100);
+    chain.replay().unwrap();
+}
+
+fn decisions_replayed(decision: &Decision) -> Decision {
+    let Decision::Decided(position) = decision else { panic!("{decision:?}") };
+    Decision::Replayed(*position)
+}
+
+#[test]
+fn uetrs_settle_once_and_an_aborted_batch_frees_its_own() {
+    let mut chain = chain();
+    let mut instructions = opened_and_funded(&chain);
+    let first = transfer("first", "Alpha", "Beta", 10);
+    let mut same_uetr = transfer("other", "Alpha", "Beta", 11);
+    same_uetr.uetr = first.uetr.clone();
+    let aborted = [transfer("freed", "Alpha", "Beta", 10), same_uetr.clone()];
+    let alpha = bic_of("Alpha");
+    instructions.push(plain(&chain, "1", "Alpha", Body::Transfer(first)));
+    instructions.push(plain(&chain, "2", "Alpha", Body::Transfer(same_uetr)));
+    let until = NOON_MS + HOUR_MS;
+    let batch = Draft::transfers(id_of("3", NOON_MS), &alpha, until, &aborted, true);
+    instructions.push(chain.consortium.sign(&alpha, batch));
+    instructions.push(pay(&chain, "freed", "Alpha", "Beta", 12));
+    let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
+    let found = reasons(block.leaves[4..].iter().map(|leaf| leaf.outcome));
+    let (settled, aborted) = (Some(Reason::UetrSettled), Some(Reason::BatchAborted));
+    assert_eq!(found, [None, settled, None, aborted, settled, None]);
+    assert_eq!(chain.state.account(&account("Beta")).unwrap().balance, 22);
+    chain.replay().unwrap();
+}
+
+#[test]
+fn entries_and_statements() {
+    let mut chain = chain();
+    let mut instructions = opened_and_funded(&chain);
+    let beta = bic_of("Beta");
+    let entry = |label: &str, amount| {
+        build::book_entry(label, &account("Beta"), v1::Side::Credit, amount, TODAY)
+    };
+    let by_uetr = |label: &str, amount| v1::BookEntry {
+        uetr: Bytes::copy_from_slice(uetr_of(label).as_bytes()),
+        ..entry(label, amount)
+    };
+    let by_reference = |label: &str, amount| v1::BookEntry {
+        end_to_end_id: "R1".to_owned(),
+        ..entry(label, amount)
+    };
+    let entries = [by_uetr("before", 10), by_reference("reference", 20), by_uetr("after", 30)];
+    let mut referring = transfer("referring", "Alpha", "Beta", 20);
+    referring.end_to_end_id = "R1".to_owned();
+    instructions.push(pay(&chain, "before", "Alpha", "Beta", 10));
+    instructions.push(plain(&chain, "referring", "Alpha", Body::Transfer(referring)));
+    let until = NOON_MS + HOUR_MS;
+    let book = Draft::book_entries(id_of("book", NOON_MS), &beta, until, &entries);
+    instructions.push(chain.consortium.sign(&beta, book));
+    instructions.push(pay(&chain, "after", "Alpha", "Beta", 30));
+    instructions.push(pay(&chain, "unknown", "Alpha", "Beta", 1));
+    let statement = build::statement("S1", &account("Beta"), TODAY, TODAY);
+    instructions.push(plain(&chain, "statement", "Beta", Body::Statement(statement)));
+    instructions.push(pay(&chain, "late", "Alpha", "Beta", 2));
+    let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
+    assert!(block.leaves.iter().all(|leaf| leaf.outcome.state != OutcomeState::Rejected));
+    let ordinal = chain.state.account(&account("Beta")).unwrap().ordinal;
+    let reconciliation = chain.state.reconciliation();
+    let entries = reconciliation.book(ordinal, Book::Owner).unwrap().entries();
+    assert!(entries.iter().all(|entry| matches!(entry.status, Status::Matched(..))), "{entries:?}");
+    assert_eq!(reconciliation.breaks(ordinal).len(), 2, "unknown and late are missing there");
+    chain.replay().unwrap();
+}
+
+/// The oldest of several postings that an entry may have, and the oldest of several entries.
+#[test]
+fn the_oldest_of_several_is_taken() {
+    let mut chain = chain();
+    let mut instructions = opened_and_funded(&chain);
+    let beta = bic_of("Beta");
+    let paid = |label: &str, reference: &str| v1::Transfer {
+        end_to_end_id: reference.to_owned(),
+        ..transfer(label, "Alpha", "Beta", 5)
+    };
+    let entry = |label: &str, reference: &str| v1::BookEntry {
+        end_to_end_id: reference.to_owned(),
+        ..build::book_entry(label, &account("Beta"), v1::Side::Credit, 5, TODAY)
+    };
+    for label in ["old", "new"] {
+        instructions.push(plain(&chain, label, "Alpha", Body::Transfer(paid(label, "R1"))));
+    }
+    let until = NOON_MS + HOUR_MS;
+    let entries = [entry("one", "R1"), entry("two", "R2"), entry("three", "R2")];
+    let book = Draft::book_entries(id_of("book", NOON_MS), &beta, until, &entries);
+    instructions.push(chain.consortium.sign(&beta, book));
+    instructions.push(plain(&chain, "late", "Alpha", Body::Transfer(paid("late", "R2"))));
+    let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
+    let ordinal = chain.state.account(&account("Beta")).unwrap().ordinal;
+    let entries = chain.state.reconciliation().book(ordinal, Book::Owner).unwrap().entries();
+    let posting = |number: usize| match entries[number].status {
+        Status::Matched(item, _) => Some(item.position),
+        _ => None,
+    };
+    let transfers: Vec<u32> = block.transfers.iter().map(|it| it.leaf).collect();
+    assert_eq!(posting(0).unwrap().leaf, transfers[1], "the older posting");
+    assert_eq!(posting(1).unwrap().leaf, transfers[3], "the older entry");
+    assert_eq!(posting(2), None);
+}
