@@ -195,11 +195,14 @@ mod tests {
         let mut request = Request::new(Body::empty());
         let path = "/counterfoil.v1.SettlementService/SubmitInstruction";
         *request.uri_mut() = path.parse().unwrap();
-        request.extensions_mut().extend(role.map(|role| {
-            let mut extensions = http::Extensions::new();
-            extensions.insert(caller(role));
-            extensions
-        }).unwrap_or_default());
+        request.extensions_mut().extend(
+            role.map(|role| {
+                let mut extensions = http::Extensions::new();
+                extensions.insert(caller(role));
+                extensions
+            })
+            .unwrap_or_default(),
+        );
         let answer = gate.call(request).await.unwrap();
         Status::from_header_map(answer.headers()).unwrap()
     }
@@ -209,7 +212,10 @@ mod tests {
         let reached = || Status::unknown("reached");
         assert_eq!(through(Some(Role::Client), 0, reached).await.code(), Code::Unknown);
         assert_eq!(through(None, 0, reached).await.code(), Code::Unauthenticated);
-        assert_eq!(through(Some(Role::Client), 2_000_000, reached).await.code(), Code::Unauthenticated);
+        assert_eq!(
+            through(Some(Role::Client), 2_000_000, reached).await.code(),
+            Code::Unauthenticated
+        );
         for role in [Role::Auditor, Role::Operator, Role::Node] {
             assert_eq!(through(Some(role), 0, reached).await.code(), Code::PermissionDenied);
         }
