@@ -123,17 +123,18 @@ impl Client {
 
     /// Signs an order and checks its shape. Nothing is sent or kept.
     pub async fn sign(&self, order: Order) -> Result<Signed, Error> {
+        let signer = self.inner.signer.clone().ok_or_else(|| {
+            Error::Configuration("a signer is required to sign instructions".to_owned())
+        })?;
         let inner = Arc::clone(&self.inner);
-        // A signer may be a token that takes its time.
-        blocking(move || {
-            let signer = inner.signer.as_ref().ok_or_else(|| {
-                Error::Configuration("a signer is required to sign instructions".to_owned())
-            })?;
+        let may_wait = signer.may_wait();
+        let sign = move || {
             let draft = order.draft(&inner.institution);
             let message = draft.sign(signer.as_ref(), &inner.chain_id)?;
             Signed::from_bytes(message.encode_to_vec().into())
-        })
-        .await
+        };
+        // A signer may be a token that takes its time.
+        if may_wait { blocking(sign).await } else { sign() }
     }
 
     /// Sends what was signed before; see [`Client::submit`]. The ledger executes it once however

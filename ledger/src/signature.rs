@@ -128,6 +128,11 @@ pub trait Signer: Send + Sync {
     /// Signs a preimage: 64 bytes, as described at the top of this module.
     fn sign(&self, preimage: &[u8]) -> Result<[u8; 64], SignerError>;
 
+    /// Whether signing may wait for a device; whoever must not wait then gives it a thread.
+    fn may_wait(&self) -> bool {
+        true
+    }
+
     /// The key's id.
     fn key_id(&self) -> Hash {
         key_id(self.spki())
@@ -185,6 +190,10 @@ impl SoftwareSigner {
 impl Signer for SoftwareSigner {
     fn spki(&self) -> &[u8] {
         &self.spki
+    }
+
+    fn may_wait(&self) -> bool {
+        false
     }
 
     fn sign(&self, preimage: &[u8]) -> Result<[u8; 64], SignerError> {

@@ -98,7 +98,7 @@ pub const ADMISSION_BYTES_MAX: usize = 128 * MIB;
 pub const ADMISSION_BYTES_PER_INSTITUTION_MAX: usize = 48 * MIB;
 
 /// Blocks that are on their way through consensus at once.
-pub const BLOCKS_IN_FLIGHT_MAX: usize = 2;
+pub const BLOCKS_IN_FLIGHT_MAX: usize = 1;
 
 /// Connections that have shaken hands and wait to be served.
 pub const ACCEPTED_QUEUE_MAX: usize = 64;
@@ -300,6 +300,15 @@ pub const CERTIFICATE_CHAIN_MAX: usize = 4;
 
 /// Proposals that are prepared ahead of apply.
 pub const PREPARED_PROPOSALS_MAX: usize = 32;
+
+/// Bytes of instructions that are remembered as checked until a proposal brings them back.
+pub const CHECKED_BYTES_MAX: usize = 16 * MIB;
+
+/// Instructions in one message to the leader.
+pub const FORWARD_INSTRUCTIONS_MAX: usize = 1_024;
+
+/// Messages with instructions that are on their way to the leader.
+pub const FORWARDS_UNDERWAY_MAX: usize = 4;
 
 /// A SignedInstruction larger than this is checked off the threads that serve.
 pub const INLINE_CHECK_BYTES_MAX: usize = 16 * KIB;

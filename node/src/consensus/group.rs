@@ -22,6 +22,7 @@ use tracing::warn;
 use super::Raft;
 use super::builder::Builder;
 use super::executor::Executor;
+use super::forwarder;
 use super::log::Log;
 use super::network::Peers;
 use super::preparer::Preparer;
@@ -85,15 +86,17 @@ impl Group {
         found(&raft, voters).await?;
 
         let (queue, submissions) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
+        let (forwards, forwarded) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
         let (barriers, asked) = mpsc::channel(limits::BARRIERS_MAX);
         let replica = Arc::new(Replica {
             node: parts.node,
             raft: raft.clone(),
             executor: executor.clone(),
             preparer: preparer.clone(),
-            peers: parts.peers,
+            peers: parts.peers.clone(),
             clock: parts.clock.clone(),
             queue,
+            forwards,
             barriers,
             applied_index,
         });
@@ -111,6 +114,8 @@ impl Group {
         tasks.spawn(builder.run(stop.clone()));
         let serving = replica.clone().serve_barriers(asked);
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
+        let forwarding = forwarder::run(forwarded, raft.clone(), parts.peers);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(forwarding));
         let elections = stand_again(raft.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
         tasks.close();

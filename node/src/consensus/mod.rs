@@ -6,7 +6,9 @@
 
 pub mod answer;
 pub mod builder;
+mod checked;
 pub mod executor;
+pub mod forwarder;
 pub mod group;
 pub mod log;
 pub mod network;

@@ -7,7 +7,6 @@ use std::time::Instant;
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
 use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_proto::peer::v1;
-use counterfoil_proto::peer::v1::forward_instruction_response;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
 use openraft::EntryPayload;
 use openraft::error::RaftError;
@@ -17,6 +16,7 @@ use tonic::Status;
 use tracing::warn;
 
 use super::Raft;
+use super::forwarder::forwarded_of;
 use super::replica::Replica;
 use super::replica::Submitted;
 use super::replica::Unavailable;
@@ -153,32 +153,26 @@ impl PeerService for PeerServer {
         Ok(Response::new(wire::voted_to_message(&response)))
     }
 
-    async fn forward_instruction(
+    async fn forward_instructions(
         &self,
-        request: Request<v1::ForwardInstructionRequest>,
-    ) -> Result<Response<v1::ForwardInstructionResponse>, Status> {
-        PeerServer::sender(&request)?;
-        let bytes = request.into_inner().signed_instruction;
-        use forward_instruction_response::Result as Answer;
-        use forward_instruction_response::Unavailable as Why;
-        if self.replica.leader() != Some(self.replica.node()) {
-            let result = Some(Answer::Unavailable(i32::from(Why::NotLeader)));
-            return Ok(Response::new(v1::ForwardInstructionResponse { result }));
+        request: Request<v1::ForwardInstructionsRequest>,
+    ) -> Result<Response<v1::ForwardInstructionsResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let instructions = request.into_inner().signed_instructions;
+        if instructions.len() > limits::FORWARD_INSTRUCTIONS_MAX {
+            return Err(self.refuse(sender, "more instructions than a message may forward"));
         }
-        // The signature, not the forwarding node, says whose instruction it is.
+        let leads = self.replica.leader() == Some(self.replica.node());
         let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
-        let answer = match self.replica.submit(bytes, None, deadline).await {
-            Submitted::Decided(result) => Answer::Decided(result),
-            Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
-            Submitted::Unavailable(unavailable) => {
-                Answer::Unavailable(i32::from(match unavailable {
-                    Unavailable::NoLeader => Why::NotLeader,
-                    Unavailable::Overloaded => Why::Overloaded,
-                    Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
-                }))
+        let decided = instructions.into_iter().map(|bytes| async move {
+            if !leads {
+                return forwarded_of(Submitted::Unavailable(Unavailable::NoLeader));
             }
-        };
-        Ok(Response::new(v1::ForwardInstructionResponse { result: Some(answer) }))
+            // The signature, not the forwarding node, says whose instruction it is.
+            forwarded_of(self.replica.submit(bytes, None, deadline).await)
+        });
+        let results = futures::future::join_all(decided).await;
+        Ok(Response::new(v1::ForwardInstructionsResponse { results }))
     }
 
     async fn get_read_index(

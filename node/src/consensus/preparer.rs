@@ -10,11 +10,13 @@ use bytes::Bytes;
 use counterfoil_ledger::apply;
 use counterfoil_ledger::apply::Prepared;
 use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::merkle;
 use counterfoil_ledger::proposal::Proposal;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::registry::Registry;
 use tokio::task::JoinHandle;
 
+use super::checked::Checked;
 use crate::limits;
 
 /// A proposal after the checks that need no state.
@@ -31,6 +33,7 @@ pub struct PreparedProposal {
 pub struct Preparer {
     registry: Arc<Registry>,
     chain_id: Hash,
+    checked: Arc<Checked>,
     ready: Mutex<VecDeque<(Bytes, Slot)>>,
 }
 
@@ -42,12 +45,23 @@ enum Slot {
 impl Preparer {
     /// Prepares for one chain.
     pub fn new(registry: Arc<Registry>, chain_id: Hash) -> Preparer {
-        Preparer { registry, chain_id, ready: Mutex::new(VecDeque::new()) }
+        Preparer {
+            registry,
+            chain_id,
+            checked: Arc::default(),
+            ready: Mutex::new(VecDeque::new()),
+        }
     }
 
     /// Checks one instruction.
     pub fn instruction(&self, bytes: Bytes) -> Result<Prepared, Reason> {
         Prepared::new(bytes, &self.registry, &self.chain_id)
+    }
+
+    /// Remembers an instruction that this node hands to the leader: it comes back in a proposal.
+    pub fn remember(&self, prepared: &Prepared) {
+        let leaf = merkle::leaf_hash(&prepared.instruction.bytes);
+        self.checked.keep(leaf, prepared.clone());
     }
 
     /// Keeps a proposal that this node has built of instructions that it has checked.
@@ -58,7 +72,10 @@ impl Preparer {
     /// Begins to prepare a proposal that has just arrived.
     pub fn begin(&self, bytes: &Bytes) {
         let (registry, chain_id, proposal) = (self.registry.clone(), self.chain_id, bytes.clone());
-        let work = tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id));
+        let checked = self.checked.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            prepare(&proposal, &registry, &chain_id, &checked)
+        });
         self.put(bytes.clone(), Slot::Underway(work));
     }
 
@@ -73,7 +90,9 @@ impl Preparer {
             }
             None => {}
         }
-        tokio::task::block_in_place(|| prepare(bytes, &self.registry, &self.chain_id))
+        tokio::task::block_in_place(|| {
+            prepare(bytes, &self.registry, &self.chain_id, &self.checked)
+        })
     }
 
     fn put(&self, bytes: Bytes, slot: Slot) {
@@ -92,12 +111,23 @@ impl Preparer {
     }
 }
 
-fn prepare(bytes: &Bytes, registry: &Registry, chain_id: &Hash) -> Option<PreparedProposal> {
+fn prepare(
+    bytes: &Bytes,
+    registry: &Registry,
+    chain_id: &Hash,
+    checked: &Checked,
+) -> Option<PreparedProposal> {
     let proposal = Proposal::decode(bytes)?;
-    let root = Proposal::instructions_root(&proposal.instructions);
-    let holds = root == proposal.header.instructions_root
+    let leaves: Vec<Hash> =
+        proposal.instructions.iter().map(|bytes| merkle::leaf_hash(bytes)).collect();
+    let holds = merkle::root_of(leaves.iter().copied()) == proposal.header.instructions_root
         && apply::proposal_signed(&proposal, registry, chain_id);
-    let instructions = prepare_all(&proposal.instructions, registry, chain_id);
+    let instructions = prepare_all(&proposal.instructions, &leaves, &|leaf, bytes| {
+        match checked.take(leaf, bytes) {
+            Some(prepared) => Ok(prepared),
+            None => Prepared::new(bytes.clone(), registry, chain_id),
+        }
+    });
     Some(PreparedProposal { proposal, holds, instructions })
 }
 
@@ -106,21 +136,27 @@ const INSTRUCTIONS_PER_THREAD: usize = 32;
 
 fn prepare_all(
     instructions: &[Bytes],
-    registry: &Registry,
-    chain_id: &Hash,
+    leaves: &[Hash],
+    check: &(impl Fn(&Hash, &Bytes) -> Result<Prepared, Reason> + Sync),
 ) -> Vec<Result<Prepared, Reason>> {
-    let check = |bytes: &Bytes| Prepared::new(bytes.clone(), registry, chain_id);
+    let check_part = |instructions: &[Bytes], leaves: &[Hash]| -> Vec<_> {
+        leaves.iter().zip(instructions).map(|(leaf, bytes)| check(leaf, bytes)).collect()
+    };
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(instructions.len().div_ceil(INSTRUCTIONS_PER_THREAD));
     if threads <= 1 {
-        return instructions.iter().map(check).collect();
+        return check_part(instructions, leaves);
     }
     let share = instructions.len().div_ceil(threads);
     std::thread::scope(|scope| {
         let parts: Vec<_> = instructions
             .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(check).collect::<Vec<_>>()))
+            .zip(leaves.chunks(share))
+            .map(|(instructions, leaves)| {
+                let check_part = &check_part;
+                scope.spawn(move || check_part(instructions, leaves))
+            })
             .collect();
         parts
             .into_iter()

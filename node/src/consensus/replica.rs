@@ -29,6 +29,7 @@ use super::builder::NotPlaced;
 use super::builder::Placed;
 use super::builder::Submission;
 use super::executor::Executor;
+use super::forwarder::Forward;
 use super::network::Peers;
 use super::preparer::Preparer;
 use crate::clock::Clock;
@@ -46,6 +47,7 @@ pub struct Replica {
     pub(super) peers: Peers,
     pub(super) clock: Clock,
     pub(super) queue: mpsc::Sender<Submission>,
+    pub(super) forwards: mpsc::Sender<Forward>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
 }
@@ -153,7 +155,7 @@ impl Replica {
                 Some(leader) if leader == self.node => {
                     self.submit_here(prepared.clone(), deadline).await
                 }
-                Some(leader) => self.forward(leader, &prepared, deadline).await,
+                Some(_) => self.forward(&prepared, deadline).await,
                 None => Submitted::Unavailable(Unavailable::NoLeader),
             };
             match submitted {
@@ -296,33 +298,16 @@ impl Replica {
         }
     }
 
-    async fn forward(&self, leader: u64, prepared: &Prepared, deadline: Instant) -> Submitted {
-        let Some(mut client) = self.peers.client(leader) else {
-            return Submitted::Unavailable(Unavailable::NoLeader);
-        };
-        let mut request = tonic::Request::new(peer::ForwardInstructionRequest {
-            signed_instruction: prepared.instruction.bytes.clone(),
-        });
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        let response = match client.forward_instruction(request).await {
-            Ok(response) => response.into_inner(),
-            // The request may have arrived.
-            Err(_) => return Submitted::Unavailable(Unavailable::Unknown),
-        };
-        use peer::forward_instruction_response::Result as Answer;
-        use peer::forward_instruction_response::Unavailable as Why;
-        match response.result {
-            Some(Answer::Decided(result)) => Submitted::Decided(result),
-            Some(Answer::Refused(code)) => u16::try_from(code)
-                .ok()
-                .and_then(Reason::from_code)
-                .map_or(Submitted::Unavailable(Unavailable::Unknown), Submitted::Refused),
-            Some(Answer::Unavailable(why)) => Submitted::Unavailable(match Why::try_from(why) {
-                Ok(Why::NotLeader) => Unavailable::NoLeader,
-                Ok(Why::Overloaded) => Unavailable::Overloaded,
-                _ => Unavailable::Unknown,
-            }),
-            None => Submitted::Unavailable(Unavailable::Unknown),
+    async fn forward(&self, prepared: &Prepared, deadline: Instant) -> Submitted {
+        self.preparer.remember(prepared);
+        let (reply, told) = oneshot::channel();
+        let bytes = prepared.instruction.bytes.clone();
+        if self.forwards.try_send(Forward { bytes, reply }).is_err() {
+            return Submitted::Unavailable(Unavailable::Overloaded);
+        }
+        match tokio::time::timeout_at(deadline.into(), told).await {
+            Ok(Ok(submitted)) => submitted,
+            _ => Submitted::Unavailable(Unavailable::Unknown),
         }
     }
 

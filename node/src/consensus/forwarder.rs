@@ -1,0 +1,125 @@
+//! Instructions on their way to the leader, many in one message: while one message is on its way the
+//! next fills.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use counterfoil_ledger::reason::Reason;
+use counterfoil_proto::peer::v1;
+use counterfoil_proto::peer::v1::forwarded::Result as Answer;
+use counterfoil_proto::peer::v1::forwarded::Unavailable as Why;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use super::Raft;
+use super::network::Peers;
+use super::replica::Submitted;
+use super::replica::Unavailable;
+use crate::limits;
+use crate::telemetry::metrics;
+
+/// One instruction for the leader.
+pub struct Forward {
+    /// SignedInstruction, verbatim.
+    pub bytes: Bytes,
+    /// Told what the leader says.
+    pub reply: oneshot::Sender<Submitted>,
+}
+
+/// Sends what is in the queue to whoever leads, until the queue is closed.
+pub async fn run(mut queue: mpsc::Receiver<Forward>, raft: Raft, peers: Peers) {
+    let room = Arc::new(Semaphore::new(limits::FORWARDS_UNDERWAY_MAX));
+    while let Some(first) = queue.recv().await {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let forwards = gather(first, &mut queue);
+        let leader = raft.metrics().borrow().current_leader;
+        let peers = peers.clone();
+        tokio::spawn(async move {
+            send(forwards, leader, &peers).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Takes what else is waiting, up to the bounds of a message.
+fn gather(first: Forward, queue: &mut mpsc::Receiver<Forward>) -> Vec<Forward> {
+    let mut bytes = first.bytes.len();
+    let mut forwards = vec![first];
+    // An instruction is smaller than what is left below the bound, so the bound holds with it.
+    while bytes < limits::BLOCK_BYTES_TARGET && forwards.len() < limits::FORWARD_INSTRUCTIONS_MAX {
+        let Ok(next) = queue.try_recv() else { break };
+        bytes += next.bytes.len();
+        forwards.push(next);
+    }
+    forwards
+}
+
+async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers) {
+    let (instructions, replies): (Vec<_>, Vec<_>) =
+        forwards.into_iter().map(|forward| (forward.bytes, forward.reply)).unzip();
+    let client = leader.and_then(|leader| Some((leader, peers.client(leader)?)));
+    let Some((leader, mut client)) = client else {
+        return tell_all(replies, Unavailable::NoLeader);
+    };
+    let mut request =
+        tonic::Request::new(v1::ForwardInstructionsRequest { signed_instructions: instructions });
+    request.set_timeout(limits::SUBMIT_TIMEOUT);
+    match client.forward_instructions(request).await {
+        Ok(response) => {
+            let mut results = response.into_inner().results.into_iter();
+            for reply in replies {
+                let submitted = results.next().map_or(unknown(), submitted_of);
+                // A submitter that has gone away asks again with its id.
+                let _ = reply.send(submitted);
+            }
+        }
+        // The request may have arrived.
+        Err(_) => {
+            metrics::PEER_FAILURES.increment(&[("peer", &leader.to_string())]);
+            tell_all(replies, Unavailable::Unknown);
+        }
+    }
+}
+
+fn tell_all(replies: Vec<oneshot::Sender<Submitted>>, unavailable: Unavailable) {
+    for reply in replies {
+        let _ = reply.send(Submitted::Unavailable(unavailable));
+    }
+}
+
+fn unknown() -> Submitted {
+    Submitted::Unavailable(Unavailable::Unknown)
+}
+
+fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
+    match forwarded.result {
+        Some(Answer::Decided(result)) => Submitted::Decided(result),
+        Some(Answer::Refused(code)) => u16::try_from(code)
+            .ok()
+            .and_then(Reason::from_code)
+            .map_or(unknown(), Submitted::Refused),
+        Some(Answer::Unavailable(why)) => Submitted::Unavailable(match Why::try_from(why) {
+            Ok(Why::NotLeader) => Unavailable::NoLeader,
+            Ok(Why::Overloaded) => Unavailable::Overloaded,
+            _ => Unavailable::Unknown,
+        }),
+        None => unknown(),
+    }
+}
+
+/// What a follower is told of a submission that it has forwarded.
+pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
+    let result = match submitted {
+        Submitted::Decided(result) => Answer::Decided(result),
+        Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
+        Submitted::Unavailable(unavailable) => {
+            Answer::Unavailable(i32::from(match unavailable {
+                Unavailable::NoLeader => Why::NotLeader,
+                Unavailable::Overloaded => Why::Overloaded,
+                Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
+            }))
+        }
+    };
+    v1::Forwarded { result: Some(result) }
+}
