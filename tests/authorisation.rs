@@ -129,7 +129,10 @@ async fn everybody_gets_what_is_theirs() {
 /// What the method itself, or the gate before it, says to an empty message.
 async fn empty_call(channel: &Channel, path: &str) -> (Code, Told) {
     match wire::call(channel, path, Vec::new()).await {
-        Ok(_) => (Code::Ok, Told { code: 0, reason: String::new(), message: String::new(), facts: Vec::new() }),
+        Ok(_) => (
+            Code::Ok,
+            Told { code: 0, reason: String::new(), message: String::new(), facts: Vec::new() },
+        ),
         Err(status) => (status.code(), Told::of(&status)),
     }
 }
@@ -139,13 +142,21 @@ async fn every_role_on_every_method(consortium: &Consortium) {
     let node = 1;
     for (column, role) in ROLES.into_iter().enumerate() {
         let credential = consortium.credential(bank, role);
-        let channel = wire::connect(consortium.client_address(node), Some(&credential)).await.unwrap();
+        let channel =
+            wire::connect(consortium.client_address(node), Some(&credential)).await.unwrap();
         for (path, roles, (code, reason)) in CLIENTS {
             let (answer, told) = empty_call(&channel, path).await;
             if roles.as_bytes()[column] == b'Y' {
-                assert_eq!((answer, told.reason.as_str()), (*code, *reason), "{role} {path}: {told:?}");
+                assert_eq!(
+                    (answer, told.reason.as_str()),
+                    (*code, *reason),
+                    "{role} {path}: {told:?}"
+                );
             } else {
-                assert!(told.is(Code::PermissionDenied, "ROLE_NOT_ALLOWED"), "{role} {path}: {told:?}");
+                assert!(
+                    told.is(Code::PermissionDenied, "ROLE_NOT_ALLOWED"),
+                    "{role} {path}: {told:?}"
+                );
                 assert!(told.facts.contains(&("role".to_owned(), role.to_owned())));
             }
         }
@@ -223,10 +234,8 @@ async fn certificates_that_are_none(consortium: &Consortium) {
             ),
         ];
         for (what, credential, alert) in &cases {
-            let tables = [
-                (consortium.client_address(2), CLIENTS),
-                (consortium.peer_address(2), PEERS),
-            ];
+            let tables =
+                [(consortium.client_address(2), CLIENTS), (consortium.peer_address(2), PEERS)];
             for (address, table) in tables {
                 for (path, ..) in table {
                     let answer = attempt(address, credential.as_ref(), path).await;
@@ -241,8 +250,17 @@ async fn certificates_that_are_none(consortium: &Consortium) {
     let unregistered = format!("{victim}/authority");
     let two = consortium.home(victim).join("two");
     counterfoil_tests::consortium::counterfoil(&[
-        "pki", "issue", "--authority", consortium.path().join(unregistered).to_str().unwrap(),
-        "--consortium", CONSORTIUM, "--role", "node", "--name", "two", "--out",
+        "pki",
+        "issue",
+        "--authority",
+        consortium.path().join(unregistered).to_str().unwrap(),
+        "--consortium",
+        CONSORTIUM,
+        "--role",
+        "node",
+        "--name",
+        "two",
+        "--out",
         two.to_str().unwrap(),
     ]);
     let error = attempt(peer, Some(&Credential::of(&two)), PEERS[0].0).await.unwrap_err();
@@ -320,23 +338,29 @@ impl Business {
 fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let account = bytes::Bytes::copy_from_slice(id.as_bytes());
     let book = i32::from(v1::Book::Owner);
-    let at_one = v1::GetBalanceRequest { account: account.clone(), at_height: 1, read_mode: 0 };
+    // Each account was opened and funded in a block of its own: at this height all of them were.
+    let past = v1::GetBalanceRequest { account: account.clone(), at_height: 7, read_mode: 0 };
     let balance = v1::GetBalanceRequest { account: account.clone(), ..Default::default() };
     let movements = v1::ListMovementsRequest { account: account.clone(), ..Default::default() };
     let watch = v1::WatchMovementsRequest { account: account.clone(), start_after: None };
     let matches = v1::ListMatchesRequest { account: account.clone(), book, ..Default::default() };
     let breaks = v1::ListBreaksRequest { account: account.clone(), ..Default::default() };
-    let reconciliation = v1::WatchReconciliationRequest { account: account.clone(), start_after: None };
+    let reconciliation =
+        v1::WatchReconciliationRequest { account: account.clone(), start_after: None };
     let report = v1::GetReportRequest { account: account.clone(), book, ..Default::default() };
-    let days = v1::GetReportRequest { from_date: 20_260_101, to_date: 20_261_231, ..report.clone() };
+    let days =
+        v1::GetReportRequest { from_date: 20_260_101, to_date: 20_261_231, ..report.clone() };
     vec![
         ("/counterfoil.v1.AccountService/GetBalance", balance.encode_to_vec()),
-        ("/counterfoil.v1.AccountService/GetBalance", at_one.encode_to_vec()),
+        ("/counterfoil.v1.AccountService/GetBalance", past.encode_to_vec()),
         ("/counterfoil.v1.AccountService/ListMovements", movements.encode_to_vec()),
         ("/counterfoil.v1.AccountService/WatchMovements", watch.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListBreaks", breaks.encode_to_vec()),
-        ("/counterfoil.v1.ReconciliationService/WatchReconciliation", reconciliation.encode_to_vec()),
+        (
+            "/counterfoil.v1.ReconciliationService/WatchReconciliation",
+            reconciliation.encode_to_vec(),
+        ),
         ("/counterfoil.v1.ReconciliationService/GetReport", report.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/GetReport", days.encode_to_vec()),
     ]
@@ -369,7 +393,11 @@ async fn others_data_is_like_no_data(consortium: &Consortium, business: &Busines
             let requests = about_account(&existing).into_iter().zip(about_account(&nothing));
             for ((path, theirs), (_, nobodys)) in requests {
                 let told = refusal(&channel, path, theirs).await;
-                assert_eq!(told, refusal(&channel, path, nobodys).await, "{outsider} {role} {path}");
+                assert_eq!(
+                    told,
+                    refusal(&channel, path, nobodys).await,
+                    "{outsider} {role} {path}"
+                );
                 let allowed = role != "operator" || !path.contains("Reconciliation");
                 let (code, reason) = match allowed {
                     true => (Code::NotFound, "NOT_FOUND"),
@@ -421,9 +449,11 @@ async fn lists_have_what_is_ones_own(consortium: &Consortium, business: &Busines
             let uetr = uetr.as_bytes().to_vec().into();
             v1::ListTransfersByUetrRequest { uetr, read_mode: 0 }.encode_to_vec()
         };
-        for (uetr, sees) in
-            [(business.uetr, paid), (business.refused_uetr, false), (instructions::new_uetr(), false)]
-        {
+        for (uetr, sees) in [
+            (business.uetr, paid),
+            (business.refused_uetr, false),
+            (instructions::new_uetr(), false),
+        ] {
             let path = "/counterfoil.v1.SettlementService/ListTransfersByUetr";
             let found = wire::call(&channel, path, by_uetr(&uetr)).await.unwrap().unwrap();
             let found = v1::ListTransfersByUetrResponse::decode(found).unwrap().transfers;
@@ -447,7 +477,11 @@ async fn lists_have_what_is_ones_own(consortium: &Consortium, business: &Busines
                 };
                 transfers.iter().any(named)
             };
-            assert_eq!((has(&business.uetr), has(&business.refused_uetr)), (paid, refused), "{who}");
+            assert_eq!(
+                (has(&business.uetr), has(&business.refused_uetr)),
+                (paid, refused),
+                "{who}"
+            );
             for transfer in &transfers {
                 let is_party = [&transfer.institution, &transfer.debtor, &transfer.creditor]
                     .contains(&&institution.to_owned());

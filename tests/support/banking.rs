@@ -29,8 +29,7 @@ pub async fn open_and_fund(consortium: &Consortium, asset: &str, amount: u64) {
         accepted(&agent, order).await;
     }
     for bank in BANKS {
-        let issue =
-            instructions::transfer(account(AGENT, asset), account(bank, asset), amount);
+        let issue = instructions::transfer(account(AGENT, asset), account(bank, asset), amount);
         accepted(&agent, Order::transfer(issue)).await;
     }
 }

@@ -123,7 +123,14 @@ impl Consortium {
         }
         fs::write(root.join("spec.toml"), spec).expect("it is written");
         let at = |name: &str| root.join(name).to_str().expect("the path is text").to_owned();
-        counterfoil(&["genesis", "create", "--spec", &at("spec.toml"), "--out", &at("genesis.bin")]);
+        counterfoil(&[
+            "genesis",
+            "create",
+            "--spec",
+            &at("spec.toml"),
+            "--out",
+            &at("genesis.bin"),
+        ]);
         let consortium = Consortium { directory, nodes };
         for node in 0..consortium.nodes.len() {
             let status = consortium.command(node, "init").status().expect("it starts");
@@ -341,8 +348,18 @@ fn make_identities(root: &Path, institution: &str) {
     counterfoil(&["pki", "authority", "--institution", institution, "--out", &at("authority")]);
     for role in ["node", "client", "operator", "auditor"] {
         counterfoil(&[
-            "pki", "issue", "--authority", &at("authority"), "--consortium", CONSORTIUM, "--role",
-            role, "--name", "one", "--out", &at(role),
+            "pki",
+            "issue",
+            "--authority",
+            &at("authority"),
+            "--consortium",
+            CONSORTIUM,
+            "--role",
+            role,
+            "--name",
+            "one",
+            "--out",
+            &at(role),
         ]);
     }
     counterfoil(&["pki", "key", "--out", &at("signing.pem")]);

@@ -82,7 +82,9 @@ pub async fn shake_hands(address: &str, credential: Option<&Credential>) -> io::
             _ => Ok(stream),
         }
     };
-    timeout(PATIENCE, shaken).await.unwrap_or_else(|_| Err(io::Error::other("no handshake in time")))
+    timeout(PATIENCE, shaken)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("no handshake in time")))
 }
 
 /// The alert with which the other side ended a handshake.
