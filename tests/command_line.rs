@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use counterfoil_tests::consortium::{AGENT, BANKS, Consortium, binary};
+use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use serde_json::Value;
 
 /// An institution's desk: its context is its own, and so is what it keeps.
@@ -24,23 +24,8 @@ impl Desk<'_> {
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let root = self.consortium.path();
-        let home = root.join(self.institution);
-        let nodes = 0..self.consortium.node_count();
-        let endpoints: Vec<&str> = nodes.map(|node| self.consortium.client_address(node)).collect();
-        let mut command = Command::new(binary("counterfoil"));
-        command
-            .args(arguments.split_whitespace())
-            .env_clear()
-            .env("XDG_CONFIG_HOME", home.join("config"))
-            .env("XDG_STATE_HOME", home.join("state"))
-            .env("COUNTERFOIL_ENDPOINTS", endpoints.join(","))
-            .env("COUNTERFOIL_GENESIS", root.join("genesis.bin"))
-            .env("COUNTERFOIL_CERTIFICATE", home.join(self.role).join("certificate.pem"))
-            .env("COUNTERFOIL_KEY", home.join(self.role).join("key.pem"))
-            .env("COUNTERFOIL_SIGNING_KEY", home.join("signing.pem"))
-            .env("COUNTERFOIL_SERVICER", AGENT)
-            .current_dir(root);
+        let mut command = self.consortium.command_line(self.institution, self.role);
+        command.args(arguments.split_whitespace());
         command
     }
 

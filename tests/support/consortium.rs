@@ -12,6 +12,8 @@ use counterfoil_client::Client;
 use counterfoil_client::signer;
 use counterfoil_ledger::bic::Bic;
 
+use crate::wire::Credential;
+
 /// The settlement agent.
 pub const AGENT: &str = "SETLCHZZXXX";
 
@@ -31,6 +33,7 @@ pub struct Consortium {
 struct Node {
     institution: &'static str,
     client_address: String,
+    peer_address: String,
     metrics_address: String,
     process: Mutex<Option<Child>>,
 }
@@ -113,6 +116,7 @@ impl Consortium {
             nodes.push(Node {
                 institution,
                 client_address: client,
+                peer_address: peer,
                 metrics_address: metrics,
                 process: Mutex::new(None),
             });
@@ -140,6 +144,11 @@ impl Consortium {
         self.directory.path()
     }
 
+    /// The directory of everything that an institution has.
+    pub fn home(&self, institution: &str) -> PathBuf {
+        self.path().join(institution)
+    }
+
     /// How many nodes.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
@@ -150,13 +159,24 @@ impl Consortium {
         &self.nodes[node].client_address
     }
 
+    /// Whose a node is.
+    pub fn institution(&self, node: usize) -> &'static str {
+        self.nodes[node].institution
+    }
+
+    /// host:port at which a node serves the other nodes.
+    pub fn peer_address(&self, node: usize) -> &str {
+        &self.nodes[node].peer_address
+    }
+
     /// host:port at which a node serves monitoring.
     pub fn metrics_address(&self, node: usize) -> &str {
         &self.nodes[node].metrics_address
     }
 
-    fn command(&self, node: usize, verb: &str) -> Command {
-        let directory = self.path().join(self.nodes[node].institution);
+    /// The node's program with its configuration, nothing to read, and its errors in its log.
+    pub fn command(&self, node: usize, verb: &str) -> Command {
+        let directory = self.home(self.nodes[node].institution);
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -202,6 +222,12 @@ impl Consortium {
         process.expect("the node was started").wait().expect("it is our child").code()
     }
 
+    /// Whether a node that was started still runs.
+    pub fn is_running(&self, node: usize) -> bool {
+        let mut process = self.nodes[node].process.lock().expect("no test panics here");
+        process.as_mut().is_some_and(|it| it.try_wait().expect("it is our child").is_none())
+    }
+
     /// What a node has logged.
     pub fn log(&self, node: usize) -> String {
         let directory = self.path().join(self.nodes[node].institution);
@@ -222,6 +248,32 @@ impl Consortium {
             .deadline(Duration::from_secs(60))
             .build()
             .expect("the client is well configured")
+    }
+
+    /// What an institution's role shows in a handshake.
+    pub fn credential(&self, institution: &str, role: &str) -> Credential {
+        Credential::of(&self.home(institution).join(role))
+    }
+
+    /// The command line as somebody of an institution runs it, at all nodes. Its context is its own,
+    /// and so is what it keeps.
+    pub fn command_line(&self, institution: &str, role: &str) -> Command {
+        let home = self.home(institution);
+        let endpoints: Vec<&str> =
+            self.nodes.iter().map(|node| node.client_address.as_str()).collect();
+        let mut command = Command::new(binary("counterfoil"));
+        command
+            .env_clear()
+            .env("XDG_CONFIG_HOME", home.join("config"))
+            .env("XDG_STATE_HOME", home.join("state"))
+            .env("COUNTERFOIL_ENDPOINTS", endpoints.join(","))
+            .env("COUNTERFOIL_GENESIS", self.path().join("genesis.bin"))
+            .env("COUNTERFOIL_CERTIFICATE", home.join(role).join("certificate.pem"))
+            .env("COUNTERFOIL_KEY", home.join(role).join("key.pem"))
+            .env("COUNTERFOIL_SIGNING_KEY", home.join("signing.pem"))
+            .env("COUNTERFOIL_SERVICER", AGENT)
+            .current_dir(self.path());
+        command
     }
 
     /// A client of an institution at all nodes.
@@ -252,7 +304,8 @@ impl Consortium {
         line.rsplit(' ').next()?.parse().ok()
     }
 
-    fn http_get(&self, node: usize, path: &str) -> Option<String> {
+    /// What a node answers monitoring, head and all.
+    pub fn http_get(&self, node: usize, path: &str) -> Option<String> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.metrics_address(node)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;

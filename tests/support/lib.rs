@@ -1,6 +1,8 @@
 //! Support of the whole-system tests: real processes on this machine, and real data.
 
+pub mod authority;
 pub mod banking;
 pub mod berka;
 pub mod consortium;
 pub mod data;
+pub mod wire;

@@ -113,13 +113,11 @@ pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
     let result = match submitted {
         Submitted::Decided(result) => Answer::Decided(result),
         Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
-        Submitted::Unavailable(unavailable) => {
-            Answer::Unavailable(i32::from(match unavailable {
-                Unavailable::NoLeader => Why::NotLeader,
-                Unavailable::Overloaded => Why::Overloaded,
-                Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
-            }))
-        }
+        Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(match unavailable {
+            Unavailable::NoLeader => Why::NotLeader,
+            Unavailable::Overloaded => Why::Overloaded,
+            Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
+        })),
     };
     v1::Forwarded { result: Some(result) }
 }

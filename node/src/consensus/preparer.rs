@@ -45,12 +45,7 @@ enum Slot {
 impl Preparer {
     /// Prepares for one chain.
     pub fn new(registry: Arc<Registry>, chain_id: Hash) -> Preparer {
-        Preparer {
-            registry,
-            chain_id,
-            checked: Arc::default(),
-            ready: Mutex::new(VecDeque::new()),
-        }
+        Preparer { registry, chain_id, checked: Arc::default(), ready: Mutex::new(VecDeque::new()) }
     }
 
     /// Checks one instruction.
@@ -73,9 +68,8 @@ impl Preparer {
     pub fn begin(&self, bytes: &Bytes) {
         let (registry, chain_id, proposal) = (self.registry.clone(), self.chain_id, bytes.clone());
         let checked = self.checked.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            prepare(&proposal, &registry, &chain_id, &checked)
-        });
+        let work =
+            tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id, &checked));
         self.put(bytes.clone(), Slot::Underway(work));
     }
 
@@ -122,11 +116,11 @@ fn prepare(
         proposal.instructions.iter().map(|bytes| merkle::leaf_hash(bytes)).collect();
     let holds = merkle::root_of(leaves.iter().copied()) == proposal.header.instructions_root
         && apply::proposal_signed(&proposal, registry, chain_id);
-    let instructions = prepare_all(&proposal.instructions, &leaves, &|leaf, bytes| {
-        match checked.take(leaf, bytes) {
-            Some(prepared) => Ok(prepared),
-            None => Prepared::new(bytes.clone(), registry, chain_id),
-        }
+    let instructions = prepare_all(&proposal.instructions, &leaves, &|leaf, bytes| match checked
+        .take(leaf, bytes)
+    {
+        Some(prepared) => Ok(prepared),
+        None => Prepared::new(bytes.clone(), registry, chain_id),
     });
     Some(PreparedProposal { proposal, holds, instructions })
 }
