@@ -45,7 +45,7 @@ impl SettlementService for Settlement {
         drop(signed);
         match self.0.replica.submit(bytes, Some(&scope.institution), deadline).await {
             Submitted::Decided(result) => {
-                Ok(Response::new(v1::SubmitInstructionResponse { result: Some(result) }))
+                Ok(Response::new(v1::SubmitInstructionResponse { result: Some(*result) }))
             }
             Submitted::Refused(reason) => Err(status::refused(reason)),
             Submitted::Unavailable(cause) => Err(status::unavailable(cause)),

@@ -94,7 +94,7 @@ fn unknown() -> Submitted {
 
 fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
     match forwarded.result {
-        Some(Answer::Decided(result)) => Submitted::Decided(result),
+        Some(Answer::Decided(result)) => Submitted::Decided(Box::new(result)),
         Some(Answer::Refused(code)) => u16::try_from(code)
             .ok()
             .and_then(Reason::from_code)
@@ -111,7 +111,7 @@ fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
 /// What a follower is told of a submission that it has forwarded.
 pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
     let result = match submitted {
-        Submitted::Decided(result) => Answer::Decided(result),
+        Submitted::Decided(result) => Answer::Decided(*result),
         Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
         Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(match unavailable {
             Unavailable::NoLeader => Why::NotLeader,

@@ -1,6 +1,8 @@
 //! Raft's log over the node's block store. Every write but `save_committed` is durable when it
 //! returns; a failed one is fatal to the node.
 
+#![allow(clippy::result_large_err, reason = "the size of openraft's error is openraft's choice")]
+
 use std::fmt::Debug;
 use std::ops::Bound;
 use std::ops::RangeBounds;

@@ -38,7 +38,7 @@ pub struct Preparer {
 }
 
 enum Slot {
-    Ready(PreparedProposal),
+    Ready(Box<PreparedProposal>),
     Underway(JoinHandle<Option<PreparedProposal>>),
 }
 
@@ -61,7 +61,7 @@ impl Preparer {
 
     /// Keeps a proposal that this node has built of instructions that it has checked.
     pub fn keep(&self, bytes: Bytes, prepared: PreparedProposal) {
-        self.put(bytes, Slot::Ready(prepared));
+        self.put(bytes, Slot::Ready(Box::new(prepared)));
     }
 
     /// Begins to prepare a proposal that has just arrived.
@@ -76,7 +76,7 @@ impl Preparer {
     /// The prepared proposal of an entry; none if its bytes are no proposal at all.
     pub async fn take(&self, bytes: &Bytes) -> Option<PreparedProposal> {
         match self.find(bytes) {
-            Some(Slot::Ready(prepared)) => return Some(prepared),
+            Some(Slot::Ready(prepared)) => return Some(*prepared),
             Some(Slot::Underway(work)) => {
                 if let Ok(prepared) = work.await {
                     return prepared;

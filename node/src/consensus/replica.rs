@@ -56,7 +56,7 @@ pub struct Replica {
 #[derive(Debug)]
 pub enum Submitted {
     /// The ledger decided, now or before.
-    Decided(v1::InstructionResult),
+    Decided(Box<v1::InstructionResult>),
     /// Not taken: it burnt nothing and left nothing.
     Refused(Reason),
     /// Not judged.
@@ -143,7 +143,7 @@ impl Replica {
         let mut proposed = false;
         loop {
             match self.decided(&prepared) {
-                Ok(Some(Ok(result))) => return Submitted::Decided(result),
+                Ok(Some(Ok(result))) => return Submitted::Decided(Box::new(result)),
                 Ok(Some(Err(reason))) => return Submitted::Refused(reason),
                 Ok(None) => {}
                 Err(unavailable) => return Submitted::Unavailable(unavailable),
@@ -293,7 +293,7 @@ impl Replica {
             }
         };
         match result {
-            Ok(result) => Submitted::Decided(result),
+            Ok(result) => Submitted::Decided(Box::new(result)),
             Err(unavailable) => Submitted::Unavailable(unavailable),
         }
     }
