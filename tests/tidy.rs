@@ -393,6 +393,23 @@ fn table_differences(page: &Text, table: &str) -> Vec<String> {
     missing.chain(stale).collect()
 }
 
+/// The metrics of the table that nothing counts; the table's file is given first.
+fn uncounted(table: &Text, others: &[Text]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (number, line) in (1..).zip(table.text.lines()) {
+        let Some((name, kind)) = line.trim().split_once(": ") else { continue };
+        let is_metric =
+            ["Counter =", "Gauge =", "Histogram ="].iter().any(|of| kind.starts_with(of));
+        let counted = |file: &Text| file.code().any(|(_, line)| words(line, name).next().is_some());
+        let verbs = ["counter", "gauge", "histogram", "increment", "set"];
+        let counted_here = verbs.iter().any(|verb| table.text.contains(&format!("{name}.{verb}(")));
+        if is_metric && !counted_here && !others.iter().any(counted) {
+            violations.push(table.at(number, &format!("nothing counts {name}")));
+        }
+    }
+    violations
+}
+
 fn printed(program: &str, verbs: &str) -> String {
     let output = Command::new(binary(program)).args(verbs.split(' ')).output().unwrap();
     assert!(output.status.success(), "{program} {verbs}");
@@ -458,4 +475,14 @@ fn reference_pages_are_what_the_programs_print() {
         "{}: the file in it is not what `counterfoil-node config` prints",
         configuration.path
     );
+}
+
+#[test]
+fn every_metric_is_counted() {
+    let table = "node/src/telemetry/metrics.rs";
+    let others: Vec<Text> = texts(&[".rs"])
+        .into_iter()
+        .filter(|file| file.path.starts_with("node/src/") && file.path != table)
+        .collect();
+    none(uncounted(&page(table), &others));
 }

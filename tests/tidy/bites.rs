@@ -85,6 +85,13 @@ fn names() {
 }
 
 #[test]
+fn metrics() {
+    let table = Text::of("metrics.rs", "    READY: Gauge = \"ready\" []\n    KIND: u8\n");
+    found(uncounted(&table, &[]), "metrics.rs:1: nothing counts READY");
+    none(uncounted(&table, &[Text::of("health.rs", "metrics::READY.set(1.0);\n")]));
+}
+
+#[test]
 fn tables() {
     let page = Text::of("docs/a.md", "# A\n\n| a |\n| b |\n");
     found(table_differences(&page, "| a |\n| b |\n| c |\n"), "missing: | c |");
