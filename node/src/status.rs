@@ -66,6 +66,7 @@ impl StatusReporter {
     /// Keeps the gauges of consensus and storage up to date, for ever.
     pub async fn publish(self: Arc<Self>) {
         let mut last_leader = None;
+        let mut measured: Option<Instant> = None;
         loop {
             let (_, term, last_log_index, applied_index) = self.replica.raft_figures();
             let height = self.replica.state().height();
@@ -82,10 +83,31 @@ impl StatusReporter {
             metrics::RAFT_TERM.set(term as f64);
             metrics::RAFT_LAST_LOG_INDEX.set(last_log_index as f64);
             metrics::RAFT_APPLIED_INDEX.set(applied_index as f64);
+            metrics::QUEUED_INSTRUCTIONS.set(self.replica.queued() as f64);
+            metrics::CERTIFICATE_NOT_AFTER.set(self.tls.identity().not_after_s as f64);
+            if measured.is_none_or(|measured| measured.elapsed() >= DISK_INTERVAL) {
+                measured = Some(Instant::now());
+                self.publish_disk();
+            }
             tokio::time::sleep(GAUGE_INTERVAL).await;
         }
     }
 }
+
+impl StatusReporter {
+    fn publish_disk(&self) {
+        for (instance, bytes) in
+            [("log", self.log.disk_bytes()), ("state", self.replica.store().disk_bytes())]
+        {
+            if let Ok(bytes) = bytes {
+                metrics::DISK_BYTES.gauge(&[("instance", instance)]).set(bytes as f64);
+            }
+        }
+    }
+}
+
+/// How old the figure of the disk may be: it is the sum over all files.
+const DISK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How old a gauge may be.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(200);

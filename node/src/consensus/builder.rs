@@ -237,11 +237,13 @@ impl Builder {
         let key_id = self.signer.key_id();
         let proposal = Proposal { header, key_id, signature, instructions };
         let bytes = proposal.encode();
+        let items: usize = prepared.iter().map(|it| it.instruction.leaf_count()).sum();
         let instructions = prepared.into_iter().map(Ok).collect();
         self.preparer.keep(bytes.clone(), PreparedProposal { proposal, holds: true, instructions });
         lead.previous = hash;
         lead.sequence += 1;
         metrics::BLOCK_BYTES.histogram(&[]).record(bytes.len() as f64);
+        metrics::BLOCK_ITEMS.histogram(&[]).record(items as f64);
         let started = Instant::now();
         let receiver = match self.raft.client_write_ff(ProposalBytes(bytes)).await {
             Ok(receiver) => receiver,

@@ -27,6 +27,7 @@ use tonic::transport::Channel;
 use super::Types;
 use super::wire;
 use crate::limits;
+use crate::telemetry::metrics;
 
 /// The other nodes.
 #[derive(Clone)]
@@ -61,12 +62,13 @@ impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
-        Peer { client: self.client(target), chain_id: self.chain_id.clone() }
+        Peer { node: target, client: self.client(target), chain_id: self.chain_id.clone() }
     }
 }
 
 /// One other node, for Raft.
 pub struct Peer {
+    node: u64,
     client: Option<PeerServiceClient<Channel>>,
     chain_id: Bytes,
 }
@@ -80,7 +82,8 @@ impl Peer {
     }
 }
 
-fn lost(status: &tonic::Status) -> RPCError<u64, EmptyNode, RaftError<u64>> {
+fn lost(node: u64, status: &tonic::Status) -> RPCError<u64, EmptyNode, RaftError<u64>> {
+    metrics::PEER_FAILURES.increment(&[("peer", &node.to_string())]);
     match status.code() {
         tonic::Code::Unavailable | tonic::Code::Unknown => {
             RPCError::Unreachable(Unreachable::new(status))
@@ -102,11 +105,12 @@ impl RaftNetwork<Types> for Peer {
         option: RPCOption,
     ) -> RaftResult<AppendEntriesResponse<u64>> {
         let message = wire::append_to_message(rpc, &self.chain_id);
+        let node = self.node;
         let client = self.client()?;
         let response = client
             .append_entries(request(message, option.hard_ttl()))
             .await
-            .map_err(|status| lost(&status))?;
+            .map_err(|status| lost(node, &status))?;
         wire::appended_of_message(response.into_inner())
             .map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
@@ -130,11 +134,12 @@ impl RaftNetwork<Types> for Peer {
         option: RPCOption,
     ) -> RaftResult<VoteResponse<u64>> {
         let message: v1::RequestVoteRequest = wire::vote_request_to_message(&rpc, &self.chain_id);
+        let node = self.node;
         let client = self.client()?;
         let response = client
             .request_vote(request(message, option.hard_ttl()))
             .await
-            .map_err(|status| lost(&status))?;
+            .map_err(|status| lost(node, &status))?;
         wire::voted_of_message(&response.into_inner())
             .map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }

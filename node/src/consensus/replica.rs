@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::state::StateStore;
+use crate::telemetry::metrics;
 
 /// This node's part in consensus.
 pub struct Replica {
@@ -134,8 +135,32 @@ impl Replica {
         self.raft.metrics().borrow().current_leader
     }
 
+    /// Instructions that wait for a block here.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Submits a SignedInstruction and waits until it is decided, at the latest until the deadline.
     pub async fn submit(&self, bytes: Bytes, caller: Option<&Bic>, deadline: Instant) -> Submitted {
+        let submitted = self.try_submit(bytes, caller, deadline).await;
+        let cause = match &submitted {
+            Submitted::Decided(_) => return submitted,
+            Submitted::Refused(reason) => reason.name(),
+            Submitted::Unavailable(Unavailable::NoLeader) => "NO_LEADER",
+            Submitted::Unavailable(Unavailable::Overloaded) => "OVERLOADED",
+            Submitted::Unavailable(Unavailable::Unknown) => "UNKNOWN",
+            Submitted::Unavailable(Unavailable::Stopping) => "STOPPING",
+        };
+        metrics::ADMISSION_REFUSED.increment(&[("cause", cause)]);
+        submitted
+    }
+
+    async fn try_submit(
+        &self,
+        bytes: Bytes,
+        caller: Option<&Bic>,
+        deadline: Instant,
+    ) -> Submitted {
         let prepared = match self.check(bytes, caller).await {
             Ok(prepared) => prepared,
             Err(reason) => return Submitted::Refused(reason),

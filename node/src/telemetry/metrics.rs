@@ -76,8 +76,6 @@ metrics_table! {
         "Instructions not taken, by cause.";
     QUEUED_INSTRUCTIONS: Gauge = "counterfoil_queued_instructions" []
         "Instructions that wait for a block.";
-    QUEUED_BYTES: Gauge = "counterfoil_queued_bytes" []
-        "Bytes of the instructions that wait for a block.";
     HEIGHT: Gauge = "counterfoil_height" []
         "Height of the last block executed.";
     BLOCK_ITEMS: Histogram = "counterfoil_block_items" []
@@ -90,8 +88,6 @@ metrics_table! {
         "Time to execute a block.";
     OUTCOMES: Counter = "counterfoil_outcomes_total" ["state", "reason"]
         "Items decided, by state and reason.";
-    BREAKS_OPEN: Gauge = "counterfoil_breaks_open" ["kind"]
-        "Breaks that nobody resolved yet.";
     RAFT_TERM: Gauge = "counterfoil_raft_term" []
         "Raft term.";
     RAFT_HAS_LEADER: Gauge = "counterfoil_raft_has_leader" []
