@@ -71,7 +71,7 @@ const CLIENTS: &[Row] = &[
 const PEERS: &[Row] = &[
     ("/counterfoil.peer.v1.PeerService/AppendEntries", "---Y", (Code::PermissionDenied, "")),
     ("/counterfoil.peer.v1.PeerService/RequestVote", "---Y", (Code::PermissionDenied, "")),
-    ("/counterfoil.peer.v1.PeerService/ForwardInstruction", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/ForwardInstructions", "---Y", FINE),
     ("/counterfoil.peer.v1.PeerService/GetReadIndex", "---Y", FINE),
     ("/counterfoil.peer.v1.PeerService/GetPeerStatus", "---Y", FINE),
 ];
