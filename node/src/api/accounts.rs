@@ -152,7 +152,8 @@ fn list(
     asset: &str,
 ) -> Result<v1::ListAccountsResponse, Status> {
     let view = View::at(replica, page.height)?;
-    let first = page.after.map_or(0, |(ordinal, _)| ordinal + 1);
+    // A token may be forged: what it says is no ordinal of ours, perhaps.
+    let first = page.after.map_or(0, |(ordinal, _)| ordinal.saturating_add(1));
     let (mut found, height) = {
         let state = replica.state();
         let matches = |account: &&Account| {
