@@ -169,7 +169,7 @@ pub struct ListenerLimits {
 pub const CLIENT_LISTENER: ListenerLimits = ListenerLimits {
     connections: 1_024,
     connections_per_institution: 256,
-    handshakes: 64,
+    handshakes: 256,
     handshakes_per_address: 32,
     handshake_timeout: Duration::from_secs(5),
     first_byte_timeout: Duration::from_secs(10),
@@ -177,9 +177,9 @@ pub const CLIENT_LISTENER: ListenerLimits = ListenerLimits {
 
 /// The listener for nodes.
 pub const PEER_LISTENER: ListenerLimits = ListenerLimits {
-    connections: 256,
+    connections: 512,
     connections_per_institution: 16,
-    handshakes: 64,
+    handshakes: 256,
     handshakes_per_address: 32,
     handshake_timeout: Duration::from_secs(5),
     first_byte_timeout: Duration::from_secs(10),
@@ -211,6 +211,9 @@ pub const LISTEN_BACKLOG: i32 = 1_024;
 
 const _: () = assert!(CLIENT_LISTENER.connections_per_institution < CLIENT_LISTENER.connections);
 const _: () = assert!(PEER_LISTENER.connections_per_institution < PEER_LISTENER.connections);
+// Handshakes that go nowhere leave room for connections that have shaken hands.
+const _: () = assert!(CLIENT_LISTENER.handshakes < CLIENT_LISTENER.connections);
+const _: () = assert!(PEER_LISTENER.handshakes < PEER_LISTENER.connections);
 const _: () = assert!(CLIENT_LISTENER.handshakes_per_address < CLIENT_LISTENER.handshakes);
 const _: () = assert!(PEER_LISTENER.handshakes_per_address < PEER_LISTENER.handshakes);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
