@@ -1,2 +1,1 @@
 //! Soon.
-fn main() {}

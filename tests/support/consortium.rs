@@ -281,6 +281,18 @@ impl Consortium {
         self.client_at(institution, &(0..self.nodes.len()).collect::<Vec<_>>())
     }
 
+    /// A client of an institution at all nodes that shows another role's certificate and signs
+    /// nothing.
+    pub fn reader(&self, institution: &str, role: &str) -> Client {
+        let home = self.home(institution).join(role);
+        Client::builder()
+            .genesis_file(self.path().join("genesis.bin"))
+            .endpoints(self.nodes.iter().map(|node| node.client_address.clone()))
+            .identity(home.join("certificate.pem"), home.join("key.pem"))
+            .build()
+            .expect("the client is well configured")
+    }
+
     /// The place of the node that leads, once one does; asked of a node that runs.
     pub fn leader(&self) -> usize {
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -76,6 +76,7 @@ pub async fn shake_hands(address: &str, credential: Option<&Credential>) -> io::
     let name = ServerName::try_from("node.invalid").expect("a DNS name");
     let shaken = async {
         let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
         let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
         match stream.fill_buf().await? {
             [] => Err(io::Error::other("closed after the handshake")),
