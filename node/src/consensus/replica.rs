@@ -155,12 +155,7 @@ impl Replica {
         submitted
     }
 
-    async fn try_submit(
-        &self,
-        bytes: Bytes,
-        caller: Option<&Bic>,
-        deadline: Instant,
-    ) -> Submitted {
+    async fn try_submit(&self, bytes: Bytes, caller: Option<&Bic>, deadline: Instant) -> Submitted {
         let prepared = match self.check(bytes, caller).await {
             Ok(prepared) => prepared,
             Err(reason) => return Submitted::Refused(reason),
