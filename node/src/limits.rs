@@ -328,6 +328,9 @@ pub const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a proposal may take before its submitters are told that its fate is unknown.
 pub const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Between two looks at what RocksDB met in the background.
+pub const STORAGE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Between two looks for a leader.
 pub const LEADER_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 

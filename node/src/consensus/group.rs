@@ -60,6 +60,7 @@ pub struct Parts {
 
 /// A running member of the group.
 pub struct Group {
+    log: LogStore,
     replica: Arc<Replica>,
     raft: Raft,
     tasks: TaskTracker,
@@ -79,6 +80,7 @@ impl Group {
             .map_err(|error| corrupt(error.to_string()))?;
         let applied_index = machine.applied_index();
         let config = Arc::new(raft_config(parts.timing)?);
+        let stored = parts.log.clone();
         let log = Log::new(parts.log);
         let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
             .await
@@ -119,7 +121,7 @@ impl Group {
         let elections = stand_again(raft.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
         tasks.close();
-        Ok(Group { replica, raft, tasks, stop })
+        Ok(Group { log: stored, replica, raft, tasks, stop })
     }
 
     /// What the API holds of it.
@@ -127,14 +129,23 @@ impl Group {
         self.replica.clone()
     }
 
-    /// Waits until consensus has died of an error, and says why.
+    /// Waits until consensus or the storage below it has died of an error, and says why.
     pub async fn died(&self) -> Stop {
         let mut metrics = self.raft.metrics();
         loop {
             if let Err(fatal) = &metrics.borrow_and_update().running_state {
                 return stop_of_fatal(fatal);
             }
-            if metrics.changed().await.is_err() {
+            // RocksDB meets some errors in the background, where no write of ours is told.
+            let errors =
+                self.log.background_errors() + self.replica.store().background_errors();
+            if errors > 0 {
+                let message = format!("RocksDB counts {errors} background errors");
+                return Stop { code: ExitCode::Storage, message };
+            }
+            let changed =
+                tokio::time::timeout(limits::STORAGE_POLL_INTERVAL, metrics.changed()).await;
+            if let Ok(Err(_)) = changed {
                 return stop_of_fatal(&Fatal::Stopped);
             }
         }

@@ -1,9 +1,8 @@
-//! Blocks as they were stored: headers, leaves and certificates here, bodies in the log.
+//! Blocks as they were stored: headers and leaves here, bodies in the log.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use counterfoil_ledger::block::LeafRecord;
 use counterfoil_ledger::block::decode_leaves;
 use counterfoil_ledger::hash::Hash;
@@ -13,13 +12,8 @@ use counterfoil_ledger::proposal::Proposal;
 use counterfoil_ledger::proposal::ProposalHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use rocksdb::Direction;
-use rocksdb::IteratorMode;
-use rocksdb::WriteBatch;
 
-use super::super::database::Durability;
 use super::super::log::LogPayload;
-use super::CERTIFICATES;
 use super::HEADERS;
 use super::OUTCOMES;
 use super::StateStore;
@@ -90,36 +84,6 @@ impl StateStore {
         let block = Arc::new(StoredBlock { header, proposal, leaves });
         self.inner.blocks.insert(height, Arc::clone(&block));
         Ok(Some(block))
-    }
-
-    /// Keeps what certifies a height. Not synced: it can be asked for again.
-    pub fn save_certificate(&self, height: u64, certificate: &[u8]) -> Result<(), StorageError> {
-        let database = &self.inner.database;
-        let mut batch = WriteBatch::default();
-        batch.put_cf(database.family(CERTIFICATES), height.to_be_bytes(), certificate);
-        database.write(batch, Durability::Buffered)
-    }
-
-    /// The first certificate at or above a height, with its own height.
-    pub fn certificate_from(&self, height: u64) -> Result<Option<(u64, Bytes)>, StorageError> {
-        let key = height.to_be_bytes();
-        let mode = IteratorMode::From(&key, Direction::Forward);
-        self.certificate_at(mode)
-    }
-
-    /// The last certificate, with its height.
-    pub fn last_certificate(&self) -> Result<Option<(u64, Bytes)>, StorageError> {
-        self.certificate_at(IteratorMode::End)
-    }
-
-    fn certificate_at(&self, mode: IteratorMode<'_>) -> Result<Option<(u64, Bytes)>, StorageError> {
-        let Some(pair) = self.inner.database.iterate(CERTIFICATES, mode).next() else {
-            return Ok(None);
-        };
-        let (key, value) = pair?;
-        let key = (*key).try_into();
-        let key = key.map_err(|_| StorageError::corrupt("the certificates", "a key"))?;
-        Ok(Some((u64::from_be_bytes(key), Bytes::from(value))))
     }
 
     fn proposal(&self, header: &Header) -> Result<Proposal, StorageError> {

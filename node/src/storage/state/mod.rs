@@ -7,7 +7,6 @@
 //! |---|---|---|
 //! | `headers` | height u64 | the header, 296 bytes |
 //! | `outcomes` | height u64 | the block's leaf records, as the ledger packs them |
-//! | `certificates` | height u64 | as consensus encodes it |
 //! | `accounts` | ordinal u32 | the account, as the ledger encodes it |
 //! | `records` | as the ledger's reconciliation names it | likewise |
 //! | `meta` | name | `format`, `filter_seed`, `core`, `consensus` |
@@ -59,7 +58,6 @@ use tail::Tail;
 
 const HEADERS: &str = "headers";
 const OUTCOMES: &str = "outcomes";
-const CERTIFICATES: &str = "certificates";
 const ACCOUNTS: &str = "accounts";
 const RECORDS: &str = "records";
 const FORMAT: &str = "counterfoil state 1";
@@ -121,7 +119,6 @@ impl StateStore {
         let mut families = vec![
             (HEADERS, family_options(16 << 20)),
             (OUTCOMES, outcomes),
-            (CERTIFICATES, family_options(8 << 20)),
             (ACCOUNTS, family_options(16 << 20)),
             (RECORDS, family_options(32 << 20)),
         ];

@@ -531,18 +531,3 @@ fn a_flush_that_is_given_up_stops_the_store() {
     assert!(store.header(0).unwrap().is_some());
 }
 
-#[test]
-fn certificates_are_found_at_or_above_a_height() {
-    let path = tempfile::tempdir().unwrap();
-    let (_log, store) = create(path.path());
-    assert_eq!(store.last_certificate().unwrap(), None);
-    for height in [3, 7, 300] {
-        store.save_certificate(height, format!("of {height}").as_bytes()).unwrap();
-    }
-    for (from, found) in [(0, Some(3)), (3, Some(3)), (4, Some(7)), (8, Some(300)), (301, None)] {
-        assert_eq!(store.certificate_from(from).unwrap().map(|it| it.0), found);
-    }
-    assert_eq!(store.last_certificate().unwrap().unwrap(), (300, Bytes::from_static(b"of 300")));
-    assert!(store.disk_bytes().unwrap() > 0);
-    store.sync().unwrap();
-}
