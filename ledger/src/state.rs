@@ -169,6 +169,11 @@ impl State {
         self.flagged_ms != self.block_time_ms
     }
 
+    /// The accounts' root, when the tree is as new as the accounts: after a block that carried it.
+    pub fn accounts_root(&self) -> Option<Hash> {
+        self.stale.is_empty().then(|| self.accounts_tree.root())
+    }
+
     /// Accounts by ordinal.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts

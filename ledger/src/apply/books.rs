@@ -61,6 +61,7 @@ impl Work<'_> {
                     continue;
                 }
             };
+            self.index_references();
             let candidates = self.candidates(account, entry);
             let at = self.next_position();
             let effects = self.state.reconciliation.entry(
@@ -75,6 +76,17 @@ impl Work<'_> {
             let outcome = Outcome::of_event(OutcomeState::Recorded, Event::BookEntryRecorded);
             self.push_leaf(place, instruction, number, *hash, outcome, effects);
         }
+    }
+
+    /// Brings the index of references up to what this block has settled. Blocks without book
+    /// entries do without it.
+    fn index_references(&mut self) {
+        let indexed = self.referenced..self.transfers.len();
+        for (place, settled) in indexed.clone().zip(&self.transfers[indexed]) {
+            let reference = settled.fact.end_to_end_id.clone();
+            self.by_reference.entry(reference).or_default().push(place);
+        }
+        self.referenced = self.transfers.len();
     }
 
     /// The postings to an account with an entry's reference: those of history, then those of this
@@ -100,11 +112,8 @@ impl Work<'_> {
             None if text::identifies(&entry.end_to_end_id) => {
                 let key = (*account, entry.end_to_end_id.clone());
                 let history = self.facts.references.get(&key).unwrap_or(&nothing).iter();
-                let here = self
-                    .transfers
-                    .iter()
-                    .map(|settled| &settled.fact)
-                    .filter(|fact| fact.end_to_end_id == entry.end_to_end_id);
+                let here = self.by_reference.get(&entry.end_to_end_id).into_iter().flatten();
+                let here = here.map(|place| &self.transfers[*place].fact);
                 history.chain(here).filter_map(own).take(CANDIDATES_MAX).collect()
             }
             None => Vec::new(),

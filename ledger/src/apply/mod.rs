@@ -206,6 +206,9 @@ struct Work<'a> {
     settled_here: BTreeSet<(Uetr, AccountId)>,
     /// Places in `transfers`, for book entries of the same block.
     by_uetr: BTreeMap<Uetr, Vec<usize>>,
+    /// The same by end-to-end id, for the first `referenced` transfers.
+    by_reference: BTreeMap<String, Vec<usize>>,
+    referenced: usize,
     movements: Vec<Movement>,
     /// This block's postings of each touched account.
     postings: BTreeMap<u32, Frontier>,
@@ -226,6 +229,8 @@ impl<'a> Work<'a> {
             transfers: Vec::new(),
             settled_here: BTreeSet::new(),
             by_uetr: BTreeMap::new(),
+            by_reference: BTreeMap::new(),
+            referenced: 0,
             movements: Vec::new(),
             postings: BTreeMap::new(),
             opened: BTreeSet::new(),

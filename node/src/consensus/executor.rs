@@ -49,6 +49,7 @@ impl Executor {
                 let mut state =
                     State::restore(genesis, &restored.core, restored.accounts, restored.records)
                         .map_err(|error| StorageError::corrupt("state", error.to_string()))?;
+                check_accounts(&store, &state)?;
                 let since = state.block_time_ms().saturating_sub(ID_AGE_MAX_MS);
                 state.remember_ids(store.recent_ids(since)?);
                 (state, Some(restored.consensus))
@@ -126,6 +127,19 @@ impl Executor {
             state.account_at(ordinal).map(|account| (ordinal, account.encode()))
         });
         self.store.begin_flush(&state.core(), consensus, accounts)
+    }
+}
+
+/// The accounts that were stored give the root that the last header carried, if it carried one.
+fn check_accounts(store: &StateStore, state: &State) -> Result<(), StorageError> {
+    let header = store.header(state.height())?;
+    let carried = header.and_then(|header| header.accounts_root);
+    match (carried, state.accounts_root()) {
+        (Some(carried), Some(computed)) if carried != computed => {
+            let place = format!("their root at height {} is another one", state.height());
+            Err(StorageError::corrupt("accounts", place))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -137,8 +137,7 @@ impl Group {
                 return stop_of_fatal(fatal);
             }
             // RocksDB meets some errors in the background, where no write of ours is told.
-            let errors =
-                self.log.background_errors() + self.replica.store().background_errors();
+            let errors = self.log.background_errors() + self.replica.store().background_errors();
             if errors > 0 {
                 let message = format!("RocksDB counts {errors} background errors");
                 return Stop { code: ExitCode::Storage, message };

@@ -530,4 +530,3 @@ fn a_flush_that_is_given_up_stops_the_store() {
     assert_eq!(store.background_errors(), 1);
     assert!(store.header(0).unwrap().is_some());
 }
-
