@@ -42,9 +42,15 @@ impl Authority {
 
     /// A certificate of our consortium that ended an hour ago.
     pub fn issue_expired(&self, institution: &str, role: &str) -> Credential {
+        let (certificate, key) = self.issue_expired_pem(institution, role);
+        Credential::of_pem(&certificate, &key)
+    }
+
+    /// The same as two texts in PEM: certificate and key.
+    pub fn issue_expired_pem(&self, institution: &str, role: &str) -> (String, String) {
         let now = SystemTime::now();
         let hour = Duration::from_secs(3_600);
-        self.issue_for(CONSORTIUM, institution, role, now - 2 * hour, now - hour)
+        self.issue_pem(CONSORTIUM, institution, role, now - 2 * hour, now - hour)
     }
 
     /// A certificate of our consortium that ends after a time.
@@ -62,6 +68,18 @@ impl Authority {
         from: SystemTime,
         until: SystemTime,
     ) -> Credential {
+        let (certificate, key) = self.issue_pem(consortium, institution, role, from, until);
+        Credential::of_pem(&certificate, &key)
+    }
+
+    fn issue_pem(
+        &self,
+        consortium: &str,
+        institution: &str,
+        role: &str,
+        from: SystemTime,
+        until: SystemTime,
+    ) -> (String, String) {
         let mut parameters = CertificateParams::default();
         let uri = format!("spiffe://{consortium}/institution/{institution}/{role}/one");
         let uri = uri.as_str().try_into().expect("text");
@@ -75,6 +93,6 @@ impl Authority {
         (parameters.not_before, parameters.not_after) = (from.into(), until.into());
         let key = KeyPair::generate().expect("a key");
         let certificate = parameters.signed_by(&key, &self.0).expect("it can be signed");
-        Credential::of_pem(&certificate.pem(), &key.serialize_pem())
+        (certificate.pem(), key.serialize_pem())
     }
 }
