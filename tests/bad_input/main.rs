@@ -6,6 +6,7 @@
 mod decided;
 mod files;
 mod forger;
+mod peers;
 mod ports;
 mod requests;
 mod shapes;
@@ -28,6 +29,7 @@ async fn bad_input_changes_nothing() {
     shapes::are_refused(&consortium).await;
     requests::are_refused(&consortium).await;
     files::are_refused(&consortium);
+    peers::are_refused(&consortium).await;
     ports::bear_it(&consortium).await;
     everything_runs(&consortium).await;
     let after = Picture::of(&consortium).await;

@@ -77,6 +77,68 @@ impl PeerServer {
         Ok(())
     }
 
+    /// Entries follow what is before them, one by one and in terms that only grow, up to that of who
+    /// sends them; and none differs from what is executed here. openraft asserts all of this instead
+    /// of asking: one message without it would end this node.
+    fn check_order(
+        &self,
+        sender: u64,
+        append: &openraft::raft::AppendEntriesRequest<super::Types>,
+    ) -> Result<(), Status> {
+        let executed = self.raft().metrics().borrow().last_applied;
+        let term = append.vote.leader_id.term;
+        let mut before = append.prev_log_id;
+        if let Some(previous) = before {
+            self.check_executed(sender, previous, executed)?;
+        }
+        for entry in &append.entries {
+            let follows = match before {
+                None => entry.log_id.index == 0,
+                Some(before) => {
+                    before.index.checked_add(1) == Some(entry.log_id.index)
+                        && before.leader_id <= entry.log_id.leader_id
+                }
+            };
+            if !follows {
+                return Err(self.refuse(sender, "the entries do not follow each other"));
+            }
+            self.check_executed(sender, entry.log_id, executed)?;
+            before = Some(entry.log_id);
+        }
+        if before.is_some_and(|last| last.leader_id.term > term) {
+            return Err(self.refuse(sender, "an entry is of a later term than its sender"));
+        }
+        Ok(())
+    }
+
+    /// What is executed stands in the log for ever.
+    fn check_executed(
+        &self,
+        sender: u64,
+        entry: openraft::LogId<u64>,
+        executed: Option<openraft::LogId<u64>>,
+    ) -> Result<(), Status> {
+        let Some(executed) = executed.filter(|executed| entry.index <= executed.index) else {
+            return Ok(());
+        };
+        if entry == executed {
+            return Ok(());
+        }
+        let log = self.replica.store().log();
+        let own = log.entry_id(entry.index).map_err(|error| {
+            tracing::error!(%error, "the log could not be read");
+            Status::unavailable("the log could not be read")
+        })?;
+        let theirs = (entry.leader_id.term, entry.leader_id.node_id);
+        match own {
+            Some(own) if (own.term, own.node) != theirs => {
+                Err(self.refuse(sender, "an entry differs from one that is executed"))
+            }
+            // What is purged can be compared no more.
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Entries are of a block's size, their stamps not ahead of this node's clock, and the
     /// membership is the registry's.
     fn check_entries(
@@ -130,6 +192,7 @@ impl PeerService for PeerServer {
         self.check_chain(sender, &message.chain_id)?;
         let append = wire::append_of_message(message).map_err(malformed)?;
         self.check_vote(sender, &append.vote)?;
+        self.check_order(sender, &append)?;
         self.check_entries(sender, &append.entries)?;
         for entry in &append.entries {
             if let EntryPayload::Normal(proposal) = &entry.payload {

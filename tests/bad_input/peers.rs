@@ -1,0 +1,190 @@
+//! A member's node that lies. Raft would believe it; each message here would end an openraft that
+//! hears it, or bend what it has agreed on.
+
+use bytes::Bytes;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::proposal::{Proposal, ProposalHeader};
+use counterfoil_ledger::reason::Reason;
+use counterfoil_proto::peer::v1;
+use counterfoil_proto::peer::v1::entry::Payload;
+use counterfoil_tests::consortium::{BANKS, Consortium};
+use counterfoil_tests::wire::{self, Told};
+use prost::Message;
+use tonic::Code;
+
+use crate::forger::now_ms;
+
+const APPEND: &str = "/counterfoil.peer.v1.PeerService/AppendEntries";
+const VOTE: &str = "/counterfoil.peer.v1.PeerService/RequestVote";
+const FORWARD: &str = "/counterfoil.peer.v1.PeerService/ForwardInstructions";
+
+/// The liar's node id: the first bank's node.
+const LIAR: u64 = 2;
+
+/// An index that the log will not reach.
+const FAR: u64 = 1 << 40;
+
+/// A log id: term, node, index.
+type Id = (u64, u64, u64);
+
+fn id((term, node_id, index): Id) -> v1::LogId {
+    v1::LogId { leader: Some(v1::LeaderId { term, node_id }), index }
+}
+
+fn vote(term: u64, node_id: u64) -> Option<v1::Vote> {
+    Some(v1::Vote { leader: Some(v1::LeaderId { term, node_id }), committed: true })
+}
+
+fn entry(place: Id, payload: impl Into<Option<Payload>>) -> v1::Entry {
+    v1::Entry { log_id: Some(id(place)), payload: payload.into() }
+}
+
+pub async fn are_refused(consortium: &Consortium) {
+    let chain = consortium.client(BANKS[0]).chain_id();
+    let chain_id = Bytes::copy_from_slice(chain.as_bytes());
+    let credential = consortium.credential(BANKS[0], "node");
+    for victim in [0, 2, 3] {
+        let term = consortium.metric(victim, "counterfoil_raft_term").unwrap();
+        // Terms are small whole numbers.
+        let term: u64 = format!("{term:.0}").parse().unwrap();
+        let address = consortium.peer_address(victim);
+        let channel = wire::connect(address, Some(&credential)).await.unwrap();
+        let refused = async |what: &str, path: &str, message: Vec<u8>, code: Code, words: &str| {
+            let answer = wire::call(&channel, path, message).await;
+            let told = Told::of(&answer.expect_err(what));
+            assert_eq!(told.code, code as i32, "{what}: {told:?}");
+            assert!(told.message.contains(words), "{what}: {told:?}");
+        };
+        for (what, append, words) in appends(term, &chain_id) {
+            refused(what, APPEND, append.encode_to_vec(), Code::PermissionDenied, words).await;
+        }
+        let ask = |term, node, chain_id: &Bytes| {
+            let last_log_id = Some(id((term, node, FAR)));
+            let vote = Some(v1::Vote { committed: false, ..vote(term, node).unwrap() });
+            v1::RequestVoteRequest { vote, last_log_id, chain_id: chain_id.clone() }
+        };
+        let other = Bytes::from(vec![1; 32]);
+        for (what, request, words) in [
+            ("a vote in another's name", ask(term + 1, 4, &chain_id), "for itself alone"),
+            ("a vote of a far term", ask(u64::MAX, LIAR, &chain_id), "term leaps"),
+            ("a vote on another chain", ask(term + 1, LIAR, &other), "another chain"),
+        ] {
+            refused(what, VOTE, request.encode_to_vec(), Code::PermissionDenied, words).await;
+        }
+        for path in [APPEND, VOTE, FORWARD] {
+            for garbage in [vec![0; 64], vec![0xff; 64], vec![0x0b; 4_096]] {
+                assert!(wire::call(&channel, path, garbage).await.is_err(), "{path}");
+            }
+        }
+        let forward = |count| {
+            let signed_instructions = vec![Bytes::from(vec![9; 99]); count];
+            v1::ForwardInstructionsRequest { signed_instructions }.encode_to_vec()
+        };
+        let words = "more instructions than";
+        refused("a flood", FORWARD, forward(40_000), Code::PermissionDenied, words).await;
+        let answer = wire::call(&channel, FORWARD, forward(3)).await.unwrap().unwrap();
+        let results = v1::ForwardInstructionsResponse::decode(answer).unwrap().results;
+        assert_eq!(results.len(), 3);
+        for forwarded in results {
+            use v1::forwarded::Result::{Refused, Unavailable};
+            // The leader judges them as it judges those of clients.
+            let malformed = u32::from(Reason::Malformed.code());
+            match forwarded.result.unwrap() {
+                Refused(code) => assert_eq!((code, victim), (malformed, consortium.leader())),
+                Unavailable(_) => assert_ne!(victim, consortium.leader()),
+                decided => panic!("{decided:?}"),
+            }
+        }
+    }
+}
+
+/// What is wrong with it, the message, and what it is refused with.
+fn appends(
+    term: u64,
+    chain_id: &Bytes,
+) -> Vec<(&'static str, v1::AppendEntriesRequest, &'static str)> {
+    let append = |previous: Option<Id>, entries: Vec<v1::Entry>| v1::AppendEntriesRequest {
+        vote: vote(term + 1, LIAR),
+        previous: previous.map(id),
+        committed: Some(id((term + 1, LIAR, u64::MAX))),
+        entries,
+        chain_id: chain_id.clone(),
+    };
+    let blank = |place: Id| entry(place, None);
+    let far = |payload: Payload| {
+        append(Some((term, LIAR, FAR)), vec![entry((term + 1, LIAR, FAR + 1), payload)])
+    };
+    let membership = |configs: &[&[u64]]| {
+        let configs: Vec<v1::VoterSet> =
+            configs.iter().map(|voters| v1::VoterSet { voters: voters.to_vec() }).collect();
+        far(Payload::Membership(v1::Membership { configs, nodes: vec![1, 2, 3, 4] }))
+    };
+    let honest = append(None, Vec::new());
+    let (unordered, differs) = ("do not follow each other", "differs from one that is executed");
+    let not_registered = "not the registry's";
+    vec![
+        (
+            "in another's name",
+            v1::AppendEntriesRequest { vote: vote(term + 1, 4), ..honest.clone() },
+            "for itself alone",
+        ),
+        (
+            "of a far term",
+            v1::AppendEntriesRequest { vote: vote(term + 5_000, LIAR), ..honest.clone() },
+            "term leaps",
+        ),
+        (
+            "of another chain",
+            v1::AppendEntriesRequest { chain_id: vec![1; 32].into(), ..honest },
+            "another chain",
+        ),
+        ("a gap", append(None, vec![blank((term + 1, LIAR, 100))]), unordered),
+        ("a place twice", append(None, vec![blank((0, 0, 0)), blank((0, 0, 0))]), unordered),
+        (
+            "terms that fall",
+            append(Some((term + 1, LIAR, FAR)), vec![blank((term, LIAR, FAR + 1))]),
+            unordered,
+        ),
+        (
+            "behind the last place",
+            append(Some((term, LIAR, u64::MAX)), vec![blank((term + 1, LIAR, 0))]),
+            unordered,
+        ),
+        (
+            "another history",
+            append(None, (0..4).map(|index| blank((term + 1, LIAR, index))).collect()),
+            differs,
+        ),
+        ("behind another history", append(Some((term + 1, LIAR, 3)), Vec::new()), differs),
+        ("behind an older history", append(Some((0, 9, 3)), Vec::new()), differs),
+        (
+            "from a term to come",
+            append(Some((term + 7, LIAR, FAR)), Vec::new()),
+            "a later term than its sender",
+        ),
+        (
+            "more than a block",
+            far(Payload::Proposal(vec![0; (4 << 20) + 1].into())),
+            "larger than a block",
+        ),
+        ("from tomorrow", far(Payload::Proposal(from_tomorrow())), "ahead of this node's clock"),
+        ("a consortium of one", membership(&[&[LIAR]]), not_registered),
+        ("a consortium of none", membership(&[]), not_registered),
+        ("two consortia", membership(&[&[1, 2, 3, 4], &[LIAR]]), not_registered),
+    ]
+}
+
+fn from_tomorrow() -> Bytes {
+    let header = ProposalHeader {
+        incarnation: 0,
+        epoch: 0,
+        proposer: LIAR,
+        term: 1,
+        sequence: 1,
+        previous: Hash::ZERO,
+        stamp_ms: now_ms() + 24 * 3_600 * 1_000,
+        count: 0,
+        instructions_root: Proposal::instructions_root(&[]),
+    };
+    header.encode().to_vec().into()
+}
