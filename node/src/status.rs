@@ -41,10 +41,11 @@ impl StatusReporter {
     /// How the node stands now.
     pub fn report(&self) -> v1::NodeStatus {
         let (role, term, last_log_index, applied_index) = self.replica.raft_figures();
-        let state = self.replica.state();
-        let node = state.registry().node(self.replica.node());
+        // Before the state is held: these look at every file.
         let log_bytes = self.log.disk_bytes().unwrap_or(0);
         let state_bytes = self.replica.store().disk_bytes().unwrap_or(0);
+        let state = self.replica.state();
+        let node = state.registry().node(self.replica.node());
         v1::NodeStatus {
             id: self.replica.node(),
             institution: node.map_or(String::new(), |node| node.institution.to_string()),

@@ -125,8 +125,14 @@ impl Builder {
             if leader == Some(self.node) && vote.leader_id.node_id == self.node && vote.committed {
                 let term = vote.leader_id.term;
                 // The leader's own blank entry is the first of its term.
-                let executed = self.raft.data_metrics().borrow().last_applied;
-                if executed.is_some_and(|id| id.leader_id.term == term) {
+                let data = self.raft.data_metrics();
+                let (executed, last) = {
+                    let data = data.borrow();
+                    (data.last_applied, data.last_log)
+                };
+                // Its blank entry is the first of a new term, but a leader that has restarted may
+                // have proposals of its own behind it.
+                if executed == last && executed.is_some_and(|id| id.leader_id.term == term) {
                     let (previous, sequence) = self.executor.state().last_proposal();
                     return Some(Lead { term, previous, sequence });
                 }

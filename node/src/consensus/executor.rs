@@ -120,13 +120,12 @@ impl Executor {
     /// written while execution goes on.
     pub fn begin_flush(&self, unflushed: &mut Unflushed, consensus: &[u8]) -> Option<Flush> {
         let state = self.state();
-        let touched = std::mem::take(&mut unflushed.touched);
-        unflushed.movements = 0;
-        unflushed.since = None;
-        let accounts = touched.into_iter().filter_map(|ordinal| {
-            state.account_at(ordinal).map(|account| (ordinal, account.encode()))
+        let accounts = unflushed.touched.iter().filter_map(|ordinal| {
+            state.account_at(*ordinal).map(|account| (*ordinal, account.encode()))
         });
-        self.store.begin_flush(&state.core(), consensus, accounts)
+        let flush = self.store.begin_flush(&state.core(), consensus, accounts)?;
+        *unflushed = Unflushed::none();
+        Some(flush)
     }
 }
 

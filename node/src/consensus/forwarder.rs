@@ -34,9 +34,9 @@ pub async fn run(mut queue: mpsc::Receiver<Forward>, raft: Raft, peers: Peers) {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         let forwards = gather(first, &mut queue);
         let leader = raft.metrics().borrow().current_leader;
-        let peers = peers.clone();
+        let (peers, raft) = (peers.clone(), raft.clone());
         tokio::spawn(async move {
-            send(forwards, leader, &peers).await;
+            send(forwards, leader, &peers, &raft).await;
             drop(permit);
         });
     }
@@ -55,7 +55,7 @@ fn gather(first: Forward, queue: &mut mpsc::Receiver<Forward>) -> Vec<Forward> {
     forwards
 }
 
-async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers) {
+async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers, raft: &Raft) {
     let (instructions, replies): (Vec<_>, Vec<_>) =
         forwards.into_iter().map(|forward| (forward.bytes, forward.reply)).unzip();
     let client = leader.and_then(|leader| Some((leader, peers.client(leader)?)));
@@ -65,7 +65,15 @@ async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers) {
     let mut request =
         tonic::Request::new(v1::ForwardInstructionsRequest { signed_instructions: instructions });
     request.set_timeout(limits::SUBMIT_TIMEOUT);
-    match client.forward_instructions(request).await {
+    let mut lead = raft.server_metrics();
+    let answer = tokio::select! {
+        answer = client.forward_instructions(request) => answer,
+        // A leader that is cut off must not hold up what is meant for the next.
+        _ = lead.wait_for(|metrics| metrics.current_leader != Some(leader)) => {
+            return tell_all(replies, Unavailable::Unknown);
+        }
+    };
+    match answer {
         Ok(response) => {
             let mut results = response.into_inner().results.into_iter();
             for reply in replies {

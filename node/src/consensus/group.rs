@@ -13,6 +13,7 @@ use openraft::SnapshotPolicy;
 use openraft::error::Fatal;
 use openraft::error::InitializeError;
 use openraft::error::RaftError;
+use openraft::storage::RaftLogStorage;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -81,7 +82,8 @@ impl Group {
         let applied_index = machine.applied_index();
         let config = Arc::new(raft_config(parts.timing)?);
         let stored = parts.log.clone();
-        let log = Log::new(parts.log);
+        let mut log = Log::new(parts.log);
+        let restarted = led_before(&mut log, parts.node, &stored).await?;
         let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
             .await
             .map_err(|fatal| stop_of_fatal(&fatal))?;
@@ -101,6 +103,7 @@ impl Group {
             forwards,
             barriers,
             applied_index,
+            restarted,
         });
         let builder = Builder {
             node: parts.node,
@@ -158,6 +161,17 @@ impl Group {
             warn!(%error, "Raft did not stop in order");
         }
     }
+}
+
+/// The term in which this node led when it stopped, if it did, and the last index of its log.
+async fn led_before(
+    log: &mut Log,
+    node: u64,
+    stored: &LogStore,
+) -> Result<Option<(u64, u64)>, Stop> {
+    let vote = log.read_vote().await.map_err(|error| corrupt(error.to_string()))?;
+    let led = vote.filter(|vote| vote.committed && vote.leader_id.node_id == node);
+    Ok(led.zip(stored.last()).map(|(vote, last)| (vote.leader_id.term, last.index)))
 }
 
 fn raft_config(timing: RaftTiming) -> Result<Config, Stop> {

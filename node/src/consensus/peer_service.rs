@@ -2,6 +2,8 @@
 //! certificate names, of this chain, and says nothing that an honest node would not say.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
@@ -31,12 +33,15 @@ pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send
 pub struct PeerServer {
     replica: Arc<Replica>,
     status: StatusSource,
+    /// The leader whose stamp was ahead of this node's clock: node, term, and until when. Its
+    /// heartbeats do not count either, or it would stay in office without getting anything done.
+    hasty: Mutex<Option<(u64, u64, u64)>>,
 }
 
 impl PeerServer {
     /// Serves for a replica.
     pub fn new(replica: Arc<Replica>, status: StatusSource) -> PeerServer {
-        PeerServer { replica, status }
+        PeerServer { replica, status, hasty: Mutex::new(None) }
     }
 
     fn raft(&self) -> &Raft {
@@ -144,9 +149,16 @@ impl PeerServer {
     fn check_entries(
         &self,
         sender: u64,
-        entries: &[openraft::Entry<super::Types>],
+        append: &openraft::raft::AppendEntriesRequest<super::Types>,
     ) -> Result<(), Status> {
-        for entry in entries {
+        let now_ms = self.replica.clock.now_ms();
+        let term = append.vote.leader_id.term;
+        let mut hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
+        if hasty.is_some_and(|(node, of, until)| (node, of) == (sender, term) && now_ms < until) {
+            return Err(Status::permission_denied("a stamp is ahead of this node's clock"));
+        }
+        *hasty = None;
+        for entry in &append.entries {
             match &entry.payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(proposal) => {
@@ -155,7 +167,8 @@ impl PeerServer {
                     }
                     let header = proposal.0.get(..PROPOSAL_HEADER_LENGTH);
                     let stamp = header.and_then(ProposalHeader::decode).map_or(0, |it| it.stamp_ms);
-                    if stamp > self.replica.clock.now_ms() + limits::STAMP_AHEAD_MS_MAX {
+                    if stamp > now_ms + limits::STAMP_AHEAD_MS_MAX {
+                        *hasty = Some((sender, term, stamp - limits::STAMP_AHEAD_MS_MAX));
                         return Err(self.refuse(sender, "a stamp is ahead of this node's clock"));
                     }
                 }
@@ -193,7 +206,7 @@ impl PeerService for PeerServer {
         let append = wire::append_of_message(message).map_err(malformed)?;
         self.check_vote(sender, &append.vote)?;
         self.check_order(sender, &append)?;
-        self.check_entries(sender, &append.entries)?;
+        self.check_entries(sender, &append)?;
         for entry in &append.entries {
             if let EntryPayload::Normal(proposal) = &entry.payload {
                 self.replica.preparer.begin(&proposal.0);

@@ -10,7 +10,6 @@ use counterfoil_ledger::apply::Decision;
 use counterfoil_ledger::apply::Prepared;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Position;
-use counterfoil_ledger::block::Wants;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::reason::Reason;
@@ -51,6 +50,8 @@ pub struct Replica {
     pub(super) forwards: mpsc::Sender<Forward>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
+    /// The term in which this node led when it stopped, and the last index of its log.
+    pub(super) restarted: Option<(u64, u64)>,
 }
 
 /// What became of a submission.
@@ -168,7 +169,9 @@ impl Replica {
                 Ok(None) => {}
                 Err(unavailable) => return Submitted::Unavailable(unavailable),
             }
-            if let Err(reason) = self.admit(&prepared) {
+            // Reasons 3xx are the ledger's to say, in a block: by this node's clock and view alone it
+            // could refuse what an earlier sending has brought into one.
+            if let Err(reason) = prepared.authorised(self.state().registry()) {
                 return Submitted::Refused(reason);
             }
             let submitted = match self.leader() {
@@ -180,6 +183,8 @@ impl Replica {
             };
             match submitted {
                 Submitted::Unavailable(Unavailable::NoLeader) => {}
+                // A full queue now says nothing of what was proposed before.
+                Submitted::Unavailable(Unavailable::Overloaded) if proposed => {}
                 Submitted::Unavailable(Unavailable::Unknown) => proposed = true,
                 decided => return decided,
             }
@@ -256,22 +261,6 @@ impl Replica {
         answer::result(&subject, &header, &leaves, position, replayed).ok_or(Unavailable::Stopping)
     }
 
-    /// Reasons 2xx and 3xx, as far as they can be told before the block's time is known.
-    fn admit(&self, prepared: &Prepared) -> Result<(), Reason> {
-        let headers: Vec<u64> =
-            prepared.instruction.anchor.iter().map(|(height, _)| *height).collect();
-        let wants = Wants { headers, ..Wants::default() };
-        let facts = self.store().facts(&wants).map_err(|_| Reason::AnchorMismatch)?;
-        let state = self.state();
-        prepared.authorised(state.registry())?;
-        match state.admits(&prepared.instruction, self.clock.now_ms(), &facts) {
-            // By this clock alone: an earlier sending may be in a block that this node has not seen.
-            // The ledger says it for certain, in a block whose time is past.
-            Err(Reason::Expired | Reason::IdTooOld) => Ok(()),
-            admitted => admitted,
-        }
-    }
-
     /// As the leader.
     async fn submit_here(&self, prepared: Prepared, deadline: Instant) -> Submitted {
         let (reply, decided) = oneshot::channel();
@@ -303,7 +292,14 @@ impl Replica {
         let (institution, id, hash) =
             (&instruction.institution, &instruction.id, &instruction.hash);
         let result = match placed.decision {
-            Decision::Refused(reason) => return Submitted::Refused(reason),
+            Decision::Refused(reason) => match self.find(institution, id) {
+                // Decided so long ago that apply alone does not remember it.
+                Ok(Some((decided, position))) if decided == *hash => {
+                    self.result(institution, id, hash, position, true)
+                }
+                Ok(_) => return Submitted::Refused(reason),
+                Err(unavailable) => Err(unavailable),
+            },
             Decision::Replayed(position) => self.result(institution, id, hash, position, true),
             Decision::Decided(position) => {
                 let block = &placed.executed.block;
@@ -391,6 +387,13 @@ impl Replica {
     /// The read index, if this node leads and a quorum confirms it.
     pub(super) async fn own_read_index(&self) -> Option<u64> {
         let (log_id, _) = self.raft.get_read_log_id().await.ok()?;
-        Some(log_id.map_or(0, |id| id.index))
+        let index = log_id.map_or(0, |id| id.index);
+        // A leader that goes on in its own term after a power cut may have forgotten how much of its
+        // log was committed; all of it may have been.
+        let term = self.raft.metrics().borrow().current_term;
+        Some(match self.restarted {
+            Some((restarted, last)) if restarted == term => index.max(last),
+            _ => index,
+        })
     }
 }

@@ -49,10 +49,17 @@ pub fn vote_to_message(vote: &Vote<u64>) -> v1::Vote {
     v1::Vote { leader: Some(leader), committed: vote.committed }
 }
 
+/// The highest term that a message may name.
+const TERM_MAX: u64 = 1 << 48;
+
 /// A message as a vote.
 pub fn vote_of_message(vote: Option<&v1::Vote>) -> Result<Vote<u64>, Malformed> {
     let vote = vote.ok_or(Malformed("vote"))?;
     let leader = vote.leader.as_ref().ok_or(Malformed("vote"))?;
+    // An honest group does not get there; one more would overflow in the end.
+    if leader.term > TERM_MAX {
+        return Err(Malformed("term"));
+    }
     Ok(if vote.committed {
         Vote::new_committed(leader.term, leader.node_id)
     } else {
@@ -187,6 +194,8 @@ pub fn appended_of_message(
         }
         Message::Conflict(_) => AppendEntriesResponse::Conflict,
         Message::HigherVote(vote) => {
+            // It deposes; whom it elects, that leader has to say itself.
+            let vote = v1::Vote { committed: false, ..vote };
             AppendEntriesResponse::HigherVote(vote_of_message(Some(&vote))?)
         }
     })
