@@ -66,7 +66,7 @@ pub async fn are_refused(consortium: &Consortium) {
         let other = Bytes::from(vec![1; 32]);
         for (what, request, words) in [
             ("a vote in another's name", ask(term + 1, 4, &chain_id), "for itself alone"),
-            ("a vote of a far term", ask(u64::MAX, LIAR, &chain_id), "term leaps"),
+            ("a vote of a far term", ask(term + 2_000, LIAR, &chain_id), "term leaps"),
             ("a vote on another chain", ask(term + 1, LIAR, &other), "another chain"),
         ] {
             refused(what, VOTE, request.encode_to_vec(), Code::PermissionDenied, words).await;
@@ -167,10 +167,11 @@ fn appends(
             far(Payload::Proposal(vec![0; (4 << 20) + 1].into())),
             "larger than a block",
         ),
-        ("from tomorrow", far(Payload::Proposal(from_tomorrow())), "ahead of this node's clock"),
         ("a consortium of one", membership(&[&[LIAR]]), not_registered),
         ("a consortium of none", membership(&[]), not_registered),
         ("two consortia", membership(&[&[1, 2, 3, 4], &[LIAR]]), not_registered),
+        ("from tomorrow", far(Payload::Proposal(from_tomorrow())), "ahead of this node's clock"),
+        ("a heartbeat of the one from tomorrow", append(None, Vec::new()), "this node's clock"),
     ]
 }
 

@@ -8,7 +8,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme};
-use tracing::{debug, info};
+use tracing::debug;
 use webpki::ring::{
     ECDSA_P256_SHA256, ECDSA_P256_SHA384, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25519,
 };
@@ -56,7 +56,7 @@ impl Verifier {
     fn log(&self, refusal: &Refusal) {
         let rule = refusal.rule();
         match self.expected {
-            Expected::Member | Expected::AnyNode => info!(rule, %refusal, "certificate refused"),
+            Expected::Member | Expected::AnyNode => debug!(rule, %refusal, "certificate refused"),
             Expected::Node(_) => debug!(rule, %refusal, "certificate refused"),
         }
     }
