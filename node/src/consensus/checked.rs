@@ -54,3 +54,66 @@ impl Checked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_ledger::bic::Bic;
+    use counterfoil_ledger::id::InstructionId;
+    use counterfoil_ledger::instruction::Draft;
+    use counterfoil_ledger::merkle;
+    use counterfoil_ledger::registry::Registry;
+    use counterfoil_ledger::signature::SoftwareSigner;
+    use counterfoil_proto::v1;
+    use prost::Message;
+
+    use super::*;
+    use crate::consensus::suite;
+
+    fn prepared(number: u8) -> (Hash, Prepared) {
+        let genesis = suite::genesis();
+        let bic = Bic::parse("BANKCHZZXXX").unwrap();
+        let open = v1::OpenAccount {
+            servicer: bic.to_string(),
+            owner: bic.to_string(),
+            asset: "CHF".to_owned(),
+            name: format!("{number}"),
+        };
+        let body = v1::instruction::Body::OpenAccount(open);
+        let id = InstructionId::new(1, [number; 10]);
+        let signer = SoftwareSigner::from_ed25519_seed(&[1; 32]);
+        let signed = Draft::new(id, &bic, 1, body).sign(&signer, &genesis.chain_id()).unwrap();
+        let bytes: Bytes = signed.encode_to_vec().into();
+        let registry = Registry::of(&genesis);
+        let prepared = Prepared::new(bytes.clone(), &registry, &genesis.chain_id()).unwrap();
+        assert!(prepared.signature_valid);
+        (merkle::leaf_hash(&bytes), prepared)
+    }
+
+    #[test]
+    fn comes_back_once_and_only_for_the_same_bytes() {
+        let checked = Checked::default();
+        let (leaf, one) = prepared(1);
+        let (_, other) = prepared(2);
+        checked.keep(leaf, one.clone());
+        checked.keep(leaf, one.clone());
+        assert!(checked.take(&leaf, &one.instruction.bytes).is_some());
+        assert!(checked.take(&leaf, &one.instruction.bytes).is_none());
+        checked.keep(leaf, one);
+        assert!(checked.take(&leaf, &other.instruction.bytes).is_none());
+        assert_eq!(checked.lock().bytes, 0);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_at_the_bound() {
+        let checked = Checked::default();
+        let (first_leaf, first) = prepared(1);
+        checked.keep(first_leaf, first.clone());
+        // Instructions of another leaf each, until the first no longer fits.
+        let size = first.instruction.bytes.len();
+        for number in 0..limits::CHECKED_BYTES_MAX / size {
+            checked.keep(Hash::of(&number.to_be_bytes()), first.clone());
+        }
+        assert!(checked.lock().bytes <= limits::CHECKED_BYTES_MAX);
+        assert!(checked.take(&first_leaf, &first.instruction.bytes).is_none());
+    }
+}

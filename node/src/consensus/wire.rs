@@ -240,3 +240,48 @@ pub fn voted_of_message(message: &v1::RequestVoteResponse) -> Result<VoteRespons
         last_log_id: optional_log_id(message.last_log_id.as_ref())?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vote(term: u64, committed: bool) -> v1::Vote {
+        v1::Vote { leader: Some(v1::LeaderId { term, node_id: 2 }), committed }
+    }
+
+    fn higher(vote: v1::Vote) -> v1::AppendEntriesResponse {
+        let result = Some(v1::append_entries_response::Result::HigherVote(vote));
+        v1::AppendEntriesResponse { result }
+    }
+
+    #[test]
+    fn an_answer_deposes_but_elects_nobody() {
+        let answer = appended_of_message(higher(vote(7, true))).unwrap();
+        assert_eq!(answer, AppendEntriesResponse::HigherVote(Vote::new(7, 2)));
+    }
+
+    #[test]
+    fn a_term_near_the_end_of_numbers_is_malformed() {
+        assert!(vote_of_message(Some(&vote(TERM_MAX, false))).is_ok());
+        for term in [TERM_MAX + 1, u64::MAX] {
+            assert!(vote_of_message(Some(&vote(term, false))).is_err());
+            assert!(appended_of_message(higher(vote(term, false))).is_err());
+        }
+    }
+
+    #[test]
+    fn what_the_log_stores_comes_back() {
+        let log_id = LogId::new(CommittedLeaderId::new(3, 2), 9);
+        let membership = Membership::new(vec![BTreeSet::from([1, 2])], BTreeSet::from([1, 2, 3]));
+        let payloads = [
+            EntryPayload::Blank,
+            EntryPayload::Normal(ProposalBytes(Bytes::from_static(b"proposal"))),
+            EntryPayload::Membership(membership),
+        ];
+        for payload in payloads {
+            let entry = openraft::Entry::<Types> { log_id, payload };
+            assert_eq!(entry_of_log(entry_to_log(&entry)), Ok(entry.clone()));
+            assert_eq!(entry_of_message(entry_to_message(entry.clone())), Ok(entry));
+        }
+    }
+}
