@@ -9,10 +9,10 @@ const MIB: usize = 1 << 20;
 // --- Instructions and blocks -------------------------------------------------------------------
 
 /// Largest signed instruction with its items, in bytes.
-pub const INSTRUCTION_BYTES_MAX: usize = 3 * MIB;
+pub const INSTRUCTION_BYTES_MAX: usize = counterfoil_ledger::instruction::INSTRUCTION_SIZE_MAX;
 
 /// Most items under one signature.
-pub const INSTRUCTION_ITEMS_MAX: usize = 8_192;
+pub const INSTRUCTION_ITEMS_MAX: usize = counterfoil_ledger::instruction::BATCH_ITEMS_MAX;
 
 /// Largest block, which is one Raft entry, in bytes. Fixed once: a smaller value could not replay
 /// a log written under a larger one.
@@ -88,14 +88,8 @@ const _: () = assert!(CLIENT_REQUEST_BYTES_MAX <= PEER_MESSAGE_BYTES_MAX);
 /// Instructions that wait for a block, in all.
 pub const ADMISSION_INSTRUCTIONS_MAX: usize = 65_536;
 
-/// Instructions of one institution that wait for a block.
-pub const ADMISSION_INSTRUCTIONS_PER_INSTITUTION_MAX: usize = 32_768;
-
 /// Bytes of the instructions that wait for a block, in all.
 pub const ADMISSION_BYTES_MAX: usize = 128 * MIB;
-
-/// Bytes of one institution's instructions that wait for a block.
-pub const ADMISSION_BYTES_PER_INSTITUTION_MAX: usize = 48 * MIB;
 
 /// Blocks that are on their way through consensus at once.
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 1;
@@ -137,10 +131,8 @@ pub const PAGE_SCAN_MAX: usize = 65_536;
 /// Postings in the range of one report.
 pub const REPORT_MOVEMENTS_MAX: usize = 2_000_000;
 
-// One institution can never take the whole queue, yet always has room for a full instruction.
-const _: () = assert!(ADMISSION_BYTES_PER_INSTITUTION_MAX < ADMISSION_BYTES_MAX);
-const _: () = assert!(ADMISSION_INSTRUCTIONS_PER_INSTITUTION_MAX < ADMISSION_INSTRUCTIONS_MAX);
-const _: () = assert!(INSTRUCTION_BYTES_MAX <= ADMISSION_BYTES_PER_INSTITUTION_MAX);
+// An idle node always has room for a full instruction.
+const _: () = assert!(INSTRUCTION_BYTES_MAX <= ADMISSION_BYTES_MAX);
 const _: () = assert!(WATCHES_PER_INSTITUTION_MAX < WATCHES_MAX);
 const _: () = assert!(REQUESTS_PER_INSTITUTION_MAX < REQUESTS_MAX);
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);

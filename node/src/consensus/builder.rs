@@ -17,6 +17,7 @@ use counterfoil_ledger::signature::Label;
 use counterfoil_ledger::signature::Signer;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -36,12 +37,18 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::telemetry::metrics;
 
+/// Room in memory, held by whoever waits for an instruction and by the queue that it is in: a
+/// submitter that goes away does not make room for the next.
+pub type Room = Arc<OwnedSemaphorePermit>;
+
 /// An instruction on its way into a block.
 pub struct Submission {
     /// Checked.
     pub prepared: Prepared,
     /// Told when it is decided.
     pub reply: oneshot::Sender<Result<Placed, NotPlaced>>,
+    /// Held until it is in a proposal.
+    pub room: Room,
 }
 
 /// An instruction was decided.

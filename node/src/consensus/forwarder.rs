@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use super::Raft;
+use super::builder::Room;
 use super::network::Peers;
 use super::replica::Submitted;
 use super::replica::Unavailable;
@@ -25,6 +26,8 @@ pub struct Forward {
     pub bytes: Bytes,
     /// Told what the leader says.
     pub reply: oneshot::Sender<Submitted>,
+    /// Held until it is in a message.
+    pub room: Room,
 }
 
 /// Sends what is in the queue to whoever leads, until the queue is closed.

@@ -14,6 +14,7 @@ use openraft::error::Fatal;
 use openraft::error::InitializeError;
 use openraft::error::RaftError;
 use openraft::storage::RaftLogStorage;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -100,6 +101,7 @@ impl Group {
             peers: parts.peers.clone(),
             clock: parts.clock.clone(),
             queue,
+            room: Arc::new(Semaphore::new(limits::ADMISSION_BYTES_MAX)),
             forwards,
             barriers,
             applied_index,

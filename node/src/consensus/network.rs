@@ -51,11 +51,6 @@ impl Peers {
                 .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX),
         )
     }
-
-    /// Their ids.
-    pub fn ids(&self) -> impl Iterator<Item = u64> {
-        self.channels.keys().copied()
-    }
 }
 
 impl RaftNetworkFactory<Types> for Peers {

@@ -17,6 +17,7 @@ use counterfoil_ledger::state::State;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
 use openraft::ServerState;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ use super::answer;
 use super::answer::Subject;
 use super::builder::NotPlaced;
 use super::builder::Placed;
+use super::builder::Room;
 use super::builder::Submission;
 use super::executor::Executor;
 use super::forwarder::Forward;
@@ -47,6 +49,8 @@ pub struct Replica {
     pub(super) peers: Peers,
     pub(super) clock: Clock,
     pub(super) queue: mpsc::Sender<Submission>,
+    /// Bytes that instructions on their way may still take.
+    pub(super) room: Arc<Semaphore>,
     pub(super) forwards: mpsc::Sender<Forward>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
@@ -162,6 +166,7 @@ impl Replica {
             Err(reason) => return Submitted::Refused(reason),
         };
         let mut proposed = false;
+        let mut room = None;
         loop {
             match self.decided(&prepared) {
                 Ok(Some(Ok(result))) => return Submitted::Decided(Box::new(result)),
@@ -174,11 +179,17 @@ impl Replica {
             if let Err(reason) = prepared.authorised(self.state().registry()) {
                 return Submitted::Refused(reason);
             }
+            if room.is_none() {
+                room = self.room_for(&prepared);
+            }
+            let Some(room) = room.clone() else {
+                return Submitted::Unavailable(Unavailable::Overloaded);
+            };
             let submitted = match self.leader() {
                 Some(leader) if leader == self.node => {
-                    self.submit_here(prepared.clone(), deadline).await
+                    self.submit_here(prepared.clone(), room, deadline).await
                 }
-                Some(_) => self.forward(&prepared, deadline).await,
+                Some(_) => self.forward(&prepared, room, deadline).await,
                 None => Submitted::Unavailable(Unavailable::NoLeader),
             };
             match submitted {
@@ -198,6 +209,12 @@ impl Replica {
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Room for an instruction until it is decided: the queues are bounded in bytes, too.
+    fn room_for(&self, prepared: &Prepared) -> Option<Room> {
+        let bytes = u32::try_from(prepared.instruction.bytes.len()).ok()?;
+        self.room.clone().try_acquire_many_owned(bytes).ok().map(Arc::new)
     }
 
     /// Shape and signature; large ones off the threads that serve.
@@ -262,10 +279,10 @@ impl Replica {
     }
 
     /// As the leader.
-    async fn submit_here(&self, prepared: Prepared, deadline: Instant) -> Submitted {
+    async fn submit_here(&self, prepared: Prepared, room: Room, deadline: Instant) -> Submitted {
         let (reply, decided) = oneshot::channel();
         let instruction = prepared.instruction.clone();
-        match self.queue.try_send(Submission { prepared, reply }) {
+        match self.queue.try_send(Submission { prepared, reply, room }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 return Submitted::Unavailable(Unavailable::Overloaded);
@@ -314,11 +331,11 @@ impl Replica {
         }
     }
 
-    async fn forward(&self, prepared: &Prepared, deadline: Instant) -> Submitted {
+    async fn forward(&self, prepared: &Prepared, room: Room, deadline: Instant) -> Submitted {
         self.preparer.remember(prepared);
         let (reply, told) = oneshot::channel();
         let bytes = prepared.instruction.bytes.clone();
-        if self.forwards.try_send(Forward { bytes, reply }).is_err() {
+        if self.forwards.try_send(Forward { bytes, reply, room }).is_err() {
             return Submitted::Unavailable(Unavailable::Overloaded);
         }
         match tokio::time::timeout_at(deadline.into(), told).await {
