@@ -8,6 +8,8 @@ const PROTOS: &[&str] = &[
     "counterfoil/v1/instruction.proto",
     "counterfoil/v1/genesis.proto",
     "counterfoil/v1/ledger.proto",
+    "counterfoil/v1/proof.proto",
+    "counterfoil/v1/evidence.proto",
     "counterfoil/v1/settlement_service.proto",
     "counterfoil/v1/account_service.proto",
     "counterfoil/v1/reconciliation_service.proto",

@@ -277,6 +277,7 @@ async fn a_certificate_that_expires_while_it_is_used(consortium: &Consortium) {
     let watch = v1::WatchMovementsRequest {
         account: account(bank, "CHF").as_bytes().to_vec().into(),
         start_after: None,
+        ..Default::default()
     };
     let watch_path = "/counterfoil.v1.AccountService/WatchMovements";
     let mut watch = wire::open(&channel, watch_path, watch.encode_to_vec()).await.unwrap();
@@ -342,11 +343,18 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let past = v1::GetBalanceRequest { account: account.clone(), at_height: 7, read_mode: 0 };
     let balance = v1::GetBalanceRequest { account: account.clone(), ..Default::default() };
     let movements = v1::ListMovementsRequest { account: account.clone(), ..Default::default() };
-    let watch = v1::WatchMovementsRequest { account: account.clone(), start_after: None };
+    let watch = v1::WatchMovementsRequest {
+        account: account.clone(),
+        start_after: None,
+        ..Default::default()
+    };
     let matches = v1::ListMatchesRequest { account: account.clone(), book, ..Default::default() };
     let breaks = v1::ListBreaksRequest { account: account.clone(), ..Default::default() };
-    let reconciliation =
-        v1::WatchReconciliationRequest { account: account.clone(), start_after: None };
+    let reconciliation = v1::WatchReconciliationRequest {
+        account: account.clone(),
+        start_after: None,
+        ..Default::default()
+    };
     let report = v1::GetReportRequest { account: account.clone(), book, ..Default::default() };
     let days =
         v1::GetReportRequest { from_date: 20_260_101, to_date: 20_261_231, ..report.clone() };
@@ -532,7 +540,10 @@ async fn orders_for_others_are_not_taken(consortium: &Consortium, business: &Bus
     let thiefs = channel(consortium, thief, "client").await;
     for signed in [&stolen, &decided] {
         let message = v1::SignedInstruction::decode(signed.bytes().clone()).unwrap();
-        let request = v1::SubmitInstructionRequest { signed_instruction: Some(message) };
+        let request = v1::SubmitInstructionRequest {
+            signed_instruction: Some(message),
+            ..Default::default()
+        };
         let told = refusal(&thiefs, path, request.encode_to_vec()).await;
         assert!(told.is(Code::PermissionDenied, "SIGNER_NOT_CALLER"), "{told:?}");
     }

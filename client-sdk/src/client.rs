@@ -215,8 +215,10 @@ impl Client {
     /// step. Also says whether any node answered.
     async fn settle(&self, signed: &Signed, maybe_taken: bool) -> (Result<Outcome, Error>, bool) {
         let id = signed.id;
-        let message =
-            v1::SubmitInstructionRequest { signed_instruction: Some(signed.message.clone()) };
+        let message = v1::SubmitInstructionRequest {
+            signed_instruction: Some(signed.message.clone()),
+            ..Default::default()
+        };
         let read = |response: v1::SubmitInstructionResponse| {
             outcome_of(response.result.ok_or("no result")?, signed)
         };

@@ -11,6 +11,7 @@ use crate::{
     bic::Bic,
     canonical::{self, NotCanonical},
     hash::Hash,
+    registry::Policy,
     signature::{PublicKey, key_id},
     state::TIME_MAX_MS,
     text,
@@ -111,6 +112,12 @@ fn check(genesis: &v1::Genesis) -> Result<(), GenesisError> {
     }
     check_institutions(genesis)?;
     check_nodes(genesis)?;
+    if Policy::of(genesis.policy.as_ref(), genesis.nodes.len()).is_none() {
+        return Err(refuse(
+            "policy.finality_quorum",
+            "more than two thirds of the institutions that run nodes, or 2 of three",
+        ));
+    }
     check_assets(genesis)
 }
 

@@ -31,6 +31,11 @@ impl Hash {
         Some(Hash(bytes.try_into().ok()?))
     }
 
+    /// The bytes, for a message.
+    pub fn to_bytes(&self) -> bytes::Bytes {
+        bytes::Bytes::copy_from_slice(&self.0)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -32,3 +32,4 @@ pub mod signature;
 pub mod state;
 pub mod text;
 pub mod uetr;
+pub mod verify;

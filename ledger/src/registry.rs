@@ -11,7 +11,7 @@ use crate::{
     bic::Bic,
     genesis::Genesis,
     hash::Hash,
-    merkle,
+    merkle::{self, Tree},
     signature::{PublicKey, key_id},
 };
 
@@ -22,8 +22,42 @@ pub struct Registry {
     keys: BTreeMap<Hash, Key>,
     nodes: BTreeMap<u64, Node>,
     assets: BTreeMap<String, Asset>,
-    root: Hash,
-    count: u32,
+    policy: Policy,
+    /// In ascending order, which is that of their (kind, id).
+    leaves: Vec<[u8; LEAF_LENGTH]>,
+    tree: Tree,
+}
+
+/// What makes a block final, and when admission stops for want of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Institutions that must sign a header.
+    pub finality_quorum: usize,
+    /// Blocks without a certificate at which admission stops.
+    pub certificate_lag_blocks: u64,
+    /// Milliseconds without a certificate, while a block waits for one, at which admission stops.
+    pub certificate_lag_ms: u64,
+}
+
+impl Policy {
+    /// The policy that a message asks for, of so many institutions that run nodes; none if it may not
+    /// be had.
+    pub fn of(message: Option<&v1::Policy>, institutions: usize) -> Option<Policy> {
+        let given = message.copied().unwrap_or_default();
+        let or = |value: u32, default: u32| u64::from(if value == 0 { default } else { value });
+        let more_than_two_thirds = institutions * 2 / 3 + 1;
+        let finality_quorum = match usize::try_from(given.finality_quorum).ok()? {
+            0 => more_than_two_thirds,
+            quorum if (more_than_two_thirds..=institutions).contains(&quorum) => quorum,
+            2 if institutions == 3 => 2,
+            _ => return None,
+        };
+        Some(Policy {
+            finality_quorum,
+            certificate_lag_blocks: or(given.certificate_lag_blocks, 64),
+            certificate_lag_ms: or(given.certificate_lag_ms, 5_000),
+        })
+    }
 }
 
 /// A member.
@@ -44,6 +78,8 @@ pub struct Key {
     pub institution: Bic,
     /// For what.
     pub purpose: v1::KeyPurpose,
+    /// For people and logs.
+    pub name: String,
     /// The key.
     pub public_key: PublicKey,
 }
@@ -66,27 +102,51 @@ pub struct Node {
 }
 
 /// Kinds of registry records, in the order of their leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Kind {
+pub enum Kind {
+    /// A member.
     Institution = 1,
+    /// A member's trust anchor.
     Anchor = 2,
+    /// A key.
     Key = 3,
+    /// A node.
     Node = 4,
+    /// An asset.
     Asset = 5,
+    /// The policy.
+    Policy = 6,
 }
+
+/// Length of a leaf in bytes.
+pub const LEAF_LENGTH: usize = 81;
+
+/// First height at which a record of the genesis file counts no longer.
+pub const FOR_EVER: u64 = u64::MAX;
 
 /// A leaf under `registry_root`, 81 bytes: kind u8 · id [32], on the left, zeros behind · active
 /// from height u64 · inactive from height u64, 2^64 − 1 while it is active · SHA-256 of the record's
 /// protobuf bytes [32]. A key's bytes are preceded by its institution's BIC, and an anchor's are the
 /// certificate itself.
-fn leaf(kind: Kind, id: &[u8], record: &[u8]) -> [u8; 81] {
-    let mut bytes = [0; 81];
+pub fn leaf(
+    kind: Kind,
+    id: &[u8],
+    (active_from, inactive_from): (u64, u64),
+    record: &[u8],
+) -> [u8; LEAF_LENGTH] {
+    let mut bytes = [0; LEAF_LENGTH];
     bytes[0] = kind as u8;
     bytes[1..=id.len()].copy_from_slice(id);
-    bytes[33..41].copy_from_slice(&0u64.to_be_bytes());
-    bytes[41..49].copy_from_slice(&u64::MAX.to_be_bytes());
+    bytes[33..41].copy_from_slice(&active_from.to_be_bytes());
+    bytes[41..49].copy_from_slice(&inactive_from.to_be_bytes());
     bytes[49..].copy_from_slice(Hash::of(record).as_bytes());
     bytes
+}
+
+/// The record of a key: the BIC of its institution, which says by whom it signs, and its message.
+pub fn key_record(institution: &Bic, key: &v1::Key) -> Vec<u8> {
+    [institution.as_str().as_bytes(), &key.encode_to_vec()].concat()
 }
 
 impl Registry {
@@ -98,9 +158,12 @@ impl Registry {
             keys: BTreeMap::new(),
             nodes: BTreeMap::new(),
             assets: BTreeMap::new(),
-            root: Hash::ZERO,
-            count: 0,
+            policy: Policy::of(message.policy.as_ref(), message.nodes.len())
+                .expect("the genesis file was checked"),
+            leaves: Vec::new(),
+            tree: Tree::default(),
         };
+        let founding = (0, FOR_EVER);
         let mut leaves = Vec::new();
         for record in &message.institutions {
             let bic = Bic::parse(&record.bic).expect("the genesis file was checked");
@@ -110,24 +173,42 @@ impl Registry {
                 keys: Vec::new(),
                 ..record.clone()
             };
-            leaves.push(leaf(Kind::Institution, bic.as_str().as_bytes(), &bare.encode_to_vec()));
-            leaves.push(leaf(Kind::Anchor, bic.as_str().as_bytes(), &record.trust_anchor));
+            leaves.push(leaf(
+                Kind::Institution,
+                bic.as_str().as_bytes(),
+                founding,
+                &bare.encode_to_vec(),
+            ));
+            leaves.push(leaf(
+                Kind::Anchor,
+                bic.as_str().as_bytes(),
+                founding,
+                &record.trust_anchor,
+            ));
             let audits_consortium = record.audit_scope() == v1::AuditScope::Consortium;
             let institution = Institution { bic, name: record.name.clone(), audits_consortium };
             registry.institutions.insert(bic, institution);
             for key in &record.keys {
                 let id = key_id(&key.public_key);
-                // The leaf says by whom a key signs: its record begins with the BIC.
-                let bound = [bic.as_str().as_bytes(), &key.encode_to_vec()].concat();
-                leaves.push(leaf(Kind::Key, id.as_bytes(), &bound));
+                leaves.push(leaf(Kind::Key, id.as_bytes(), founding, &key_record(&bic, key)));
                 let public_key =
                     PublicKey::from_spki(&key.public_key).expect("the genesis file was checked");
-                let key = Key { institution: bic, purpose: key.purpose(), public_key };
+                let key = Key {
+                    institution: bic,
+                    purpose: key.purpose(),
+                    name: key.name.clone(),
+                    public_key,
+                };
                 registry.keys.insert(id, key);
             }
         }
         for record in &message.nodes {
-            leaves.push(leaf(Kind::Node, &record.id.to_be_bytes(), &record.encode_to_vec()));
+            leaves.push(leaf(
+                Kind::Node,
+                &record.id.to_be_bytes(),
+                founding,
+                &record.encode_to_vec(),
+            ));
             let node = Node {
                 id: record.id,
                 institution: Bic::parse(&record.institution).expect("the genesis file was checked"),
@@ -140,16 +221,25 @@ impl Registry {
             registry.nodes.insert(record.id, node);
         }
         for record in &message.assets {
-            leaves.push(leaf(Kind::Asset, record.code.as_bytes(), &record.encode_to_vec()));
+            leaves.push(leaf(
+                Kind::Asset,
+                record.code.as_bytes(),
+                founding,
+                &record.encode_to_vec(),
+            ));
             let asset = Asset {
                 code: AssetCode::parse(&record.code).expect("the genesis file was checked"),
                 exponent: u8::try_from(record.exponent).expect("the genesis file was checked"),
             };
             registry.assets.insert(record.code.clone(), asset);
         }
+        if let Some(policy) = &message.policy {
+            let number = 0u32.to_be_bytes();
+            leaves.push(leaf(Kind::Policy, &number, founding, &policy.encode_to_vec()));
+        }
         leaves.sort_unstable();
-        registry.count = u32::try_from(leaves.len()).expect("the genesis file is bounded");
-        registry.root = merkle::root_of(leaves.iter().map(|leaf| merkle::leaf_hash(leaf)));
+        registry.tree.set(leaves.iter().map(|leaf| merkle::leaf_hash(leaf)).enumerate());
+        registry.leaves = leaves;
         registry
     }
 
@@ -188,13 +278,45 @@ impl Registry {
         self.assets.values()
     }
 
+    /// What makes a block final.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// RFC 6962 root of the records.
     pub fn root(&self) -> Hash {
-        self.root
+        self.tree.root()
     }
 
     /// How many records.
     pub fn count(&self) -> u32 {
-        self.count
+        u32::try_from(self.leaves.len()).expect("the genesis file is bounded")
+    }
+
+    /// The leaves, in their order.
+    pub fn leaves(&self) -> &[[u8; LEAF_LENGTH]] {
+        &self.leaves
+    }
+
+    /// What proves a key: its record, where its leaf stands, and the path to the root.
+    pub fn key_proof(&self, id: &Hash) -> Option<v1::KeyProof> {
+        let key = self.key(id)?;
+        let wanted = |leaf: &[u8; LEAF_LENGTH]| {
+            leaf[0] == Kind::Key as u8 && leaf[1..33] == id.as_bytes()[..]
+        };
+        let index = self.leaves.iter().position(wanted)?;
+        let path = self.tree.path(index)?;
+        let message = v1::Key {
+            public_key: key.public_key.spki().into(),
+            purpose: key.purpose.into(),
+            name: key.name.clone(),
+        };
+        Some(v1::KeyProof {
+            record: key_record(&key.institution, &message).into(),
+            active_from: 0,
+            inactive_from: FOR_EVER,
+            index: u32::try_from(index).ok()?,
+            path: path.iter().map(Hash::to_bytes).collect(),
+        })
     }
 }

@@ -16,6 +16,12 @@ pub enum Label {
     Instruction,
     /// A proposal of a leader; the payload is the hash of its header.
     Proposal,
+    /// A header that a node has computed; the payload is its hash.
+    Header,
+    /// That an id was decided by no block up to a header.
+    Absence,
+    /// That an instruction will be in a block before a deadline.
+    Promise,
 }
 
 impl Label {
@@ -24,6 +30,9 @@ impl Label {
         match self {
             Label::Instruction => "instruction/1",
             Label::Proposal => "proposal/1",
+            Label::Header => "header/1",
+            Label::Absence => "absent/1",
+            Label::Promise => "promise/1",
         }
     }
 }
@@ -96,6 +105,16 @@ impl PublicKey {
         }
         let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::Point)?;
         Ok(PublicKey::P256(Box::new(key)))
+    }
+
+    /// DER SubjectPublicKeyInfo.
+    pub fn spki(&self) -> Vec<u8> {
+        match self {
+            PublicKey::Ed25519(key) => [&ED25519_SPKI_PREFIX[..], key.as_bytes()].concat(),
+            PublicKey::P256(key) => {
+                [&P256_SPKI_PREFIX[..], key.to_sec1_point(false).as_bytes()].concat()
+            }
+        }
     }
 
     /// Whether a signature is by this key over a preimage.

@@ -241,6 +241,7 @@ mod tests {
             institutions,
             nodes,
             assets,
+            policy: None,
         })
         .unwrap()
     }

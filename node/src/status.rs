@@ -61,6 +61,8 @@ impl StatusReporter {
             uptime_s: self.started.elapsed().as_secs(),
             certificate_not_after_s: self.tls.identity().not_after_s,
             disk_bytes: log_bytes + state_bytes,
+            certified_height: 0,
+            attested_height: 0,
         }
     }
 

@@ -83,7 +83,10 @@ impl Forger {
         &self,
         signed: &v1::SignedInstruction,
     ) -> Result<v1::InstructionResult, Told> {
-        let request = v1::SubmitInstructionRequest { signed_instruction: Some(signed.clone()) };
+        let request = v1::SubmitInstructionRequest {
+            signed_instruction: Some(signed.clone()),
+            ..Default::default()
+        };
         self.submit_bytes(request.encode_to_vec()).await
     }
 

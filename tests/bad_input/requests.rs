@@ -204,8 +204,13 @@ async fn positions_to_come(bank: &Channel) {
     for height in [100, u64::MAX - 1, u64::MAX] {
         for leaf in [0, u32::MAX] {
             let start_after = Some(v1::Position { height, leaf });
-            let movements = v1::WatchMovementsRequest { account: own(), start_after };
-            let books = v1::WatchReconciliationRequest { account: own(), start_after };
+            let movements =
+                v1::WatchMovementsRequest { account: own(), start_after, ..Default::default() };
+            let books = v1::WatchReconciliationRequest {
+                account: own(),
+                start_after,
+                ..Default::default()
+            };
             for (path, message) in [
                 (WATCH_MOVEMENTS, movements.encode_to_vec()),
                 (WATCH_RECONCILIATION, books.encode_to_vec()),
@@ -266,17 +271,20 @@ async fn messages_too_large(channel: &Channel) {
             instruction: vec![0x0a; (megabytes << 20) + 1].into(),
             ..Default::default()
         };
-        let request = v1::SubmitInstructionRequest { signed_instruction: Some(signed) };
+        let request =
+            v1::SubmitInstructionRequest { signed_instruction: Some(signed), ..Default::default() };
         refused(channel, SUBMIT, request.encode_to_vec(), Code::InvalidArgument, "TOO_LARGE").await;
     }
     // As many items as fit, each of them nothing.
     let signed = v1::SignedInstruction { items: vec![Bytes::new(); 1 << 20], ..Default::default() };
-    let request = v1::SubmitInstructionRequest { signed_instruction: Some(signed) };
+    let request =
+        v1::SubmitInstructionRequest { signed_instruction: Some(signed), ..Default::default() };
     refused(channel, SUBMIT, request.encode_to_vec(), Code::InvalidArgument, "BODY_MISSING").await;
     // Or as many signatures.
     let signatures = vec![v1::Signature::default(); 1 << 20];
     let signed = v1::SignedInstruction { signatures, ..Default::default() };
-    let request = v1::SubmitInstructionRequest { signed_instruction: Some(signed) };
+    let request =
+        v1::SubmitInstructionRequest { signed_instruction: Some(signed), ..Default::default() };
     refused(channel, SUBMIT, request.encode_to_vec(), Code::InvalidArgument, "BODY_MISSING").await;
 }
 

@@ -484,7 +484,10 @@ fn other_bodies(forger: &Forger) -> Vec<Case> {
 async fn every_cut_and_every_flipped_bit(forger: &Forger) {
     let instruction = forger.instruction(Body::Transfer(forger.transfer(BANKS[1])));
     let signed = forger.sign(&instruction);
-    let request = v1::SubmitInstructionRequest { signed_instruction: Some(signed.clone()) };
+    let request = v1::SubmitInstructionRequest {
+        signed_instruction: Some(signed.clone()),
+        ..Default::default()
+    };
     let request = request.encode_to_vec();
     let refused = async |what: String, bytes: Vec<u8>| {
         let told = forger.submit_bytes(bytes).await.expect_err(&what);
@@ -503,7 +506,8 @@ async fn every_cut_and_every_flipped_bit(forger: &Forger) {
     // A part of an instruction, signed as if it were the whole.
     for length in 0..signed.instruction.len() {
         let part = forger.sign_bytes(signed.instruction.slice(..length), Vec::new());
-        let request = v1::SubmitInstructionRequest { signed_instruction: Some(part) };
+        let request =
+            v1::SubmitInstructionRequest { signed_instruction: Some(part), ..Default::default() };
         refused(format!("{length} signed bytes"), request.encode_to_vec()).await;
     }
 }

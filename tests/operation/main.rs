@@ -437,6 +437,7 @@ async fn sigterm_drains(consortium: &Consortium) {
     let request = v1::WatchMovementsRequest {
         account: account(BANKS[0], "CHF").as_bytes().to_vec().into(),
         start_after: Some(v1::Position { height: 1 << 40, leaf: 0 }),
+        ..Default::default()
     };
     let path = "/counterfoil.v1.AccountService/WatchMovements";
     let mut watch = wire::open(&channel, path, request.encode_to_vec()).await.unwrap();

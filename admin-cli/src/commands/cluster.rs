@@ -215,7 +215,13 @@ mod tests {
             ..v1::NodeStatus::default()
         };
         let problem = if reachable { String::new() } else { "connection refused".to_owned() };
-        v1::ClusterMember { status: Some(status), reachable, problem, voter: true }
+        v1::ClusterMember {
+            status: Some(status),
+            reachable,
+            problem,
+            voter: true,
+            attested_height: 0,
+        }
     }
 
     fn status(reachable: [bool; 4], leader: u64) -> v1::GetClusterStatusResponse {
@@ -226,6 +232,7 @@ mod tests {
             voter_count: 4,
             ordering_quorum: 3,
             members: (1..).zip(reachable).map(|(id, reachable)| member(id, reachable)).collect(),
+            ..Default::default()
         }
     }
 

@@ -165,6 +165,7 @@ impl Specification {
             institutions,
             nodes,
             assets,
+            policy: None,
         })
     }
 }

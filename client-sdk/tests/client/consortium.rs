@@ -112,6 +112,7 @@ impl Consortium {
             ],
             nodes: vec![node(1, AGENT, &attesting[0]), node(2, BANK, &attesting[1])],
             assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
+            policy: None,
         })
         .unwrap();
         let files = tempfile::tempdir().unwrap();

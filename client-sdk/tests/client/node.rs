@@ -192,6 +192,7 @@ impl Service {
         };
         let items = (1..).zip(&signed.items).map(|(item, _)| verdict(v1::State::Settled, item));
         let result = v1::InstructionResult {
+            finality: v1::Finality::Ordered.into(),
             id: instruction.id.clone(),
             institution: instruction.institution,
             instruction_hash: Hash::of(&signed.instruction).as_bytes().to_vec().into(),
@@ -265,7 +266,10 @@ impl SettlementService for Service {
                 let mut result = self.decide(&other);
                 self.ledger.lock().unwrap().decided.clear();
                 result.replayed = false;
-                return Ok(Response::new(v1::SubmitInstructionResponse { result: Some(result) }));
+                return Ok(Response::new(v1::SubmitInstructionResponse {
+                    result: Some(result),
+                    ..Default::default()
+                }));
             }
             Some(Reply::Refuse(code, reason)) => {
                 let facts = [("height", "7"), ("remedy", "Do otherwise.")];
@@ -281,7 +285,7 @@ impl SettlementService for Service {
             }
         }
         let result = Some(self.decide(&signed));
-        Ok(Response::new(v1::SubmitInstructionResponse { result }))
+        Ok(Response::new(v1::SubmitInstructionResponse { result, ..Default::default() }))
     }
 
     async fn get_instruction(
@@ -295,7 +299,29 @@ impl SettlementService for Service {
             result: Some(ledger.decided.get(&id).ok_or_else(missing)?.clone()),
             signed_instruction: ledger.signed.get(&id).cloned(),
             as_of: Some(v1::AsOf::default()),
+            ..Default::default()
         }))
+    }
+
+    async fn get_receipt(
+        &self,
+        _: Request<v1::GetReceiptRequest>,
+    ) -> Answer<v1::GetReceiptResponse> {
+        no()
+    }
+
+    async fn prove_absence(
+        &self,
+        _: Request<v1::ProveAbsenceRequest>,
+    ) -> Answer<v1::ProveAbsenceResponse> {
+        no()
+    }
+
+    async fn request_inclusion(
+        &self,
+        _: Request<v1::RequestInclusionRequest>,
+    ) -> Answer<v1::RequestInclusionResponse> {
+        no()
     }
 
     async fn list_transfers_by_uetr(
@@ -308,6 +334,7 @@ impl SettlementService for Service {
 
 #[tonic::async_trait]
 impl AccountService for Service {
+    type ProveAccountStream = Stream<v1::ProveAccountResponse>;
     type WatchMovementsStream = Stream<v1::WatchMovementsResponse>;
 
     async fn list_accounts(
@@ -348,6 +375,13 @@ impl AccountService for Service {
             next_page_token: next,
             as_of: Some(v1::AsOf { height: 9, ..v1::AsOf::default() }),
         }))
+    }
+
+    async fn prove_account(
+        &self,
+        _: Request<v1::ProveAccountRequest>,
+    ) -> Answer<Self::ProveAccountStream> {
+        no()
     }
 
     async fn watch_movements(
@@ -427,6 +461,27 @@ impl AuditService for Service {
         let from = usize::try_from(request.into_inner().from_height).unwrap();
         let blocks = self.ledger.lock().unwrap().blocks.clone();
         Ok(Response::new(self.stream(blocks.into_iter().skip(from - 1).collect(), false)))
+    }
+
+    async fn get_history_proof(
+        &self,
+        _: Request<v1::GetHistoryProofRequest>,
+    ) -> Answer<v1::GetHistoryProofResponse> {
+        no()
+    }
+
+    async fn get_epoch_chain(
+        &self,
+        _: Request<v1::GetEpochChainRequest>,
+    ) -> Answer<v1::GetEpochChainResponse> {
+        no()
+    }
+
+    async fn get_checkpoint(
+        &self,
+        _: Request<v1::GetCheckpointRequest>,
+    ) -> Answer<v1::GetCheckpointResponse> {
+        no()
     }
 
     async fn list_history(

@@ -74,6 +74,7 @@ impl Consortium {
             institutions: institutions.collect(),
             nodes: banks.iter().zip(&nodes).map(|((bic, _), node)| record(bic, node)).collect(),
             assets,
+            policy: None,
         };
         Consortium { genesis: Genesis::create(genesis).unwrap(), signers, nodes }
     }

@@ -38,6 +38,7 @@ pub(super) struct Accounts(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
 impl AccountService for Accounts {
+    type ProveAccountStream = watch::Stream<v1::ProveAccountResponse>;
     type WatchMovementsStream = watch::Stream<v1::WatchMovementsResponse>;
 
     async fn list_accounts(
@@ -98,6 +99,13 @@ impl AccountService for Accounts {
         })
         .await?;
         Ok(Response::new(response))
+    }
+
+    async fn prove_account(
+        &self,
+        _request: Request<v1::ProveAccountRequest>,
+    ) -> Result<Response<Self::ProveAccountStream>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 
     async fn watch_movements(

@@ -92,6 +92,27 @@ impl AuditService for Audit {
         Ok(Response::new(stream))
     }
 
+    async fn get_history_proof(
+        &self,
+        _request: Request<v1::GetHistoryProofRequest>,
+    ) -> Result<Response<v1::GetHistoryProofResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_epoch_chain(
+        &self,
+        _request: Request<v1::GetEpochChainRequest>,
+    ) -> Result<Response<v1::GetEpochChainResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        _request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     async fn list_history(
         &self,
         request: Request<v1::ListHistoryRequest>,

@@ -48,6 +48,7 @@ impl NodeService for Nodes {
             voter_count,
             ordering_quorum: voter_count / 2 + 1,
             members,
+            ..Default::default()
         }))
     }
 }
@@ -75,7 +76,13 @@ impl Nodes {
         };
         // Every node of the registry has a vote in this rule version.
         let reachable = problem.is_empty();
-        v1::ClusterMember { status: Some(status), reachable, problem, voter: true }
+        v1::ClusterMember {
+            status: Some(status),
+            reachable,
+            problem,
+            voter: true,
+            attested_height: 0,
+        }
     }
 
     async fn ask(&self, node: u64) -> Result<v1::NodeStatus, String> {

@@ -22,7 +22,7 @@ pub(super) async fn newest(replica: &Replica, read_mode: i32) -> Result<u64, Sta
     let mode = v1::ReadMode::try_from(read_mode)
         .map_err(|_| status::field("read_mode", "ORDERED or STALE"))?;
     match mode {
-        v1::ReadMode::Unspecified | v1::ReadMode::Ordered => {
+        v1::ReadMode::Unspecified | v1::ReadMode::Ordered | v1::ReadMode::Final => {
             replica.barrier().await.map_err(status::unavailable)?;
         }
         v1::ReadMode::Stale => {}
@@ -94,6 +94,7 @@ impl View {
             height: self.header.height,
             header_hash: Bytes::copy_from_slice(self.hash.as_bytes()),
             block_time_ms: self.header.block_time_ms,
+            finality: v1::Finality::Ordered.into(),
         }
     }
 

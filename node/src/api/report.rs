@@ -54,6 +54,7 @@ pub(super) fn report(
             height: state.height(),
             header_hash: Bytes::copy_from_slice(state.header_hash().as_bytes()),
             block_time_ms: state.block_time_ms(),
+            finality: v1::Finality::Ordered.into(),
         };
         let (opening, within) = (sums.opening, sums.within);
         let reconciliation = state.reconciliation();

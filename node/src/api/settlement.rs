@@ -44,9 +44,10 @@ impl SettlementService for Settlement {
         let bytes = signed.encode_to_vec().into();
         drop(signed);
         match self.0.replica.submit(bytes, Some(&scope.institution), deadline).await {
-            Submitted::Decided(result) => {
-                Ok(Response::new(v1::SubmitInstructionResponse { result: Some(*result) }))
-            }
+            Submitted::Decided(result) => Ok(Response::new(v1::SubmitInstructionResponse {
+                result: Some(*result),
+                ..Default::default()
+            })),
             Submitted::Refused(reason) => Err(status::refused(reason)),
             Submitted::Unavailable(cause) => Err(status::unavailable(cause)),
         }
@@ -65,6 +66,27 @@ impl SettlementService for Settlement {
         let response =
             reading::off_thread(move || instruction(&replica, &scope, &id, height)).await?;
         Ok(Response::new(response))
+    }
+
+    async fn get_receipt(
+        &self,
+        _request: Request<v1::GetReceiptRequest>,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn prove_absence(
+        &self,
+        _request: Request<v1::ProveAbsenceRequest>,
+    ) -> Result<Response<v1::ProveAbsenceResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn request_inclusion(
+        &self,
+        _request: Request<v1::RequestInclusionRequest>,
+    ) -> Result<Response<v1::RequestInclusionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 
     async fn list_transfers_by_uetr(
@@ -105,6 +127,7 @@ fn instruction(
         result: Some(result),
         signed_instruction: Some(signed),
         as_of: Some(view.as_of()),
+        ..Default::default()
     })
 }
 

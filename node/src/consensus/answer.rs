@@ -72,5 +72,6 @@ pub fn result(
         items,
         block_time_ms: header.block_time_ms,
         replayed,
+        finality: v1::Finality::Ordered.into(),
     })
 }

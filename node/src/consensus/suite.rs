@@ -58,6 +58,7 @@ pub(super) fn genesis() -> Genesis {
         institutions: vec![institution],
         nodes: vec![node],
         assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
+        policy: None,
     };
     Genesis::create(message).unwrap()
 }

@@ -89,6 +89,7 @@ impl Chain {
                 client_address: "localhost:2".to_owned(),
             }],
             assets: vec![v1::Asset { code: names::ASSET.to_owned(), exponent: 2 }],
+            policy: None,
         })
         .expect("the founding document holds");
         let (state, _) = State::genesis(genesis);

@@ -282,6 +282,7 @@ pub mod tests {
                     client_address: "127.0.0.1:2".to_owned(),
                 }],
                 assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
+                policy: None,
             });
             let genesis = genesis.unwrap();
             let (state, _) = State::genesis(genesis.clone());

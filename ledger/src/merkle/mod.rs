@@ -1,6 +1,10 @@
 //! RFC 6962 Merkle trees: leaf SHA-256(00 ‖ data), node SHA-256(01 ‖ left ‖ right), split at the
 //! largest power of two below n; the empty tree is SHA-256 of nothing.
 
+pub mod path;
+
+use std::convert::Infallible;
+
 use crate::hash::Hash;
 
 /// Hash of a leaf.
@@ -123,6 +127,18 @@ impl Tree {
             level += 1;
         }
         computed
+    }
+
+    /// The path of a leaf; none if there is no such leaf.
+    pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
+        let size = u64::try_from(self.len()).ok()?;
+        let index = u64::try_from(index).ok().filter(|index| *index < size)?;
+        let mut node = |level, index| {
+            let place = |number| usize::try_from(number).expect("a tree in memory");
+            Ok::<_, Infallible>(self.levels[place(u64::from(level))][place(index)])
+        };
+        let Ok(path) = path::path(index, size, &mut node);
+        Some(path)
     }
 
     /// The root.
