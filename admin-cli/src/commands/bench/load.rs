@@ -44,23 +44,31 @@ pub struct Taken {
 }
 
 impl Load {
-    /// Starts clients, each with a connection of its own, spread over the endpoints.
+    /// Starts clients, each with a connection of its own, spread over the endpoints. With a pace each
+    /// client begins an order that often, and what waits for a late one counts from when it was due.
     pub fn start(
         settings: &Settings,
         clients: u16,
         batch: u16,
+        pace: Option<Duration>,
         accounts: Vec<AccountId>,
     ) -> Result<Load, Failure> {
+        let began = Instant::now();
         let shared = Arc::new(Shared { stopped: AtomicBool::new(false), taken: Mutex::default() });
         let accounts: Arc<[AccountId]> = accounts.into();
         let mut running = JoinSet::new();
-        for number in 0..usize::from(clients) {
+        for place in 0..clients {
+            let number = usize::from(place);
             let worker = Worker {
                 client: session::unjournalled(settings, number)?,
                 shared: Arc::clone(&shared),
                 accounts: Arc::clone(&accounts),
                 batch: usize::from(batch),
                 next: number,
+                pace: pace.map(|pace| Pace {
+                    every: pace,
+                    due: began + pace.mul_f64(f64::from(place) / f64::from(clients)),
+                }),
             };
             running.spawn(worker.run());
         }
@@ -100,22 +108,43 @@ struct Worker {
     accounts: Arc<[AccountId]>,
     batch: usize,
     next: usize,
+    pace: Option<Pace>,
+}
+
+/// When a client begins its orders.
+struct Pace {
+    every: Duration,
+    due: Instant,
+}
+
+impl Pace {
+    /// Waits until the next order is due; returns when that was.
+    async fn wait(&mut self) -> Instant {
+        let due = self.due;
+        self.due += self.every;
+        tokio::time::sleep_until(due.into()).await;
+        due
+    }
 }
 
 impl Worker {
     async fn run(mut self) {
         while !self.shared.stopped.load(Ordering::Relaxed) {
             let order = self.order();
-            if let Err(error) = self.send(order).await {
+            let due = match &mut self.pace {
+                Some(pace) => Some(pace.wait().await),
+                None => None,
+            };
+            if let Err(error) = self.send(order, due).await {
                 self.shared.taken().fail(&error);
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    async fn send(&self, order: Order) -> Result<(), Error> {
+    async fn send(&self, order: Order, due: Option<Instant>) -> Result<(), Error> {
         let signed = self.client.sign(order).await?;
-        let sent = Instant::now();
+        let sent = due.unwrap_or_else(Instant::now);
         let outcome = self.client.send(&signed).await?;
         let latency = u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX);
         let verdicts = match outcome.items.as_slice() {

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Accounts that money moves between
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=8_192))]
     accounts: u16,
+    /// Orders a second of all clients together; without it each sends as fast as it is answered
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// Seconds that are measured
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     duration: u64,
@@ -76,7 +79,8 @@ impl Arguments {
         let processes: Vec<Process> =
             self.processes.iter().map(|text| Process::parse(text)).collect::<Result<_, _>>()?;
         let accounts = self.prepare_accounts(&session).await?;
-        let load = Load::start(&settings, self.clients, self.batch, accounts)?;
+        let pace = self.rate.map(|rate| Duration::from_secs(1) * self.clients.into() / rate);
+        let load = Load::start(&settings, self.clients, self.batch, pace, accounts)?;
         tokio::time::sleep(Duration::from_secs(self.warm_up)).await;
         let measured = self.measure(&session, &load, processes).await?;
         load.stop().await;
@@ -158,8 +162,9 @@ impl Arguments {
         }
         let mut answer = Answer::new(self.json(measured, per_second))
             .line(format!(
-                "{} clients, {mode}, {} accounts, {seconds:.1} s on {}",
+                "{} clients, {mode}{}, {} accounts, {seconds:.1} s on {}",
                 self.clients,
+                self.rate.map_or(String::new(), |rate| format!(" at {rate} orders/s")),
                 self.accounts,
                 machine::describe(),
             ))
@@ -203,6 +208,7 @@ impl Arguments {
             "clients": self.clients,
             "batch": self.batch,
             "accounts": self.accounts,
+            "rate": self.rate,
             "durationS": measured.window.as_secs_f64(),
             "machine": machine::describe(),
             "transfersPerSecond": tenths(per_second),
