@@ -24,6 +24,7 @@ pub mod instruction;
 pub mod merkle;
 pub mod outcome;
 pub mod proposal;
+pub mod prove;
 pub mod reason;
 pub mod reconciliation;
 pub mod registry;
