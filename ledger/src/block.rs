@@ -7,6 +7,7 @@ use crate::{
     hash::Hash,
     header::{Header, Reader},
     id::InstructionId,
+    instruction::AMOUNT_MAX,
     outcome::{OUTCOME_LENGTH, Outcome},
     uetr::Uetr,
 };
@@ -142,6 +143,12 @@ impl HeadRecord {
         bytes
     }
 
+    /// The height in a preimage of 72 bytes.
+    pub fn preimage_height(bytes: &[u8]) -> Option<u64> {
+        let bytes: &[u8; 72] = bytes.try_into().ok()?;
+        Some(u64::from_be_bytes(bytes[32..40].try_into().ok()?))
+    }
+
     /// The head after the block.
     pub fn head(&self) -> Hash {
         Hash::of(&self.preimage())
@@ -217,16 +224,57 @@ pub struct Movement {
     pub balance: i128,
 }
 
-/// A posting as it is hashed into an account's head, 53 bytes: number u64 · side u8 · amount u64 ·
-/// settlement date u32 · hash of the transfer's leaf [32].
+/// A posting as it is hashed into an account's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// Ledger-wide number, from 1.
+    pub number: u64,
+    /// Which side.
+    pub side: Side,
+    /// Minor units.
+    pub amount: u64,
+    /// Settlement date as posted.
+    pub date: Date,
+    /// Hash of the transfer's leaf.
+    pub leaf_hash: Hash,
+}
+
+impl Posting {
+    /// The bytes that are hashed, 53: number u64 · side u8 · amount u64 · settlement date u32 · hash
+    /// of the transfer's leaf [32].
+    pub fn encode(&self) -> [u8; 53] {
+        let mut bytes = [0; 53];
+        bytes[..8].copy_from_slice(&self.number.to_be_bytes());
+        bytes[8] = self.side as u8;
+        bytes[9..17].copy_from_slice(&self.amount.to_be_bytes());
+        bytes[17..21].copy_from_slice(&self.date.yyyymmdd().to_be_bytes());
+        bytes[21..].copy_from_slice(self.leaf_hash.as_bytes());
+        bytes
+    }
+
+    /// Reads what `encode` wrote of a posting that can be; nothing else.
+    pub fn decode(bytes: &[u8]) -> Option<Posting> {
+        let mut reader = Reader(bytes);
+        let number = u64::from_be_bytes(reader.take()?);
+        let [side] = reader.take()?;
+        let amount = u64::from_be_bytes(reader.take()?);
+        let date = u32::from_be_bytes(reader.take()?);
+        let posting = Posting {
+            number,
+            side: Side::from_number(side)?,
+            amount,
+            date: Date::from_yyyymmdd(date).ok()?,
+            leaf_hash: Hash(reader.take()?),
+        };
+        let can_be = number > 0 && (1..=AMOUNT_MAX).contains(&amount);
+        (can_be && reader.0.is_empty()).then_some(posting)
+    }
+}
+
+/// [`Posting::encode`] of a movement.
 pub fn posting_bytes(number: u64, movement: &Movement, leaf_hash: &Hash) -> [u8; 53] {
-    let mut bytes = [0; 53];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes[8] = movement.side as u8;
-    bytes[9..17].copy_from_slice(&movement.amount.to_be_bytes());
-    bytes[17..21].copy_from_slice(&movement.date.yyyymmdd().to_be_bytes());
-    bytes[21..].copy_from_slice(leaf_hash.as_bytes());
-    bytes
+    let Movement { side, amount, date, .. } = *movement;
+    Posting { number, side, amount, date, leaf_hash: *leaf_hash }.encode()
 }
 
 /// Packs a block's leaf records for storage: for each instruction u32 · item u32 · outcome [16] ·

@@ -298,15 +298,7 @@ impl<'a> Work<'a> {
         outcome: Outcome,
         effects: Vec<u8>,
     ) -> Hash {
-        let effects_hash = if effects.is_empty() { Hash::ZERO } else { Hash::of(&effects) };
-        let leaf = Leaf {
-            instruction_hash: instruction.hash,
-            item_number: item,
-            item_hash,
-            outcome,
-            effects_hash,
-        };
-        let hash = merkle::leaf_hash(&leaf.encode());
+        let hash = Leaf::of(instruction.hash, (item, item_hash), outcome, &effects).hash();
         self.leaf_hashes.push(hash);
         self.leaves.push(LeafRecord { instruction: place, item, outcome, effects });
         hash

@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
-    block::{Movement, Position, Side, posting_bytes},
+    block::{Posting, Side},
     date::Date,
     hash::Hash,
     history::StoredBlock,
@@ -53,14 +53,8 @@ impl<'a> Reader<'a> {
             None => Hash::ZERO,
             Some(item) => merkle::leaf_hash(last.signed.items.get(item)?),
         };
-        let effects = &record.effects;
-        let leaf = Leaf {
-            instruction_hash: last.hash,
-            item_number: record.item,
-            item_hash,
-            outcome: record.outcome,
-            effects_hash: if effects.is_empty() { Hash::ZERO } else { Hash::of(effects) },
-        };
+        let item = (record.item, item_hash);
+        let leaf = Leaf::of(last.hash, item, record.outcome, &record.effects);
         Some((&last.signed, leaf))
     }
 
@@ -107,19 +101,12 @@ pub fn postings(
         };
         let today = Date::from_unix_ms(block.header.block_time_ms);
         let (_, leaf) = reader.leaf(place)?;
-        let hash = merkle::leaf_hash(&leaf.encode());
+        let leaf_hash = leaf.hash();
         // The debit comes first.
         let number = outcome.first_posting.checked_add(u64::from(side == Side::Credit))?;
-        let movement = Movement {
-            account: 0,
-            position: Position { height: block.header.height, leaf: place },
-            sequence: 0,
-            side,
-            amount: transfer.amount,
-            date: transfer.settlement_date.unwrap_or(today),
-            balance: 0,
-        };
-        postings.push(Bytes::copy_from_slice(&posting_bytes(number, &movement, &hash)));
+        let date = transfer.settlement_date.unwrap_or(today);
+        let posting = Posting { number, side, amount: transfer.amount, date, leaf_hash };
+        postings.push(Bytes::copy_from_slice(&posting.encode()));
     }
     Some(postings)
 }

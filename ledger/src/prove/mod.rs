@@ -48,7 +48,7 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
             leaves.push(leaf);
         }
         let mut tree = Tree::default();
-        tree.set(leaves.iter().map(|leaf| merkle::leaf_hash(&leaf.encode())).enumerate());
+        tree.set(leaves.iter().map(Leaf::hash).enumerate());
         Some(Prover { block, signed, leaves, tree })
     }
 
@@ -64,7 +64,7 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
 
     /// Their hashes.
     pub fn leaf_hashes(&self) -> Vec<Hash> {
-        self.leaves.iter().map(|leaf| merkle::leaf_hash(&leaf.encode())).collect()
+        self.leaves.iter().map(Leaf::hash).collect()
     }
 
     /// The receipt of a leaf, but for `history_path` and `certificate`: ordered. The registry is that

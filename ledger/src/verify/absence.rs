@@ -3,7 +3,12 @@
 use counterfoil_proto::v1;
 
 use super::{Trust, Unproven, unproven};
-use crate::{bic::Bic, header::Header, id::InstructionId, signature::Label};
+use crate::{
+    bic::Bic,
+    header::Header,
+    id::InstructionId,
+    signature::{Label, absence_payload},
+};
 
 /// An absence that verifies: no block up to the header's has decided the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +37,8 @@ pub fn absence(trust: &Trust, absence: &v1::Absence) -> Result<AbsenceVerdict, U
     let id = InstructionId::from_bytes(&absence.id)
         .map_err(|_| unproven("id", "a version 7 UUID of 16 bytes"))?;
     let header = super::header("header", &absence.header, &trust.chain_id())?;
-    let payload = payload(&institution, &id, &header);
+    let payload = absence_payload(&institution, &id, &header.hash());
     let signers = trust.signers_of(&header)?;
     let signers = signers.quorum_signed(Label::Absence, &payload, &absence.signatures)?;
     Ok(AbsenceVerdict { institution, id, header, signers })
-}
-
-/// What a node signs under `absent/1`.
-pub fn payload(institution: &Bic, id: &InstructionId, header: &Header) -> Vec<u8> {
-    [institution.as_str().as_bytes(), id.as_bytes(), header.hash().as_bytes()].concat()
 }

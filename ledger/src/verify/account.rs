@@ -4,15 +4,14 @@ use counterfoil_proto::v1;
 
 use super::{Finality, Trust, Unproven, finality, on_path, require, unproven};
 use crate::{
-    account::AccountId,
+    account::{AccountId, AccountLeaf},
     asset::AssetCode,
     bic::Bic,
-    block::Side,
-    date::Date,
+    block::{HeadRecord, Posting},
     hash::Hash,
-    header::{Header, Reader},
-    instruction::AMOUNT_MAX,
-    merkle, text,
+    header::Header,
+    instruction::OpenAccount,
+    merkle,
 };
 
 /// An account proof that verifies.
@@ -58,35 +57,18 @@ pub struct Standing {
 pub struct VerifiedPosting {
     /// Height of its block.
     pub height: u64,
-    /// Ledger-wide number.
-    pub number: u64,
-    /// Which side.
-    pub side: Side,
-    /// Minor units.
-    pub amount: u64,
-    /// Settlement date.
-    pub date: Date,
-    /// Hash of the transfer's leaf in that block.
-    pub leaf_hash: Hash,
-}
-
-/// A leaf under `accounts_root`, 76 bytes.
-struct Leaf {
-    ordinal: u32,
-    id: [u8; 16],
-    balance: i128,
-    posting_count: u64,
-    head: Hash,
+    /// What was posted.
+    pub posting: Posting,
 }
 
 /// Checks an account proof.
 pub fn account(trust: &Trust, proof: &v1::AccountProof) -> Result<VerifiedAccount, Unproven> {
     let named = proof.account.as_ref().ok_or(unproven("account", "it is missing"))?;
-    let (servicer, owner, asset) =
-        names(named).ok_or(unproven("account", "its four names are not an account's"))?;
-    let id = AccountId::of(&servicer, &owner, asset.as_str(), &named.name);
-    let leaf = leaf(&proof.leaf).ok_or(unproven("leaf", "it has 76 bytes"))?;
-    require(leaf.id == *id.as_bytes(), "leaf", "it is another account's")?;
+    let OpenAccount { servicer, owner, asset, name } = OpenAccount::of(named.clone())
+        .map_err(|_| unproven("account", "its four names are not an account's"))?;
+    let id = AccountId::of(&servicer, &owner, asset.as_str(), &name);
+    let leaf = AccountLeaf::decode(&proof.leaf).ok_or(unproven("leaf", "it has 76 bytes"))?;
+    require(leaf.id == id, "leaf", "it is another account's")?;
 
     let header = super::header("header", &proof.header, &trust.chain_id())?;
     let root = header.accounts_root.ok_or(unproven("header", "it carries no accounts_root"))?;
@@ -97,7 +79,7 @@ pub fn account(trust: &Trust, proof: &v1::AccountProof) -> Result<VerifiedAccoun
     let ordered = from <= to && to <= header.height;
     require(ordered, "to_height", "from_height, to_height and the header's do not ascend")?;
     let postings = postings(proof, &header, &leaf.head)?;
-    let balances = balances(&leaf, &postings, from, to)
+    let balances = standings(&leaf, &postings, from, to)
         .ok_or(unproven("leaf", "its balance or posting count is not what the postings lead to"))?;
     let (opening, closing) = balances;
     let fresh = opening.posting_count == 0;
@@ -110,7 +92,7 @@ pub fn account(trust: &Trust, proof: &v1::AccountProof) -> Result<VerifiedAccoun
         servicer,
         owner,
         asset,
-        name: named.name.clone(),
+        name,
         ordinal: leaf.ordinal,
         opening,
         closing,
@@ -118,25 +100,6 @@ pub fn account(trust: &Trust, proof: &v1::AccountProof) -> Result<VerifiedAccoun
         header,
         finality,
     })
-}
-
-fn names(named: &v1::OpenAccount) -> Option<(Bic, Bic, AssetCode)> {
-    let bic = |text: &str| Bic::parse_canonical(text).ok();
-    let holds = !named.name.is_empty() && text::is_max35(&named.name);
-    let names = (bic(&named.servicer)?, bic(&named.owner)?, AssetCode::parse(&named.asset).ok()?);
-    holds.then_some(names)
-}
-
-fn leaf(bytes: &[u8]) -> Option<Leaf> {
-    let mut reader = Reader(bytes);
-    let leaf = Leaf {
-        ordinal: u32::from_be_bytes(reader.take()?),
-        id: reader.take()?,
-        balance: i128::from_be_bytes(reader.take()?),
-        posting_count: u64::from_be_bytes(reader.take()?),
-        head: Hash(reader.take()?),
-    };
-    reader.0.is_empty().then_some(leaf)
 }
 
 /// Every posting of the proof, if they lead from the opening head to the leaf's.
@@ -155,10 +118,10 @@ fn postings(
         height = block.height;
         for bytes in &block.postings {
             let posting =
-                posting(height, bytes).ok_or(unproven("blocks", "a posting is malformed"))?;
-            let ascends = postings.last().is_none_or(|last| last.number < posting.number);
+                Posting::decode(bytes).ok_or(unproven("blocks", "a posting is malformed"))?;
+            let ascends = postings.last().is_none_or(|last| last.posting.number < posting.number);
             require(ascends, "blocks", "the numbers of the postings do not ascend")?;
-            postings.push(posting);
+            postings.push(VerifiedPosting { height, posting });
         }
         let root = merkle::root_of(block.postings.iter().map(|it| merkle::leaf_hash(it)));
         head = Hash::of_parts(&[head.as_bytes(), &height.to_be_bytes(), root.as_bytes()]);
@@ -172,52 +135,29 @@ fn opening(bytes: &[u8], from_height: u64) -> Result<Hash, Unproven> {
     if bytes.is_empty() {
         return Ok(Hash::ZERO);
     }
-    require(bytes.len() == 72, "opening", "it has 72 bytes, or none")?;
-    let mut reader = Reader(&bytes[32..]);
-    let height = reader.take().map(u64::from_be_bytes);
-    let before = height.is_some_and(|height| height <= from_height);
-    require(before, "opening", "its height is above from_height")?;
+    let height = HeadRecord::preimage_height(bytes)
+        .ok_or(unproven("opening", "it has 72 bytes, or none"))?;
+    require(height <= from_height, "opening", "its height is above from_height")?;
     Ok(Hash::of(bytes))
 }
 
-fn posting(height: u64, bytes: &[u8]) -> Option<VerifiedPosting> {
-    let mut reader = Reader(bytes);
-    let number = u64::from_be_bytes(reader.take()?);
-    let [side] = reader.take()?;
-    let amount = u64::from_be_bytes(reader.take()?);
-    let date = u32::from_be_bytes(reader.take()?);
-    let posting = VerifiedPosting {
-        height,
-        number,
-        side: Side::from_number(side)?,
-        amount: (1..=AMOUNT_MAX).contains(&amount).then_some(amount)?,
-        date: Date::from_yyyymmdd(date).ok()?,
-        leaf_hash: Hash(reader.take()?),
-    };
-    reader.0.is_empty().then_some(posting)
-}
-
 /// Counts back from the leaf to `from`, and forward again to `to`.
-fn balances(
-    leaf: &Leaf,
+fn standings(
+    leaf: &AccountLeaf,
     postings: &[VerifiedPosting],
     from: u64,
     to: u64,
 ) -> Option<(Standing, Standing)> {
-    let mut opening = Standing {
-        height: from,
-        balance: leaf.balance,
-        posting_count: leaf.posting_count.checked_sub(u64::try_from(postings.len()).ok()?)?,
+    let moved = |until: u64| {
+        let mut part = postings.iter().take_while(|it| it.height <= until);
+        part.try_fold((0i128, 0u64), |(sum, count), it| {
+            Some((sum.checked_add(it.posting.side.signed(it.posting.amount))?, count + 1))
+        })
     };
-    for posting in postings {
-        let amount = posting.side.signed(posting.amount);
-        opening.balance = opening.balance.checked_sub(amount)?;
-    }
-    let mut closing = Standing { height: to, ..opening };
-    for posting in postings.iter().take_while(|it| it.height <= to) {
-        let amount = posting.side.signed(posting.amount);
-        closing.balance = closing.balance.checked_add(amount)?;
-        closing.posting_count = closing.posting_count.checked_add(1)?;
-    }
-    Some((opening, closing))
+    let ((all, count), (until_to, count_to)) = (moved(u64::MAX)?, moved(to)?);
+    let (balance, posting_count) =
+        (leaf.balance.checked_sub(all)?, leaf.posting_count.checked_sub(count)?);
+    let opening = Standing { height: from, balance, posting_count };
+    let balance = balance.checked_add(until_to)?;
+    Some((opening, Standing { height: to, balance, posting_count: posting_count + count_to }))
 }

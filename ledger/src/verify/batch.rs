@@ -3,11 +3,7 @@
 use bytes::Bytes;
 use counterfoil_proto::v1::{self, instruction::Body};
 
-use super::{
-    Trust, Unproven, VerifiedReceipt, hashes,
-    receipt::{effects_hash, items_root},
-    require, unproven,
-};
+use super::{Trust, Unproven, VerifiedReceipt, hashes, receipt::items_root, require, unproven};
 use crate::{
     hash::Hash,
     merkle::{self, Tree, path::RangeTree},
@@ -56,25 +52,18 @@ pub fn batch(
     let outcomes = proof.outcomes.chunks_exact(OUTCOME_LENGTH).map(Outcome::decode);
     let outcomes: Vec<Outcome> =
         outcomes.collect::<Option<_>>().ok_or(unproven("outcomes", "one is not an outcome"))?;
-    let effects = match &proof.effects[..] {
-        [] => vec![Bytes::new(); items.len()],
-        given => given.to_vec(),
-    };
+    let none = proof.effects.is_empty();
+    let effects = if none { vec![Bytes::new(); items.len()] } else { proof.effects.clone() };
     require(effects.len() == items.len(), "effects", "each item has some, or none of them")?;
-    let said = proof.effects.is_empty() || effects.iter().any(|it| !it.is_empty());
+    let said = none || effects.iter().any(|it| !it.is_empty());
     require(said, "effects", "where no item has any the list is empty")?;
 
-    let leaf = |item_number, item_hash, outcome, effects: &[u8]| {
-        let instruction_hash = instruction.instruction_hash;
-        let effects_hash = effects_hash(effects);
-        let leaf = Leaf { instruction_hash, item_number, item_hash, outcome, effects_hash };
-        merkle::leaf_hash(&leaf.encode())
+    let of = |item, outcome, effects: &[u8]| {
+        Leaf::of(instruction.instruction_hash, item, outcome, effects).hash()
     };
-    let mut row = vec![leaf(0, Hash::ZERO, instruction.outcome, &instruction.effects)];
-    for (((number, hash), outcome), effects) in (1..).zip(&item_hashes).zip(&outcomes).zip(&effects)
-    {
-        row.push(leaf(number, *hash, *outcome, effects));
-    }
+    let mut row = vec![of((0, Hash::ZERO), instruction.outcome, &instruction.effects)];
+    let items_said = (1..).zip(item_hashes).zip(&outcomes).zip(&effects);
+    row.extend(items_said.map(|((item, outcome), effects)| of(item, *outcome, effects)));
     let path = hashes("range_path", &proof.range_path)?;
     let (start, size) = (u64::from(instruction.leaf), u64::from(instruction.header.leaf_count));
     let block_tree = RangeTree::new(&row, start, size, &path)

@@ -8,7 +8,6 @@ use counterfoil_proto::v1::{self, evidence::Kind};
 use super::{Trust, Unproven, in_history, require, unproven};
 use crate::{
     bic::Bic,
-    hash::Hash,
     header::Header,
     proposal::ProposalHeader,
     signature::{Label, key_id},
@@ -46,7 +45,7 @@ pub struct OpenQuestion {
     /// The header that one node signed.
     pub attested: Header,
     /// That node.
-    pub attester: (u64, Bic),
+    pub attesters: Vec<(u64, Bic)>,
     /// The header that a quorum signed.
     pub certified: Header,
     /// That quorum.
@@ -63,24 +62,14 @@ impl Conviction {
     /// whoever signed another one is convicted. What has no open question stays as it is.
     pub fn with_replayed(mut self, replayed: &Header) -> Result<Conviction, Unproven> {
         let Some(open) = self.open.take() else { return Ok(self) };
-        let same_place = replayed.height == open.certified.height
-            && replayed.chain_id == open.certified.chain_id
-            && replayed.incarnation == open.certified.incarnation
-            && replayed.previous == open.certified.previous
-            && replayed.proposal_hash == open.certified.proposal_hash;
-        require(same_place, "replayed", "it is not the block that the two headers are about")?;
-        let mut nodes = BTreeSet::new();
-        if *replayed != open.attested {
-            nodes.insert(open.attester);
-        }
-        if *replayed != open.certified {
-            nodes.extend(open.signers);
-        }
+        let place = |it: &Header| (it.chain_id, it.height, it.proposal_hash, it.previous);
+        let one_place = place(replayed) == place(&open.certified);
+        require(one_place, "replayed", "it is not the block that the two headers are about")?;
+        let attesters = open.attesters.into_iter().filter(|_| *replayed != open.attested);
+        let signers = open.signers.into_iter().filter(|_| *replayed != open.certified);
+        let nodes: BTreeSet<_> = attesters.chain(signers).collect();
         self.nodes = nodes.into_iter().collect();
-        self.what = format!(
-            "signed a header at height {} that is not what the blocks before it give",
-            replayed.height
-        );
+        self.what = format!("signed a wrong result of block {}", replayed.height);
         Ok(self)
     }
 }
@@ -88,36 +77,48 @@ impl Conviction {
 /// Checks evidence.
 pub fn evidence(trust: &Trust, evidence: &v1::Evidence) -> Result<Conviction, Unproven> {
     match evidence.kind.as_ref().ok_or(unproven("kind", "it is missing"))? {
-        Kind::DoubleAttestation(it) => double_attestation(trust, it),
-        Kind::ConflictingCertificates(it) => conflicting_certificates(trust, it),
+        Kind::DoubleAttestation(it) => {
+            let first = attested(trust, "first", it.first.as_ref())?;
+            let second = attested(trust, "second", it.second.as_ref())?;
+            excluding(Misbehaviour::DoubleAttestation, first, second, (&it.other, &it.history_path))
+        }
+        Kind::ConflictingCertificates(it) => {
+            let first = certified(trust, "first", it.first.as_ref())?;
+            let second = certified(trust, "second", it.second.as_ref())?;
+            let kind = Misbehaviour::ConflictingCertificates;
+            excluding(kind, first, second, (&it.other, &it.history_path))
+        }
         Kind::DoubleProposal(it) => double_proposal(trust, it),
         Kind::WrongExecution(it) => wrong_execution(trust, it),
     }
 }
 
-fn double_attestation(trust: &Trust, it: &v1::DoubleAttestation) -> Result<Conviction, Unproven> {
-    let (first, by) = attested(trust, "first", it.first.as_ref())?;
-    let (second, by_too) = attested(trust, "second", it.second.as_ref())?;
-    require(by == by_too, "second", "another node signed it")?;
-    excluding(trust, &first, &second, &it.other, &it.history_path)?;
-    let what = format!("signed two headers at height {} that exclude each other", first.height);
-    Ok(convicted(Misbehaviour::DoubleAttestation, vec![by], what))
-}
+/// A header and who signed it: nodes with their institutions.
+type Signed = (Header, Vec<(u64, Bic)>);
 
-fn conflicting_certificates(
-    trust: &Trust,
-    it: &v1::ConflictingCertificates,
+/// Convicts whoever signed both headers, if no history has both.
+fn excluding(
+    kind: Misbehaviour,
+    (first, by): Signed,
+    (second, by_too): Signed,
+    (other, path): (&Bytes, &[Bytes]),
 ) -> Result<Conviction, Unproven> {
-    let (first, by) = certified(trust, "first", it.first.as_ref())?;
-    let (second, by_too) = certified(trust, "second", it.second.as_ref())?;
-    excluding(trust, &first, &second, &it.other, &it.history_path)?;
-    let both: Vec<_> = by.into_iter().filter(|node| by_too.contains(node)).collect();
-    require(!both.is_empty(), "second", "nobody signed both")?;
-    let what = format!(
-        "was in two quorums for headers at height {} that exclude each other",
-        first.height
-    );
-    Ok(convicted(Misbehaviour::ConflictingCertificates, both, what))
+    require(first.incarnation == second.incarnation, "second", "it is of another incarnation")?;
+    if first.height == second.height {
+        require(first != second, "second", "it is the same header")?;
+        let none = other.is_empty() && path.is_empty();
+        require(none, "other", "headers of one height need none")?;
+    } else {
+        require(first.height < second.height, "second", "it is the earlier one")?;
+        let other = super::header("other", other, &first.chain_id)?;
+        require(other.height == first.height, "other", "it is of another height than the first")?;
+        require(other != first, "other", "it is the first: the two are one history")?;
+        in_history(&other, path, &second)?;
+    }
+    let nodes: Vec<_> = by.into_iter().filter(|node| by_too.contains(node)).collect();
+    require(!nodes.is_empty(), "second", "nobody signed both")?;
+    let what = format!("signed two headers that exclude each other at height {}", first.height);
+    Ok(Conviction { kind, nodes, what, open: None })
 }
 
 fn double_proposal(trust: &Trust, it: &v1::DoubleProposal) -> Result<Conviction, Unproven> {
@@ -126,47 +127,36 @@ fn double_proposal(trust: &Trust, it: &v1::DoubleProposal) -> Result<Conviction,
     require(first != second, "second", "it is the same proposal")?;
     let place = |it: &ProposalHeader| (it.incarnation, it.proposer, it.term, it.sequence);
     require(place(&first) == place(&second) && by == by_too, "second", "it is for another place")?;
-    let (term, sequence) = (first.term, first.sequence);
-    let what = format!("signed two proposals of term {term} with sequence {sequence}");
-    Ok(convicted(Misbehaviour::DoubleProposal, vec![(first.proposer, by)], what))
+    let what = format!("signed two proposals {} in term {}", first.sequence, first.term);
+    let nodes = vec![(first.proposer, by)];
+    Ok(Conviction { kind: Misbehaviour::DoubleProposal, nodes, what, open: None })
 }
 
 fn wrong_execution(trust: &Trust, it: &v1::WrongExecution) -> Result<Conviction, Unproven> {
     let (certified, signers) = certified(trust, "certificate", it.certificate.as_ref())?;
-    let (attested, attester) = attested(trust, "attestation", it.attestation.as_ref())?;
+    let (attested, attesters) = attested(trust, "attestation", it.attestation.as_ref())?;
     let place = |it: &Header| (it.height, it.incarnation, it.proposal_hash, it.previous);
     let one_place = place(&attested) == place(&certified);
     require(one_place, "attestation", "it is about another block than the certificate")?;
     require(attested != certified, "attestation", "it is the certified header")?;
-    let height = certified.height;
-    let what = format!(
-        "one node and a quorum signed different results of block {height}: executing the ledger up to it says which is wrong"
-    );
-    let open = OpenQuestion { attested, attester, certified, signers };
-    Ok(Conviction {
-        open: Some(Box::new(open)),
-        ..convicted(Misbehaviour::WrongExecution, Vec::new(), what)
-    })
+    let what = format!("signed another result of block {} than a quorum", certified.height);
+    let open = Some(Box::new(OpenQuestion { attested, attesters, certified, signers }));
+    Ok(Conviction { kind: Misbehaviour::WrongExecution, nodes: Vec::new(), what, open })
 }
 
-fn convicted(kind: Misbehaviour, nodes: Vec<(u64, Bic)>, what: String) -> Conviction {
-    Conviction { kind, nodes, what, open: None }
-}
-
-/// A header and the node that signed it, by its key of any epoch.
+/// A header and the one node that signed it, by its key of any epoch.
 fn attested(
     trust: &Trust,
     part: &'static str,
     attestation: Option<&v1::Attestation>,
-) -> Result<(Header, (u64, Bic)), Unproven> {
+) -> Result<Signed, Unproven> {
     let attestation = attestation.ok_or(unproven(part, "it is missing"))?;
     let header = super::header(part, &attestation.header, &trust.chain_id())?;
-    let signature =
-        attestation.signature.as_ref().ok_or(unproven(part, "its signature is missing"))?;
-    let (bic, _) = trust
-        .signer(Label::Header, header.hash().as_bytes(), signature)
-        .ok_or(unproven(part, "the signature is not its node's"))?;
-    Ok((header, (signature.node, bic)))
+    let hash = header.hash();
+    let signature = attestation.signature.as_ref();
+    let signed = signature
+        .and_then(|by| Some((by.node, trust.signer(Label::Header, hash.as_bytes(), by)?.0)));
+    Ok((header, vec![signed.ok_or(unproven(part, "its signature is not its node's"))?]))
 }
 
 /// A header and the quorum of its epoch that signed it, even where the epoch had ended.
@@ -174,7 +164,7 @@ fn certified(
     trust: &Trust,
     part: &'static str,
     certificate: Option<&v1::Certificate>,
-) -> Result<(Header, Vec<(u64, Bic)>), Unproven> {
+) -> Result<Signed, Unproven> {
     let certificate = certificate.ok_or(unproven(part, "it is missing"))?;
     let header = super::header(part, &certificate.header, &trust.chain_id())?;
     let signers = trust.signers(header.epoch).ok_or(unproven(part, "its epoch is not known"))?;
@@ -191,37 +181,9 @@ fn proposed(
     let proposal = proposal.ok_or(unproven(part, "it is missing"))?;
     let header = ProposalHeader::decode(&proposal.header)
         .ok_or(unproven(part, "it is not a proposal's header of 118 bytes"))?;
-    let node = header.proposer;
-    let signature = v1::NodeSignature { node, value: proposal.signature.clone() };
-    let hash: Hash = header.hash();
-    let (bic, key) = trust
-        .signer(Label::Proposal, hash.as_bytes(), &signature)
-        .ok_or(unproven(part, "the signature is not its proposer's"))?;
-    let named = key_id(&key.spki()).as_bytes()[..] == proposal.key_id[..];
-    require(named, part, "key_id is not that of the key that signed")?;
+    let by = v1::NodeSignature { node: header.proposer, value: proposal.signature.clone() };
+    let signer = trust.signer(Label::Proposal, header.hash().as_bytes(), &by);
+    let named = signer.filter(|(_, key)| key_id(&key.spki()).as_bytes()[..] == proposal.key_id[..]);
+    let (bic, _) = named.ok_or(unproven(part, "its signature is not by its proposer's key"))?;
     Ok((header, bic))
-}
-
-/// Checks that no history has both headers.
-fn excluding(
-    trust: &Trust,
-    first: &Header,
-    second: &Header,
-    other: &Bytes,
-    path: &[Bytes],
-) -> Result<(), Unproven> {
-    require(first.incarnation == second.incarnation, "second", "it is of another incarnation")?;
-    if first.height == second.height {
-        require(first != second, "second", "it is the same header")?;
-        return require(
-            other.is_empty() && path.is_empty(),
-            "other",
-            "headers of one height need none",
-        );
-    }
-    require(first.height < second.height, "second", "it is the earlier one")?;
-    let other = super::header("other", other, &trust.chain_id())?;
-    require(other.height == first.height, "other", "it is of another height than the first")?;
-    require(other != *first, "other", "it is the first: the two are one history")?;
-    in_history(&other, path, second)
 }

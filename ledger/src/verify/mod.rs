@@ -23,15 +23,16 @@ pub use batch::{VerifiedBatch, batch};
 pub use evidence::{Conviction, Misbehaviour, OpenQuestion, evidence};
 pub use history::{VerifiedHistory, history};
 pub use promise::{VerifiedPromise, promise};
-pub use receipt::{Item, ItemBody, Summary, VerifiedReceipt, receipt};
+pub use receipt::{Item, ItemBody, VerifiedReceipt, receipt};
 pub use signers::Signers;
 pub use trust::Trust;
 
 use crate::{
-    canonical::{self, NotCanonical},
+    canonical,
     hash::Hash,
     header::Header,
     merkle::{self, path::PATH_MAX, path::root_of_path},
+    proof::Proof,
 };
 
 /// What does not prove what it claims: which part of it, and which rule that breaks.
@@ -68,39 +69,7 @@ fn require(holds: bool, part: &'static str, rule: &'static str) -> Result<(), Un
     if holds { Ok(()) } else { Err(Unproven { part, rule }) }
 }
 
-const MIB: usize = 1024 * 1024;
-
-/// A message that is kept and handed on as a file.
-pub trait Proof: Message + Default {
-    /// Its name, for whoever reads an error.
-    const NAME: &'static str;
-    /// Most bytes that are looked at.
-    const BYTES_MAX: usize;
-}
-
-macro_rules! proofs {
-    ($($message:ident: $name:literal, $most:expr;)*) => {
-        $(impl Proof for v1::$message {
-            const NAME: &'static str = $name;
-            const BYTES_MAX: usize = $most;
-        })*
-    };
-}
-
-proofs! {
-    Receipt: "receipt", 8 * MIB;
-    BatchProof: "batch proof", 8 * MIB;
-    AccountProof: "account proof", 64 * MIB;
-    HistoryProof: "history proof", MIB;
-    Certificate: "certificate", MIB;
-    Absence: "absence", MIB;
-    Promise: "promise", 4 * 1024;
-    Evidence: "evidence", MIB;
-    EpochChain: "epoch chain", 64 * MIB;
-    TrustedState: "trusted state", 64 * MIB;
-}
-
-/// Reads the bytes of a proof: not too many of them, in the one form that encoding gives.
+/// Reads a proof's bytes: not too many of them, in the one form that encoding gives.
 pub fn read<M: Proof>(bytes: &Bytes) -> Result<M, Unproven> {
     require(bytes.len() <= M::BYTES_MAX, M::NAME, "it has more bytes than any proof of its kind")?;
     decode(M::NAME, bytes)
@@ -108,10 +77,8 @@ pub fn read<M: Proof>(bytes: &Bytes) -> Result<M, Unproven> {
 
 /// Decodes a message in canonical encoding.
 fn decode<M: Message + Default>(part: &'static str, bytes: &Bytes) -> Result<M, Unproven> {
-    canonical::decode(bytes).map_err(|error| match error {
-        NotCanonical::Malformed => unproven(part, "it does not decode"),
-        NotCanonical::OtherBytes => unproven(part, "it is not in canonical encoding"),
-    })
+    let message = canonical::decode(bytes);
+    message.map_err(|_| unproven(part, "it does not decode, or is not in canonical encoding"))
 }
 
 /// The hashes of a path.

@@ -4,7 +4,11 @@ use bytes::Bytes;
 use counterfoil_proto::v1;
 
 use super::{AbsenceVerdict, Trust, Unproven, decode, unproven};
-use crate::{bic::Bic, hash::Hash, signature::Label};
+use crate::{
+    bic::Bic,
+    hash::Hash,
+    signature::{Label, promise_payload},
+};
 
 /// A promise that verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +28,12 @@ pub fn promise(trust: &Trust, promise: &v1::Promise) -> Result<VerifiedPromise, 
     let instruction_hash = Hash::from_slice(&promise.instruction_hash)
         .ok_or(unproven("instruction_hash", "a hash has 32 bytes"))?;
     let signature = promise.signature.as_ref().ok_or(unproven("signature", "it is missing"))?;
-    let payload = payload(&instruction_hash, promise.deadline_ms);
+    let payload = promise_payload(&instruction_hash, promise.deadline_ms);
     let (institution, _) = trust
         .signer(Label::Promise, &payload, signature)
         .ok_or(unproven("signature", "it is not its node's"))?;
     let deadline_ms = promise.deadline_ms;
     Ok(VerifiedPromise { node: signature.node, institution, instruction_hash, deadline_ms })
-}
-
-/// What a node signs under `promise/1`.
-pub fn payload(instruction_hash: &Hash, deadline_ms: u64) -> Vec<u8> {
-    [&instruction_hash.as_bytes()[..], &deadline_ms.to_be_bytes()].concat()
 }
 
 impl VerifiedPromise {

@@ -3,20 +3,16 @@
 use bytes::Bytes;
 use counterfoil_proto::v1::{self, instruction::Body};
 
-use super::{
-    Finality, Trust, Unproven, decode, epoch::key_of, finality, on_path, require, unproven,
-};
+use super::{Finality, Trust, Unproven, decode, finality, on_path, require, unproven};
 use crate::{
     bic::Bic,
-    block::Position,
     hash::Hash,
     header::Header,
     id::InstructionId,
     instruction::BATCH_ITEMS_MAX,
     merkle,
-    outcome::{Leaf, Outcome, State},
-    reason::Reason,
-    registry::{self, Kind},
+    outcome::{Leaf, Outcome},
+    registry::{self, Kind, read_key_record},
     signature::{self, Label},
 };
 
@@ -67,82 +63,6 @@ pub enum ItemBody {
     BookEntry(v1::BookEntry),
 }
 
-/// What a receipt says, in short: everything that a person is shown of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Who signed.
-    pub institution: Bic,
-    /// The instruction's id.
-    pub id: InstructionId,
-    /// From 1; 0 for the instruction itself.
-    pub item_number: u32,
-    /// What was ordered, in a word.
-    pub kind: &'static str,
-    /// What became of it.
-    pub state: State,
-    /// Why, when it was refused.
-    pub reason: Option<Reason>,
-    /// Where its leaf stands.
-    pub position: Position,
-    /// When, Unix milliseconds.
-    pub block_time_ms: u64,
-    /// Number of its first posting, when it posted.
-    pub first_posting: u64,
-    /// How many postings.
-    pub posting_count: u16,
-    /// SHA-256 of the instruction's bytes.
-    pub instruction_hash: Hash,
-    /// Hash of the header of the block that decided.
-    pub header_hash: Hash,
-    /// How certain that is.
-    pub finality: Finality,
-}
-
-impl VerifiedReceipt {
-    /// Where its leaf stands.
-    pub fn position(&self) -> Position {
-        Position { height: self.header.height, leaf: self.leaf }
-    }
-
-    /// The transfer that it is about, if it is about one.
-    pub fn transfer(&self) -> Option<&v1::Transfer> {
-        match (&self.item, &self.instruction.body) {
-            (Some(Item { body: ItemBody::Transfer(transfer), .. }), _) => Some(transfer),
-            (None, Some(Body::Transfer(transfer))) => Some(transfer),
-            _ => None,
-        }
-    }
-
-    /// What it says, in short.
-    pub fn summary(&self) -> Summary {
-        let kind = match (&self.item, &self.instruction.body) {
-            (Some(Item { body: ItemBody::Transfer(_), .. }), _) => "transfer",
-            (Some(Item { body: ItemBody::BookEntry(_), .. }), _) => "book entry",
-            (None, Some(Body::OpenAccount(_))) => "account opening",
-            (None, Some(Body::Transfer(_))) => "transfer",
-            (None, Some(Body::Transfers(_))) => "batch of transfers",
-            (None, Some(Body::BookEntries(_))) => "batch of book entries",
-            (None, Some(Body::Statement(_))) => "statement",
-            (None, None) => "nothing",
-        };
-        Summary {
-            institution: self.institution,
-            id: self.id,
-            item_number: self.item.as_ref().map_or(0, |item| item.number),
-            kind,
-            state: self.outcome.state,
-            reason: self.outcome.reason,
-            position: self.position(),
-            block_time_ms: self.header.block_time_ms,
-            first_posting: self.outcome.first_posting,
-            posting_count: self.outcome.posting_count,
-            instruction_hash: self.instruction_hash,
-            header_hash: self.header.hash(),
-            finality: self.finality.clone(),
-        }
-    }
-}
-
 /// Checks a receipt.
 pub fn receipt(trust: &Trust, receipt: &v1::Receipt) -> Result<VerifiedReceipt, Unproven> {
     let chain_id = trust.chain_id();
@@ -158,15 +78,10 @@ pub fn receipt(trust: &Trust, receipt: &v1::Receipt) -> Result<VerifiedReceipt, 
     let outcome =
         Outcome::decode(&receipt.outcome).ok_or(unproven("outcome", "it is not an outcome"))?;
     let instruction_hash = Hash::of(&receipt.instruction);
-    let leaf = Leaf {
-        instruction_hash,
-        item_number: receipt.item_number,
-        item_hash: item.as_ref().map_or(Hash::ZERO, |item| merkle::leaf_hash(&item.bytes)),
-        outcome,
-        effects_hash: effects_hash(&receipt.effects),
-    };
+    let item_hash = item.as_ref().map_or(Hash::ZERO, |item| merkle::leaf_hash(&item.bytes));
+    let numbered = (receipt.item_number, item_hash);
+    let leaf = Leaf::of(instruction_hash, numbered, outcome, &receipt.effects).hash();
     let place = (u64::from(receipt.leaf_index), u64::from(header.leaf_count));
-    let leaf = merkle::leaf_hash(&leaf.encode());
     on_path("leaf_path", leaf, place, &receipt.leaf_path, &header.tx_root)?;
     let certificate = receipt.certificate.as_ref();
     let finality = finality(trust, &header, &receipt.history_path, certificate)?;
@@ -185,11 +100,6 @@ pub fn receipt(trust: &Trust, receipt: &v1::Receipt) -> Result<VerifiedReceipt, 
     })
 }
 
-/// The hash that a leaf has of its effects.
-pub(super) fn effects_hash(effects: &[u8]) -> Hash {
-    if effects.is_empty() { Hash::ZERO } else { Hash::of(effects) }
-}
-
 /// Checks that the institution signed, with a key that counted at the header's height.
 fn signed(
     chain_id: &Hash,
@@ -203,8 +113,10 @@ fn signed(
     let [proof] = &receipt.keys[..] else {
         return Err(unproven("keys", "there is exactly one"));
     };
-    let (id, key) = key_of(&proof.record, institution, v1::KeyPurpose::Instruction)
-        .ok_or(unproven("keys", "it is not the institution's key for instructions"))?;
+    let (bic, purpose, id, key) =
+        read_key_record(&proof.record).ok_or(unproven("keys", "the record is not a key's"))?;
+    let theirs = bic == *institution && purpose == v1::KeyPurpose::Instruction;
+    require(theirs, "keys", "it is not the institution's key for instructions")?;
     let named = signature.key_id[..] == id.as_bytes()[..];
     require(named, "keys", "it is not the key that the signature names")?;
     let counts = proof.active_from <= header.height && header.height < proof.inactive_from;

@@ -103,10 +103,7 @@ impl Trust {
                 require(same, "changes", "another change than the one that is known")?;
                 continue;
             }
-            let above = longer.changes.last().map(|(header, _)| header.height);
-            let before = longer.signers.last().ok_or(unproven("changes", "no signers"))?;
-            let (header, signers) =
-                epoch::change(&longer.chain_id, longer.epoch(), above, before, change)?;
+            let (header, signers) = epoch::change(&longer, change)?;
             longer.changes.push((header, change.clone()));
             longer.signers.push(signers);
         }
@@ -139,13 +136,11 @@ impl Trust {
             "epoch",
             "its signers are not known here: the epoch chain does not reach it",
         ))?;
-        let change = |epoch: Option<u64>| {
-            let place = epoch.and_then(|epoch| usize::try_from(epoch).ok());
-            place.and_then(|place| self.changes.get(place)).map(|(header, _)| header.height)
-        };
-        let ended = change(Some(header.epoch)).is_some_and(|height| header.height > height);
+        let change = |epoch: u64| Some(self.changes.get(usize::try_from(epoch).ok()?)?.0.height);
+        let ended = change(header.epoch).is_some_and(|end| header.height > end);
         require(!ended, "epoch", "it had ended at this height: these nodes signed no more")?;
-        let began = change(header.epoch.checked_sub(1)).is_none_or(|height| header.height > height);
+        let before = header.epoch.checked_sub(1).and_then(change);
+        let began = before.is_none_or(|start| header.height > start);
         require(began, "epoch", "it had not begun at this height")?;
         Ok(signers)
     }
