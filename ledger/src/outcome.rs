@@ -108,7 +108,10 @@ impl Outcome {
         };
         let first_posting = u64::from_be_bytes(bytes[8..].try_into().ok()?);
         let outcome = Outcome { state, reason, event, posting_count: word(6), first_posting };
-        (outcome.encode() == *bytes).then_some(outcome)
+        // A refusal without a reason, or a posting without a number, says two things at once.
+        let agrees = (outcome.state == State::Rejected) == outcome.reason.is_some()
+            && (outcome.posting_count == 0) == (outcome.first_posting == 0);
+        (agrees && outcome.encode() == *bytes).then_some(outcome)
     }
 }
 
