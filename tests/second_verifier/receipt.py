@@ -23,7 +23,7 @@ import hashlib
 import re
 import struct
 import sys
-from typing import NamedTuple
+from collections import namedtuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -39,6 +39,10 @@ def need(condition, reason):
     """Refuses unless the condition holds."""
     if not condition:
         raise Refused(reason)
+
+
+def ascends(values):
+    return all(a < b for a, b in zip(values, values[1:]))
 
 
 def sha256(*parts):
@@ -67,6 +71,8 @@ Instruction   1 id bytes, 2 institution string, 3 valid_until_ms uint64, 4 ancho
 OpenAccount   1 servicer string, 2 owner string, 3 asset string, 4 name string
 Transfer      1 debit_account bytes, 2 credit_account bytes, 3 amount uint64, 4 uetr bytes,
               5 end_to_end_id string, 6 settlement_date uint32, 7 commitment bytes, 8 salt bytes
+BookEntry     1 account bytes, 2 side enum, 3 amount uint64, 4 booking_date uint32, 5 value_date uint32,
+              6 entry_reference string, 7 uetr bytes, 8 end_to_end_id string, 9 commitment bytes, 10 salt bytes
 Batch         1 count uint32, 2 items_root bytes, 3 all_or_nothing bool
 Statement     1 account bytes, 2 statement_id string, 3 from_date uint32, 4 to_date uint32,
               5 opening_balance int64, 6 closing_balance int64, 7 salt bytes
@@ -81,11 +87,7 @@ Asset         1 code string, 2 exponent uint32
 """
 
 
-class Field(NamedTuple):
-    name: str
-    kind: str
-    repeated: bool
-    in_body: bool
+Field = namedtuple("Field", "name kind repeated in_body")
 
 
 def schema(text):
@@ -276,31 +278,15 @@ def preimage(label, chain_id, payload):
 # --- Headers and registry -------------------------------------------------------------------------
 
 
-class Header(NamedTuple):
-    version: int
-    flags: int
-    chain_id: bytes
-    incarnation: int
-    epoch: int
-    rule_version: int
-    height: int
-    previous: bytes
-    raft_term: int
-    raft_index: int
-    proposer: int
-    proposal_hash: bytes
-    block_time: int
-    leaf_count: int
-    account_count: int
-    registry_count: int
-    tx_root: bytes
-    history_root: bytes
-    accounts_root: bytes
-    registry_root: bytes
-
-
+Header = namedtuple(
+    "Header",
+    "version flags chain_id incarnation epoch rule_version height previous raft_term raft_index proposer"
+    " proposal_hash block_time leaf_count account_count registry_count tx_root history_root accounts_root"
+    " registry_root",
+)
 HEADER = struct.Struct(">HH32sIQIQ32sQQQ32sQIII32s32s32s32s")
 REGISTRY_LEAF = struct.Struct(">B32sQQ32s")
+BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{5}")
 KIND_KEY, KIND_NODE, KIND_POLICY = 3, 4, 6
 PURPOSE_INSTRUCTION, PURPOSE_ATTESTATION = 1, 2
 
@@ -329,12 +315,17 @@ def belongs(header_bytes, header, certified_bytes, certified, path):
 
 
 class Epoch:
-    """The signers of one epoch, and the height at which it ends, if that is known."""
+    """The signers of one epoch: they sign above the change before, up to the one that ends it."""
 
-    def __init__(self, signers, finality_quorum):
+    def __init__(self, signers, policy):
         self.signers = signers
-        self.quorum = finality_quorum or 2 * len(signers) // 3 + 1
+        self.begin = -1
         self.end = None
+        count = len(signers)
+        least = 2 * count // 3 + 1
+        self.quorum = (policy.finality_quorum if policy else 0) or least
+        lawful = least <= self.quorum <= max(count, least) or (self.quorum == 2 and count == 3)
+        need(lawful, "finality_quorum is out of range")
 
 
 class Chain:
@@ -344,6 +335,7 @@ class Chain:
         self.id = sha256(genesis_bytes)
         self.epochs = [read_genesis(genesis_bytes)]
         if epochs_bytes is not None:
+            need(len(epochs_bytes) <= EPOCHS_MAX, "an epoch chain has more than 64 MiB")
             for number, change in enumerate(decode("EpochChain", epochs_bytes).changes):
                 self.add_epoch(number, change)
 
@@ -363,6 +355,7 @@ class Chain:
         header = read_header(certificate.header, self.id)
         need(header.epoch < len(self.epochs), "the epoch is not known")
         epoch = self.epochs[header.epoch]
+        need(header.height > epoch.begin, "the epoch had not begun at this height")
         need(epoch.end is None or header.height <= epoch.end, "the epoch ended before this height")
         self.check_signatures(epoch, certificate.signatures, b"header/1", sha256(certificate.header))
         return header
@@ -372,12 +365,20 @@ class Chain:
         need(change.before.header == change.after.header, "before and after have different headers")
         header = self.certified(change.before)
         need(header.epoch == number, "a change of another epoch")
-        if number > 0:
-            need(header.height > self.epochs[number - 1].end, "the heights of changes do not ascend")
         epoch = read_registry(header, change.records)
         self.check_signatures(epoch, change.after.signatures, b"header/1", sha256(change.after.header))
-        self.epochs[number].end = header.height
+        self.epochs[number].end = epoch.begin = header.height
         self.epochs.append(epoch)
+
+
+def key_of(record, institution, purpose, key_id):
+    """The public key in a key's record, which is that institution's for that purpose under that id."""
+    bic, key = record[:11], decode("Key", record[11:])
+    need(bic == institution.encode(), "a key is of another institution")
+    need(key.purpose == purpose, "a key is for another purpose")
+    need(sha256(key.public_key) == key_id, "a key is not the one that is named")
+    public_key(key.public_key)
+    return key.public_key
 
 
 def read_registry(header, records):
@@ -385,42 +386,36 @@ def read_registry(header, records):
     leaves = [record.leaf for record in records]
     need(len(leaves) == header.registry_count, "not as many records as the header counts")
     need(all(len(leaf) == REGISTRY_LEAF.size for leaf in leaves), "a registry leaf has not 81 bytes")
-    need(all(a < b for a, b in zip(leaves, leaves[1:])), "registry leaves do not ascend")
+    need(ascends(leaves), "registry leaves do not ascend")
     need(tree_root(leaves) == header.registry_root, "the records are not those of registry_root")
-    keys, nodes, policies = {}, [], []
+    counting = {KIND_KEY: [], KIND_NODE: [], KIND_POLICY: []}
     for entry in records:
         kind, identity, active, inactive, digest = REGISTRY_LEAF.unpack(entry.leaf)
-        need(not entry.record or sha256(entry.record) == digest, "a record is not that of its leaf")
-        if not active <= header.height + 1 < inactive:
-            continue
-        if kind == KIND_KEY:
-            keys[identity] = entry.record
-        elif kind == KIND_NODE:
-            nodes.append(decode("Node", entry.record))
-        elif kind == KIND_POLICY:
-            policies.append(decode("Policy", entry.record))
-    need(len(policies) <= 1, "two policies")
-    need(len({node.institution for node in nodes}) == len(nodes), "an institution has two nodes")
-    signers = {}
-    for node in nodes:
-        record = keys.get(node.attestation_key_id, b"")
-        bic, key = record[:11], decode("Key", record[11:])
-        need(bic == node.institution.encode(), "a node's key is of another institution")
-        need(key.purpose == PURPOSE_ATTESTATION, "a node's key is not for attestation")
-        need(sha256(key.public_key) == node.attestation_key_id, "a key is not that of its id")
-        signers[node.id] = key.public_key
-    return Epoch(signers, policies[0].finality_quorum if policies else 0)
+        given = sha256(entry.record) == digest
+        need(given or not entry.record, "a record is not that of its leaf")
+        if active <= header.height + 1 < inactive and kind in counting:
+            counting[kind].append((identity, entry.record if given else None))
+    signers, institutions = {}, set()
+    for identity, record in counting[KIND_NODE]:
+        need(record is not None, "a node's record is not given")
+        node = decode("Node", record)
+        need(identity == struct.pack(">Q24x", node.id), "a node's record has another id than its leaf")
+        need(BIC.fullmatch(node.institution), "a node is of no institution")
+        need(node.institution not in institutions, "an institution has two nodes")
+        need(node.id not in signers, "two nodes have one id")
+        institutions.add(node.institution)
+        found = [record for identity, record in counting[KIND_KEY] if identity == node.attestation_key_id]
+        need(len(found) == 1 and found[0] is not None, "a node's key does not count, or is not given")
+        signers[node.id] = key_of(found[0], node.institution, PURPOSE_ATTESTATION, node.attestation_key_id)
+    policies = [record for _, record in counting[KIND_POLICY]]
+    need(len(policies) <= 1 and None not in policies, "there are two policies, or one is not given")
+    return Epoch(signers, decode("Policy", policies[0]) if policies else None)
 
 
-BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{5}")
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 DNS_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
-REFERENCE = re.compile(r"(?! )[A-Za-z0-9/?:().,'+ -]{1,35}(?<! )")
-ADDRESS = re.compile(r"(.+):([0-9]{1,5})")
-
-
-def ascends(values):
-    return all(a < b for a, b in zip(values, values[1:]))
+REFERENCE = re.compile(r"(?! )[A-Za-z0-9/?:().,'+ -]{0,35}(?<! )")
+ADDRESS = re.compile(r".+:([0-9]+)", re.DOTALL)
 
 
 def read_genesis(data):
@@ -458,21 +453,33 @@ def read_genesis(data):
         need(key.purpose == PURPOSE_ATTESTATION, "a node's key is not for attestation")
         need(re.fullmatch(r"[a-z0-9-]{1,32}", node.name), "a node's name has another form")
         for address in (node.peer_address, node.client_address):
-            match = ADDRESS.fullmatch(address)
-            need(match and 1 <= int(match[2]) <= 65535, "an address is not host:port")
+            match = len(address.encode()) <= 255 and ADDRESS.fullmatch(address)
+            need(match and int(match[1]) <= 65535, "an address is not host:port")
         signers[node.id] = key.public_key
     need(len({n.institution for n in genesis.nodes}) == len(genesis.nodes), "an institution runs two nodes")
     for asset in genesis.assets:
         need(re.fullmatch(r"[A-Z0-9-]{1,12}", asset.code), "an asset's code has another form")
         need(asset.exponent <= 9, "an asset's exponent is not 0 to 9")
 
-    quorum, count = (genesis.policy.finality_quorum if genesis.policy else 0), len(signers)
-    least = 2 if count == 3 else 2 * count // 3 + 1
-    need(quorum == 0 or least <= quorum <= count, "finality_quorum is out of range")
-    return Epoch(signers, quorum)
+    return Epoch(signers, genesis.policy)
 
 
 # --- The receipt ----------------------------------------------------------------------------------
+
+
+REASONS = {*range(101, 128), *range(201, 208), *range(301, 307), *range(401, 408), 501, 502, 601, 801}
+ITEMS_MAX = 8192
+RECEIPT_MAX, EPOCHS_MAX = 8 << 20, 64 << 20
+
+
+def read_instruction(data):
+    instruction = decode("Instruction", data)
+    identity = instruction.id
+    need(len(identity) == 16 and identity[6] >> 4 == 7 and identity[8] >> 6 == 2, "the id is no UUIDv7")
+    need(BIC.fullmatch(instruction.institution), "the instruction names no institution")
+    bodies = [field.name for field in MESSAGES["Instruction"].values() if field.in_body]
+    need(any(getattr(instruction, body) is not None for body in bodies), "the instruction has no body")
+    return instruction
 
 
 def check_outcome(outcome):
@@ -480,6 +487,7 @@ def check_outcome(outcome):
     version, state, reason, event, postings, first = struct.unpack(">BBHHHQ", outcome)
     need(version == 1, "an outcome has another version than 1")
     need(1 <= state <= 4, "an outcome has an unknown state")
+    need(reason == 0 or reason in REASONS, "an outcome has an unknown reason")
     need((reason != 0) == (state == 2), "an outcome has a reason and is not rejected, or the reverse")
     need(event <= 5, "an outcome has an unknown event")
     need((postings != 0) == (first != 0), "an outcome has postings without a number, or the reverse")
@@ -489,17 +497,13 @@ def check_signer(receipt, instruction, header, chain):
     """Refuses an instruction that is not signed by a key of its institution's that counted then."""
     need(len(receipt.signatures) == 1 and len(receipt.keys) == 1, "not one signature and one key")
     signature, proof = receipt.signatures[0], receipt.keys[0]
-    bic, key = proof.record[:11], decode("Key", proof.record[11:])
-    need(bic == instruction.institution.encode(), "the key is of another institution")
-    need(key.purpose == PURPOSE_INSTRUCTION, "the key is not for instructions")
-    key_id = sha256(key.public_key)
-    need(key_id == signature.key_id, "the key is not the one of the signature")
+    spki = key_of(proof.record, instruction.institution, PURPOSE_INSTRUCTION, signature.key_id)
     need(proof.active_from <= header.height < proof.inactive_from, "the key did not count")
-    leaf = REGISTRY_LEAF.pack(KIND_KEY, key_id, proof.active_from, proof.inactive_from, sha256(proof.record))
+    leaf = REGISTRY_LEAF.pack(KIND_KEY, signature.key_id, proof.active_from, proof.inactive_from, sha256(proof.record))
     root = path_root(leaf_hash(leaf), proof.index, header.registry_count, proof.path)
     need(root == header.registry_root, "the key is not in the registry")
     message = preimage(b"instruction/1", chain.id, receipt.instruction)
-    need(signature_holds(key.public_key, message, signature.value), "the signature does not hold")
+    need(signature_holds(spki, message, signature.value), "the signature does not hold")
 
 
 def check_leaf(receipt, instruction, header):
@@ -510,7 +514,8 @@ def check_leaf(receipt, instruction, header):
     else:
         batch = instruction.transfers or instruction.book_entries
         need(batch is not None, "an item of no batch")
-        need(receipt.item_number <= batch.count, "the batch has no such item")
+        need(receipt.item_number <= batch.count <= ITEMS_MAX, "the batch has no such item")
+        decode("Transfer" if instruction.transfers else "BookEntry", receipt.item)
         item_hash = leaf_hash(receipt.item)
         root = path_root(item_hash, receipt.item_number - 1, batch.count, receipt.item_path)
         need(root == batch.items_root, "the item is not in the batch")
@@ -524,8 +529,9 @@ def check_leaf(receipt, instruction, header):
 
 def check_receipt(data, chain):
     """The line for a receipt that proves something; Refused otherwise."""
+    need(len(data) <= RECEIPT_MAX, "a receipt has more than 8 MiB")
     receipt = decode("Receipt", data)
-    instruction = decode("Instruction", receipt.instruction)
+    instruction = read_instruction(receipt.instruction)
     header = read_header(receipt.header, chain.id)
     check_signer(receipt, instruction, header, chain)
     check_leaf(receipt, instruction, header)
