@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that the machine can build: installs what is missing where it may, or prints the one
+# Sees to it that the machine can build and test: installs what is missing where it may, or prints the one
 # command that does.
 set -euo pipefail
 
@@ -18,6 +18,9 @@ have_clang_headers() {
     [ -n "${BINDGEN_EXTRA_CLANG_ARGS:-}" ] || compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stdbool.h' >/dev/null \
         || compgen -G '/usr/lib/clang/*/include/stdbool.h' >/dev/null
 }
+# The tests have a second verifier of receipts, in Python.
+command -v python3 >/dev/null || packages+=(python3)
+python3 -c 'import cryptography' 2>/dev/null || packages+=(python3-cryptography)
 have_libclang && have_clang_headers || packages+=(libclang-dev)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
@@ -27,6 +30,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive $command >&2
 else
-    echo "error: the build needs ${packages[*]}. Run: sudo $command" >&2
+    echo "error: this needs ${packages[*]}. Run: sudo $command" >&2
     exit 1
 fi

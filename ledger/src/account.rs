@@ -136,3 +136,33 @@ impl Account {
         (account.encode() == bytes && account.id == named && within).then_some(account)
     }
 }
+
+/// An account as its leaf under `accounts_root` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLeaf {
+    /// See [`Account`].
+    pub ordinal: u32,
+    /// See [`AccountId`].
+    pub id: AccountId,
+    /// Minor units.
+    pub balance: i128,
+    /// Postings so far.
+    pub posting_count: u64,
+    /// Chain over the postings.
+    pub head: Hash,
+}
+
+impl AccountLeaf {
+    /// Reads the 76 bytes of [`Account::leaf`].
+    pub fn decode(bytes: &[u8]) -> Option<AccountLeaf> {
+        let mut reader = Reader(bytes);
+        let leaf = AccountLeaf {
+            ordinal: u32::from_be_bytes(reader.take()?),
+            id: AccountId(reader.take()?),
+            balance: i128::from_be_bytes(reader.take()?),
+            posting_count: u64::from_be_bytes(reader.take()?),
+            head: Hash(reader.take()?),
+        };
+        reader.0.is_empty().then_some(leaf)
+    }
+}

@@ -5,8 +5,9 @@ use crate::{
     bic::Bic,
     date::Date,
     hash::Hash,
-    header::Header,
+    header::{Header, Reader},
     id::InstructionId,
+    instruction::AMOUNT_MAX,
     outcome::{OUTCOME_LENGTH, Outcome},
     uetr::Uetr,
 };
@@ -74,9 +75,84 @@ pub struct Block {
     pub movements: Vec<Movement>,
     /// Ordinals of accounts that were opened or posted to, ascending.
     pub touched: Vec<u32>,
+    /// How the heads of some accounts came about: of those whose count of postings reached or passed a
+    /// multiple of [`HEAD_INTERVAL`] in this block.
+    pub heads: Vec<HeadRecord>,
     /// Reconciliation records that changed: key and value, opaque to the shell. The last one with
     /// a key counts; an empty value deletes.
     pub records: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Postings of an account from one stored head to the next, or less.
+pub const HEAD_INTERVAL: u64 = 256;
+
+/// What the head of an account after a block is the hash of. Whoever proves an account begins at one
+/// of these instead of at its first posting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadRecord {
+    /// Ordinal.
+    pub account: u32,
+    /// The block.
+    pub height: u64,
+    /// The account's postings up to this block, those in it included.
+    pub posting_count: u64,
+    /// The head before the block.
+    pub before: Hash,
+    /// RFC 6962 root of the block's postings to the account.
+    pub root: Hash,
+}
+
+impl HeadRecord {
+    /// What it is stored under, 12 bytes: ordinal u32 · height u64.
+    pub fn key(account: u32, height: u64) -> [u8; 12] {
+        let mut key = [0; 12];
+        key[..4].copy_from_slice(&account.to_be_bytes());
+        key[4..].copy_from_slice(&height.to_be_bytes());
+        key
+    }
+
+    /// What is stored, 72 bytes: posting count u64 · head before [32] · root [32].
+    pub fn encode(&self) -> [u8; 72] {
+        let mut bytes = [0; 72];
+        bytes[..8].copy_from_slice(&self.posting_count.to_be_bytes());
+        bytes[8..40].copy_from_slice(self.before.as_bytes());
+        bytes[40..].copy_from_slice(self.root.as_bytes());
+        bytes
+    }
+
+    /// Reads what was stored.
+    pub fn decode(key: &[u8], value: &[u8]) -> Option<HeadRecord> {
+        let (mut key, mut value) = (Reader(key), Reader(value));
+        let record = HeadRecord {
+            account: u32::from_be_bytes(key.take()?),
+            height: u64::from_be_bytes(key.take()?),
+            posting_count: u64::from_be_bytes(value.take()?),
+            before: Hash(value.take()?),
+            root: Hash(value.take()?),
+        };
+        (key.0.is_empty() && value.0.is_empty()).then_some(record)
+    }
+
+    /// What the head is the hash of, 72 bytes: head before [32] · height u64 · root [32]. The `opening`
+    /// of an account proof.
+    pub fn preimage(&self) -> [u8; 72] {
+        let mut bytes = [0; 72];
+        bytes[..32].copy_from_slice(self.before.as_bytes());
+        bytes[32..40].copy_from_slice(&self.height.to_be_bytes());
+        bytes[40..].copy_from_slice(self.root.as_bytes());
+        bytes
+    }
+
+    /// The height in a preimage of 72 bytes.
+    pub fn preimage_height(bytes: &[u8]) -> Option<u64> {
+        let bytes: &[u8; 72] = bytes.try_into().ok()?;
+        Some(u64::from_be_bytes(bytes[32..40].try_into().ok()?))
+    }
+
+    /// The head after the block.
+    pub fn head(&self) -> Hash {
+        Hash::of(&self.preimage())
+    }
 }
 
 /// What storage keeps of a leaf; with the proposal it gives the leaf itself.
@@ -148,16 +224,57 @@ pub struct Movement {
     pub balance: i128,
 }
 
-/// A posting as it is hashed into an account's head, 53 bytes: number u64 · side u8 · amount u64 ·
-/// settlement date u32 · hash of the transfer's leaf [32].
+/// A posting as it is hashed into an account's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// Ledger-wide number, from 1.
+    pub number: u64,
+    /// Which side.
+    pub side: Side,
+    /// Minor units.
+    pub amount: u64,
+    /// Settlement date as posted.
+    pub date: Date,
+    /// Hash of the transfer's leaf.
+    pub leaf_hash: Hash,
+}
+
+impl Posting {
+    /// The bytes that are hashed, 53: number u64 · side u8 · amount u64 · settlement date u32 · hash
+    /// of the transfer's leaf [32].
+    pub fn encode(&self) -> [u8; 53] {
+        let mut bytes = [0; 53];
+        bytes[..8].copy_from_slice(&self.number.to_be_bytes());
+        bytes[8] = self.side as u8;
+        bytes[9..17].copy_from_slice(&self.amount.to_be_bytes());
+        bytes[17..21].copy_from_slice(&self.date.yyyymmdd().to_be_bytes());
+        bytes[21..].copy_from_slice(self.leaf_hash.as_bytes());
+        bytes
+    }
+
+    /// Reads what `encode` wrote of a posting that can be; nothing else.
+    pub fn decode(bytes: &[u8]) -> Option<Posting> {
+        let mut reader = Reader(bytes);
+        let number = u64::from_be_bytes(reader.take()?);
+        let [side] = reader.take()?;
+        let amount = u64::from_be_bytes(reader.take()?);
+        let date = u32::from_be_bytes(reader.take()?);
+        let posting = Posting {
+            number,
+            side: Side::from_number(side)?,
+            amount,
+            date: Date::from_yyyymmdd(date).ok()?,
+            leaf_hash: Hash(reader.take()?),
+        };
+        let can_be = number > 0 && (1..=AMOUNT_MAX).contains(&amount);
+        (can_be && reader.0.is_empty()).then_some(posting)
+    }
+}
+
+/// [`Posting::encode`] of a movement.
 pub fn posting_bytes(number: u64, movement: &Movement, leaf_hash: &Hash) -> [u8; 53] {
-    let mut bytes = [0; 53];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes[8] = movement.side as u8;
-    bytes[9..17].copy_from_slice(&movement.amount.to_be_bytes());
-    bytes[17..21].copy_from_slice(&movement.date.yyyymmdd().to_be_bytes());
-    bytes[21..].copy_from_slice(leaf_hash.as_bytes());
-    bytes
+    let Movement { side, amount, date, .. } = *movement;
+    Posting { number, side, amount, date, leaf_hash: *leaf_hash }.encode()
 }
 
 /// Packs a block's leaf records for storage: for each instruction u32 · item u32 · outcome [16] ·

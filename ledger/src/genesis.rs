@@ -222,7 +222,10 @@ fn check_nodes(genesis: &v1::Genesis) -> Result<(), GenesisError> {
             [("peer_address", &node.peer_address), ("client_address", &node.client_address)]
         {
             let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-            if address.len() > 255 || port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            // Digits alone: a number may be written with a sign, which another reader would not take.
+            let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+            let is_port = |port: &str| digits(port) && port.parse::<u16>().is_ok();
+            if address.len() > 255 || !port.is_some_and(|(_, port)| is_port(port)) {
                 return Err(refuse(field(name), "host:port"));
             }
         }

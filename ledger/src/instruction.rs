@@ -320,7 +320,8 @@ fn salt(bytes: &Bytes) -> Result<(), Reason> {
 }
 
 impl OpenAccount {
-    fn of(message: v1::OpenAccount) -> Result<OpenAccount, Reason> {
+    /// Checks the shape of an account's names.
+    pub fn of(message: v1::OpenAccount) -> Result<OpenAccount, Reason> {
         let servicer = bic(&message.servicer)?;
         let owner = bic(&message.owner)?;
         if message.name.is_empty() || !text::is_max35(&message.name) {

@@ -1,6 +1,6 @@
 //! What became of an instruction or an item: 16 bytes under the block's `tx_root`.
 
-use crate::{hash::Hash, reason::Reason};
+use crate::{hash::Hash, merkle, reason::Reason};
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,10 @@ impl Outcome {
         };
         let first_posting = u64::from_be_bytes(bytes[8..].try_into().ok()?);
         let outcome = Outcome { state, reason, event, posting_count: word(6), first_posting };
-        (outcome.encode() == *bytes).then_some(outcome)
+        // A refusal without a reason, or a posting without a number, says two things at once.
+        let agrees = (outcome.state == State::Rejected) == outcome.reason.is_some()
+            && (outcome.posting_count == 0) == (outcome.first_posting == 0);
+        (agrees && outcome.encode() == *bytes).then_some(outcome)
     }
 }
 
@@ -129,6 +132,22 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// The leaf of an item, or of an instruction itself: item number and hash are zero then.
+    pub fn of(
+        instruction_hash: Hash,
+        (item_number, item_hash): (u32, Hash),
+        outcome: Outcome,
+        effects: &[u8],
+    ) -> Leaf {
+        let effects_hash = if effects.is_empty() { Hash::ZERO } else { Hash::of(effects) };
+        Leaf { instruction_hash, item_number, item_hash, outcome, effects_hash }
+    }
+
+    /// Its hash in the tree.
+    pub fn hash(&self) -> Hash {
+        merkle::leaf_hash(&self.encode())
+    }
+
     /// The bytes that are hashed.
     pub fn encode(&self) -> [u8; 116] {
         let mut bytes = [0; 116];

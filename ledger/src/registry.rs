@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use counterfoil_proto::v1;
 use prost::Message;
 
 use crate::{
     asset::{Asset, AssetCode},
     bic::Bic,
+    canonical,
     genesis::Genesis,
     hash::Hash,
+    header::Reader,
     merkle::{self, Tree},
     signature::{PublicKey, key_id},
 };
@@ -144,6 +147,45 @@ pub fn leaf(
     bytes
 }
 
+/// What a registry leaf says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafFields {
+    /// Number of its [`Kind`].
+    pub kind: u8,
+    /// On the left, zeros behind.
+    pub id: [u8; 32],
+    /// First height at which it counts.
+    pub active_from: u64,
+    /// First height at which it counts no longer.
+    pub inactive_from: u64,
+    /// SHA-256 of the record.
+    pub record: Hash,
+}
+
+/// Reads a leaf.
+pub fn read_leaf(leaf: &[u8]) -> Option<LeafFields> {
+    let mut reader = Reader(leaf);
+    let [kind] = reader.take()?;
+    let fields = LeafFields {
+        kind,
+        id: reader.take()?,
+        active_from: u64::from_be_bytes(reader.take()?),
+        inactive_from: u64::from_be_bytes(reader.take()?),
+        record: Hash(reader.take()?),
+    };
+    reader.0.is_empty().then_some(fields)
+}
+
+/// Reads the record of a key: whose it is, for what, its id, and the key itself.
+pub fn read_key_record(record: &Bytes) -> Option<(Bic, v1::KeyPurpose, Hash, PublicKey)> {
+    let (bic, _) = record.split_at_checked(11)?;
+    let bic = Bic::parse_canonical(std::str::from_utf8(bic).ok()?).ok()?;
+    let key: v1::Key = canonical::decode(&record.slice(11..)).ok()?;
+    let purpose = v1::KeyPurpose::try_from(key.purpose).ok()?;
+    let public_key = PublicKey::from_spki(&key.public_key).ok()?;
+    Some((bic, purpose, key_id(&key.public_key), public_key))
+}
+
 /// The record of a key: the BIC of its institution, which says by whom it signs, and its message.
 pub fn key_record(institution: &Bic, key: &v1::Key) -> Vec<u8> {
     [institution.as_str().as_bytes(), &key.encode_to_vec()].concat()
@@ -168,11 +210,8 @@ impl Registry {
         for record in &message.institutions {
             let bic = Bic::parse(&record.bic).expect("the genesis file was checked");
             // The record is the institution without what has records of its own.
-            let bare = v1::Institution {
-                trust_anchor: bytes::Bytes::new(),
-                keys: Vec::new(),
-                ..record.clone()
-            };
+            let bare =
+                v1::Institution { trust_anchor: Bytes::new(), keys: Vec::new(), ..record.clone() };
             leaves.push(leaf(
                 Kind::Institution,
                 bic.as_str().as_bytes(),

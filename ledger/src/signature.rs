@@ -7,7 +7,7 @@
 use ed25519_dalek::{Verifier, pkcs8::DecodePrivateKey};
 use p256::ecdsa::signature::Signer as _;
 
-use crate::hash::Hash;
+use crate::{bic::Bic, hash::Hash, id::InstructionId};
 
 /// What a signature is for; a signature under one label is worth nothing under another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,16 @@ pub fn preimage(label: Label, chain_id: &Hash, payload: &[u8]) -> Vec<u8> {
     bytes.extend(length.to_be_bytes());
     bytes.extend(payload);
     bytes
+}
+
+/// What is signed under `absent/1`: BIC [11] · id [16] · hash of the last header searched [32].
+pub fn absence_payload(institution: &Bic, id: &InstructionId, searched: &Hash) -> Vec<u8> {
+    [institution.as_str().as_bytes(), id.as_bytes(), searched.as_bytes()].concat()
+}
+
+/// What is signed under `promise/1`: instruction hash [32] · deadline u64, Unix milliseconds.
+pub fn promise_payload(instruction_hash: &Hash, deadline_ms: u64) -> Vec<u8> {
+    [&instruction_hash.as_bytes()[..], &deadline_ms.to_be_bytes()].concat()
 }
 
 /// DER of a SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410).

@@ -116,6 +116,7 @@ impl State {
             transfers: Vec::new(),
             movements: Vec::new(),
             touched: Vec::new(),
+            heads: Vec::new(),
             records: Vec::new(),
         };
         (state, block)
@@ -172,6 +173,12 @@ impl State {
     /// The accounts' root, when the tree is as new as the accounts: after a block that carried it.
     pub fn accounts_root(&self) -> Option<Hash> {
         self.stale.is_empty().then(|| self.accounts_tree.root())
+    }
+
+    /// The path of an account's leaf to `accounts_root`, when the tree is as new as the accounts.
+    pub fn account_path(&self, ordinal: u32) -> Option<Vec<Hash>> {
+        let index = usize::try_from(ordinal).ok()?;
+        self.stale.is_empty().then(|| self.accounts_tree.path(index)).flatten()
     }
 
     /// Accounts by ordinal.

@@ -11,7 +11,9 @@ use bytes::Bytes;
 
 use crate::{
     account::AccountId,
-    block::{Block, Facts, IdRecord, LeafRecord, Movement, Position, Wants},
+    block::{
+        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, Position, Wants,
+    },
     hash::Hash,
     header::Header,
     instruction::{Body, Instruction},
@@ -296,15 +298,7 @@ impl<'a> Work<'a> {
         outcome: Outcome,
         effects: Vec<u8>,
     ) -> Hash {
-        let effects_hash = if effects.is_empty() { Hash::ZERO } else { Hash::of(&effects) };
-        let leaf = Leaf {
-            instruction_hash: instruction.hash,
-            item_number: item,
-            item_hash,
-            outcome,
-            effects_hash,
-        };
-        let hash = merkle::leaf_hash(&leaf.encode());
+        let hash = Leaf::of(instruction.hash, (item, item_hash), outcome, &effects).hash();
         self.leaf_hashes.push(hash);
         self.leaves.push(LeafRecord { instruction: place, item, outcome, effects });
         hash
@@ -313,9 +307,17 @@ impl<'a> Work<'a> {
     /// Closes the block: heads, trees, header.
     fn finish(self, log: LogPosition) -> Block {
         let state = self.state;
+        let mut heads = Vec::new();
         for (ordinal, postings) in &self.postings {
             let account = &mut state.accounts[usize::try_from(*ordinal).expect("32 bits fit")];
-            account.advance_head(self.height, postings.root());
+            let (before, root) = (account.head, postings.root());
+            account.advance_head(self.height, root);
+            let posting_count = account.posting_count;
+            let interval = |count: u64| count / HEAD_INTERVAL;
+            if interval(posting_count) != interval(posting_count - postings.size()) {
+                let (account, height) = (*ordinal, self.height);
+                heads.push(HeadRecord { account, height, posting_count, before, root });
+            }
         }
         let mut touched: Vec<u32> = self.postings.into_keys().collect();
         touched.append(&mut self.opened.into_iter().collect());
@@ -366,6 +368,7 @@ impl<'a> Work<'a> {
             transfers: self.transfers.into_iter().map(|settled| settled.indexed).collect(),
             movements: self.movements,
             touched,
+            heads,
             records: self.records,
         }
     }

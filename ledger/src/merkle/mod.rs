@@ -3,7 +3,7 @@
 
 pub mod path;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, ops::Range};
 
 use crate::hash::Hash;
 
@@ -133,12 +133,27 @@ impl Tree {
     pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
         let size = u64::try_from(self.len()).ok()?;
         let index = u64::try_from(index).ok().filter(|index| *index < size)?;
-        let mut node = |level, index| {
-            let place = |number| usize::try_from(number).expect("a tree in memory");
-            Ok::<_, Infallible>(self.levels[place(u64::from(level))][place(index)])
-        };
-        let Ok(path) = path::path(index, size, &mut node);
+        let Ok(path) = path::path(index, size, &mut self.nodes());
         Some(path)
+    }
+
+    /// The largest subtrees that hold none of a row of leaves; none if there is no such row.
+    pub fn range_path(&self, range: &Range<usize>) -> Option<Vec<Hash>> {
+        if range.is_empty() || range.end > self.len() {
+            return None;
+        }
+        let size = u64::try_from(self.len()).ok()?;
+        let range = u64::try_from(range.start).ok()?..u64::try_from(range.end).ok()?;
+        let Ok(path) = path::range_path(&range, size, &mut self.nodes());
+        Some(path)
+    }
+
+    /// Complete subtrees by level and index.
+    fn nodes(&self) -> impl FnMut(u32, u64) -> Result<Hash, Infallible> {
+        |level, index| {
+            let place = |number| usize::try_from(number).expect("a tree in memory");
+            Ok(self.levels[place(u64::from(level))][place(index)])
+        }
     }
 
     /// The root.

@@ -1,7 +1,7 @@
 //! Proofs about RFC 6962 trees. Making one asks for complete subtrees by (level, index): the node at
 //! level l and index i covers the leaves i·2^l to (i + 1)·2^l − 1. Checking one needs no tree.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::node_hash;
 use crate::hash::Hash;
@@ -77,34 +77,81 @@ pub fn is_consistent(
     last == 0 && old == from_root && new == to_root
 }
 
-/// The root of a tree of some size that has these leaves in a row from an index on; the path holds
-/// the largest subtrees without any of them, from left to right.
-pub fn root_of_range(leaves: &[Hash], start: u64, size: u64, path: &[Hash]) -> Option<Hash> {
-    let end = start.checked_add(u64::try_from(leaves.len()).ok()?)?;
-    if leaves.is_empty() || end > size {
-        return None;
-    }
-    let mut path = path.iter();
-    let root = range_root(0..size, &(start..end), leaves, &mut path)?;
-    path.next().is_none().then_some(root)
+/// What is known of a tree of which a row of leaves is given, and the largest subtrees without any
+/// of them.
+#[derive(Clone, Debug)]
+pub struct RangeTree {
+    size: u64,
+    row: Range<u64>,
+    root: Hash,
+    /// Subtrees by the leaves that they cover: first, and the one after the last.
+    nodes: BTreeMap<(u64, u64), Hash>,
 }
 
-fn range_root(
-    covered: Range<u64>,
-    range: &Range<u64>,
-    leaves: &[Hash],
-    path: &mut std::slice::Iter<'_, Hash>,
-) -> Option<Hash> {
-    if covered.end <= range.start || range.end <= covered.start {
-        return path.next().copied();
+impl RangeTree {
+    /// The tree of some size that has these leaves in a row from an index on; the path holds the other
+    /// subtrees, from left to right. None if it has too few or too many.
+    pub fn new(leaves: &[Hash], start: u64, size: u64, path: &[Hash]) -> Option<RangeTree> {
+        let end = start.checked_add(u64::try_from(leaves.len()).ok()?)?;
+        if leaves.is_empty() || end > size {
+            return None;
+        }
+        let mut tree =
+            RangeTree { size, row: start..end, root: Hash::ZERO, nodes: BTreeMap::new() };
+        let mut path = path.iter();
+        tree.root = tree.grow(0..size, leaves, &mut path)?;
+        path.next().is_none().then_some(tree)
     }
-    if covered.end - covered.start == 1 {
-        return leaves.get(usize::try_from(covered.start - range.start).ok()?).copied();
+
+    fn grow(
+        &mut self,
+        covered: Range<u64>,
+        leaves: &[Hash],
+        path: &mut std::slice::Iter<'_, Hash>,
+    ) -> Option<Hash> {
+        let node = if covered.end <= self.row.start || self.row.end <= covered.start {
+            *path.next()?
+        } else if covered.end - covered.start == 1 {
+            *leaves.get(usize::try_from(covered.start - self.row.start).ok()?)?
+        } else {
+            let split = split(&covered);
+            let left = self.grow(covered.start..split, leaves, path)?;
+            let right = self.grow(split..covered.end, leaves, path)?;
+            node_hash(&left, &right)
+        };
+        self.nodes.insert((covered.start, covered.end), node);
+        Some(node)
     }
-    let split = split(&covered);
-    let left = range_root(covered.start..split, range, leaves, path)?;
-    let right = range_root(split..covered.end, range, leaves, path)?;
-    Some(node_hash(&left, &right))
+
+    /// The root.
+    pub fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// The path of a leaf of the row.
+    pub fn path(&self, index: u64) -> Option<Vec<Hash>> {
+        if !self.row.contains(&index) {
+            return None;
+        }
+        let mut path = Vec::new();
+        let mut covered = 0..self.size;
+        while covered.end - covered.start > 1 {
+            let sibling = go_down(&mut covered, index);
+            path.push(*self.nodes.get(&(sibling.start, sibling.end))?);
+        }
+        path.reverse();
+        Some(path)
+    }
+}
+
+/// Goes one level down towards a leaf; returns what lies beside.
+fn go_down(covered: &mut Range<u64>, index: u64) -> Range<u64> {
+    let split = split(covered);
+    if index < split {
+        split..std::mem::replace(&mut covered.end, split)
+    } else {
+        std::mem::replace(&mut covered.start, split)..split
+    }
 }
 
 /// Where RFC 6962 splits a tree of at least two leaves.
@@ -141,13 +188,7 @@ pub fn path<E>(
     let mut path = Vec::new();
     let mut covered = 0..size;
     while covered.end - covered.start > 1 {
-        let split = split(&covered);
-        let sibling = if index < split {
-            split..std::mem::replace(&mut covered.end, split)
-        } else {
-            std::mem::replace(&mut covered.start, split)..split
-        };
-        path.push(subtree(sibling, node)?);
+        path.push(subtree(go_down(&mut covered, index), node)?);
     }
     path.reverse();
     Ok(path)
@@ -165,13 +206,7 @@ pub fn consistency<E>(
     let mut path = Vec::new();
     let mut covered = 0..to;
     while covered.end != from {
-        let split = split(&covered);
-        let sibling = if from <= split {
-            split..std::mem::replace(&mut covered.end, split)
-        } else {
-            std::mem::replace(&mut covered.start, split)..split
-        };
-        path.push(subtree(sibling, node)?);
+        path.push(subtree(go_down(&mut covered, from - 1), node)?);
     }
     // The smaller tree itself is known to whoever asks.
     if covered.start != 0 {
@@ -283,11 +318,20 @@ mod tests {
                     let Ok(path) = range_path(&(start..end), size, &mut nodes(&leaves));
                     let row =
                         &leaves[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()];
-                    assert_eq!(root_of_range(row, start, size, &path), Some(root));
-                    assert_ne!(root_of_range(row, start + 1, size, &path), Some(root));
+                    let root_of = |row: &[Hash], start, path: &[Hash]| {
+                        RangeTree::new(row, start, size, path).map(|tree| tree.root())
+                    };
+                    assert_eq!(root_of(row, start, &path), Some(root));
+                    assert_ne!(root_of(row, start + 1, &path), Some(root));
                     let longer = [&path[..], &[root]].concat();
-                    assert_eq!(root_of_range(row, start, size, &longer), None);
-                    assert_ne!(root_of_range(&row[1..], start, size, &path), Some(root));
+                    assert_eq!(root_of(row, start, &longer), None);
+                    assert_ne!(root_of(&row[1..], start, &path), Some(root));
+                    let tree = RangeTree::new(row, start, size, &path).unwrap();
+                    for index in 0..size {
+                        let Ok(expected) = super::path(index, size, &mut nodes(&leaves));
+                        let expected = (start..end).contains(&index).then_some(expected);
+                        assert_eq!(tree.path(index), expected);
+                    }
                 }
             }
         }

@@ -94,11 +94,7 @@ impl Signers {
 
     /// Checks a certificate of this epoch; returns its header and who signed it.
     pub fn certified(&self, certificate: &v1::Certificate) -> Result<(Header, Vec<u64>), Unproven> {
-        let header = Header::decode(&certificate.header)
-            .ok_or(unproven("certificate.header", "it is not a header of 296 bytes"))?;
-        if header.chain_id != self.chain_id {
-            return Err(unproven("certificate.header", "it belongs to another chain"));
-        }
+        let header = super::header("certificate.header", &certificate.header, &self.chain_id)?;
         let hash = header.hash();
         let signers =
             self.quorum_signed(Label::Header, hash.as_bytes(), &certificate.signatures)?;

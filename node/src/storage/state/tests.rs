@@ -354,6 +354,7 @@ fn empty_block(height: u64, block_time_ms: u64) -> Block {
         transfers: Vec::new(),
         movements: Vec::new(),
         touched: Vec::new(),
+        heads: Vec::new(),
         records: Vec::new(),
     }
 }
