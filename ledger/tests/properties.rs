@@ -9,6 +9,8 @@ mod books;
 mod checks;
 #[path = "properties/naive.rs"]
 mod naive;
+#[path = "properties/proofs.rs"]
+mod proofs;
 #[path = "properties/random.rs"]
 mod random;
 mod support;
@@ -197,6 +199,22 @@ proptest! {
         let replay = world.chain.replay().unwrap();
         prop_assert_eq!(replay.state().core(), world.chain.state.core());
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().cases / 8, ..cases() })]
+
+    /// Whatever the ledger did can be proved, and nothing else.
+    #[test]
+    fn proofs_say_what_happened(steps in random::history(), seed in any::<u64>()) {
+        let tried = proofs::check(live(&steps).chain, seed);
+        prop_assert!(tried > 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
 
     /// Facts that arrive in another order are paired in the same way and leave the same breaks.
     #[test]

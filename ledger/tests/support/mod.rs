@@ -4,10 +4,14 @@
 // Each test binary uses its own part of this module.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs)]
 
+pub mod archive;
 pub mod build;
 pub mod chain;
+pub mod changes;
 pub mod consortium;
+pub mod epochs;
 pub mod expect;
 
+pub use archive::Archive;
 pub use chain::{Chain, Entry};
 pub use consortium::{Consortium, NOON_MS};
