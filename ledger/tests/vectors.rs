@@ -6,6 +6,8 @@
 
 #[path = "vectors/golden.rs"]
 mod golden;
+#[path = "vectors/proofs.rs"]
+mod proofs;
 mod support;
 
 use std::{collections::BTreeSet, fs};
@@ -79,6 +81,9 @@ fn all() -> Vec<(&'static str, Sections)> {
     let hashes = blocks.map(|it| (format!("block {}", it.header.height), it.hash.0.to_vec()));
     files.push(("chain-1-hashes", hashes.collect()));
     files.push(("chain-1", stored(&chain)));
+    files.push(("epochs", proofs::epochs()));
+    files.push(("evidence", proofs::evidence(golden_chain())));
+    files.push(("proofs", proofs::proofs(chain)));
     files
 }
 
@@ -119,7 +124,7 @@ fn signatures() -> Sections {
     let consortium = consortium();
     let chain_id = consortium.chain_id();
     let mut sections = Sections::new();
-    for label in [Label::Instruction, Label::Proposal] {
+    for label in [Label::Instruction, Label::Proposal].into_iter().chain(proofs::LABELS) {
         let bytes = preimage(label, &chain_id, b"payload");
         sections.push((format!("preimage of {}", label.as_str()), bytes));
     }

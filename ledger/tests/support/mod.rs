@@ -11,6 +11,7 @@ pub mod changes;
 pub mod consortium;
 pub mod epochs;
 pub mod expect;
+pub mod misdeeds;
 
 pub use archive::Archive;
 pub use chain::{Chain, Entry};
