@@ -361,3 +361,52 @@ pub struct TransferFact {
     /// As instructed.
     pub end_to_end_id: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn posting() -> Posting {
+        Posting {
+            number: 7,
+            side: Side::Credit,
+            amount: AMOUNT_MAX,
+            date: Date::from_yyyymmdd(20_261_123).unwrap(),
+            leaf_hash: Hash::of(b"leaf"),
+        }
+    }
+
+    #[test]
+    fn postings_are_read_as_they_were_written() {
+        let bytes = posting().encode();
+        assert_eq!(Posting::decode(&bytes), Some(posting()));
+        assert_eq!(Posting::decode(&bytes[..52]), None);
+        assert_eq!(Posting::decode(&[&bytes[..], &[0]].concat()), None);
+        let cannot_be = [
+            Posting { number: 0, ..posting() },
+            Posting { amount: 0, ..posting() },
+            Posting { amount: AMOUNT_MAX + 1, ..posting() },
+        ];
+        for other in cannot_be {
+            assert_eq!(Posting::decode(&other.encode()), None, "{other:?}");
+        }
+        let mut sideless = bytes;
+        sideless[8] = 3;
+        assert_eq!(Posting::decode(&sideless), None);
+        let mut dateless = bytes;
+        dateless[17..21].fill(0);
+        assert_eq!(Posting::decode(&dateless), None);
+    }
+
+    #[test]
+    fn heads_are_read_as_they_were_written() {
+        let (before, root) = (Hash::of(b"before"), Hash::of(b"root"));
+        let record = HeadRecord { account: 3, height: 9, posting_count: 512, before, root };
+        let (key, value) = (HeadRecord::key(3, 9), record.encode());
+        assert_eq!(HeadRecord::decode(&key, &value), Some(record));
+        assert_eq!(HeadRecord::decode(&key[1..], &value), None);
+        assert_eq!(HeadRecord::decode(&key, &[&value[..], &[0]].concat()), None);
+        assert_eq!(HeadRecord::preimage_height(&record.preimage()), Some(9));
+        assert_eq!(HeadRecord::preimage_height(&[0; 71]), None);
+    }
+}

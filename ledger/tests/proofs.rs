@@ -17,6 +17,7 @@ use counterfoil_ledger::{
     hash::Hash,
     header::Header,
     id::InstructionId,
+    instruction::Draft,
     outcome::State as OutcomeState,
     proof::Proof,
     prove,
@@ -195,6 +196,32 @@ fn no_posting_can_be_left_out() {
     assert!(verify::account(&trust, &long).is_err(), "a name of any length is read");
 }
 
+/// An account's head is kept whenever its postings reach or pass another 256.
+#[test]
+fn heads_are_kept_now_and_then() {
+    let mut chain = golden_chain();
+    let (alpha, beta) = (golden::account("Alpha", "main"), golden::account("Beta", "main"));
+    let count = |chain: &Chain| chain.state.account(&alpha).unwrap().posting_count;
+    let ordinal = chain.state.account(&alpha).unwrap().ordinal;
+    let mut kept = Vec::new();
+    for round in 0..10 {
+        let before = count(&chain);
+        let items: Vec<v1::Transfer> = (0..60 + round * 17)
+            .map(|item| transfer(&format!("head {round} {item}"), &alpha, &beta, 1))
+            .collect();
+        let id = id_of(&format!("heads {round}"), NOON_MS);
+        let draft = Draft::transfers(id, &bic_of("Alpha"), NOON_MS + HOUR_MS, &items, false);
+        let batch = chain.consortium.sign(&bic_of("Alpha"), draft);
+        let (block, _) = chain.execute(NOON_MS + 60_000 + round * 10, vec![batch]);
+        let head = block.heads.iter().find(|head| head.account == ordinal);
+        assert_eq!(head.is_some(), before / 256 != count(&chain) / 256);
+        let account = chain.state.account(&alpha).unwrap();
+        assert!(head.is_none_or(|head| head.head() == account.head));
+        kept.extend(head.map(|head| head.posting_count));
+    }
+    assert!(kept.len() >= 4 && kept.windows(2).all(|pair| pair[1] - pair[0] < 512), "{kept:?}");
+}
+
 /// The worst receipt: an item of the largest batch in the largest block, certified by seven, late in
 /// the history of a billion blocks.
 #[test]
@@ -220,13 +247,7 @@ fn a_receipt_has_at_most_4_096_bytes() {
             })
             .collect();
         let id = id_of(label, NOON_MS);
-        counterfoil_ledger::instruction::Draft::transfers(
-            id,
-            &alpha,
-            NOON_MS + HOUR_MS,
-            &items,
-            false,
-        )
+        Draft::transfers(id, &alpha, NOON_MS + HOUR_MS, &items, false)
     };
     let drafts = [batch("one", 8_192), batch("two", 8_190)];
     let signed = drafts.map(|draft| chain.consortium.sign(&alpha, draft)).to_vec();

@@ -16,7 +16,10 @@ use bytes::Bytes;
 use counterfoil_ledger::{
     account::{Account, AccountId},
     asset::AssetCode,
-    block::{LeafRecord, Movement, Position, Side, encode_leaves, posting_bytes, reference_key},
+    block::{
+        HeadRecord, LeafRecord, Movement, Position, Side, encode_leaves, posting_bytes,
+        reference_key,
+    },
     date::Date,
     genesis::Genesis,
     hash::Hash,
@@ -236,12 +239,18 @@ fn account() -> Sections {
         posting_count: 2,
         head: Hash::ZERO,
     };
-    account.advance_head(5, Hash::of(b"root of the block's postings"));
+    let root = Hash::of(b"root of the block's postings");
+    let before = account.head;
+    account.advance_head(5, root);
+    let head = HeadRecord { account: 3, height: 5, posting_count: 2, before, root };
+    assert_eq!(head.head(), account.head);
     vec![
         ("id".to_owned(), account.id.as_bytes().to_vec()),
         ("head".to_owned(), account.head.0.to_vec()),
         ("leaf".to_owned(), account.leaf().to_vec()),
         ("record".to_owned(), account.encode()),
+        ("head record: key".to_owned(), HeadRecord::key(3, 5).to_vec()),
+        ("head record: value".to_owned(), head.encode().to_vec()),
         ("reference key of INV-1".to_owned(), reference_key(&account.id, "INV-1").to_vec()),
     ]
 }
