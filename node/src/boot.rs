@@ -138,6 +138,7 @@ impl From<StorageError> for Stop {
             | StorageError::NotEmpty(_)
             | StorageError::Foreign { .. } => ExitCode::DirectoryMismatch,
             StorageError::Locked(_) => ExitCode::DirectoryLocked,
+            StorageError::Diverged { .. } => ExitCode::Diverged,
             StorageError::Corrupt { .. } | StorageError::Format { .. } => ExitCode::Corrupt,
             StorageError::Io { source, .. } if is_full(source) => ExitCode::DiskFull,
             StorageError::Database { message, .. }

@@ -341,6 +341,82 @@ pub const UNFLUSHED_MOVEMENTS_MAX: usize = 131_072;
 /// How long execution may have a block in memory alone.
 pub const UNFLUSHED_AGE_MAX: Duration = Duration::from_secs(1);
 
+// --- Finality ----------------------------------------------------------------------------------
+
+/// Between two headers that a leader signs, at least.
+pub const ROUND_INTERVAL_MIN: Duration = Duration::from_millis(4);
+
+/// A leader signs its next header, certificate or not, after this time.
+pub const ROUND_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// A node signs a header that its leader has not signed after this time.
+pub const LEADER_PATIENCE: Duration = Duration::from_millis(50);
+
+/// And then at heights that are a multiple of this.
+pub const OWN_ROUND_BLOCKS: u64 = 16;
+
+/// Or the newest, when nothing newer was executed for this time.
+pub const OWN_ROUND_QUIET: Duration = Duration::from_millis(20);
+
+/// How long the record of what a node signs waits for the log's next append before it has a write of
+/// its own.
+pub const RECORD_RIDE_MAX: Duration = Duration::from_millis(2);
+
+/// Between two tries of a key that did not sign.
+pub const SIGNER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Heights of each node whose attestations are held: the newest.
+pub const ATTESTATIONS_HELD_MAX: usize = 256;
+
+/// An attestation that is further ahead of what this node has executed is dropped.
+pub const ATTESTATION_AHEAD_MAX: u64 = 1_000_000;
+
+/// A stream of attestations is renewed after this time.
+pub const ATTEST_STREAM_AGE_MAX: Duration = Duration::from_secs(20);
+
+/// An attestation without a certificate is sent again after this time.
+pub const ATTESTATION_REPEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Attestations of one node that are looked at in a second; further ones wait.
+pub const ATTESTATIONS_PER_SECOND_MAX: u32 = 1_000;
+
+/// How often what is held of the other nodes is kept on disk.
+pub const ATTESTATIONS_KEPT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Certificates that are kept in memory.
+pub const CERTIFICATES_HELD_MAX: usize = 4_096;
+
+/// How often the lag of certificates is looked at when nothing happens.
+pub const LAG_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Heights whose time of execution is remembered until they are certified.
+pub const LAG_HEIGHTS_MAX: usize = 1_024;
+
+/// A block that has waited this long for its certificate makes it worth telling who is missing.
+pub const LAG_WORTH_TELLING: Duration = Duration::from_secs(1);
+
+/// Contradictions that wait to be looked at.
+pub const FINDINGS_MAX: usize = 64;
+
+/// Files of evidence in a data directory.
+pub const EVIDENCE_FILES_MAX: usize = 64;
+
+/// Between two lines in the log about what one node signs wrongly.
+pub const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Institutions that another node may name as missing.
+pub const MISSING_INSTITUTIONS_MAX: usize = 1_024;
+
+/// After the first failed call to another node.
+pub const PEER_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// After many.
+pub const PEER_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
+
+// A stream ends by itself before the server cuts it off.
+const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
+const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STAMP_AHEAD_MS_MAX > 0 && QUIET_INTERVAL.as_millis() > 0);

@@ -47,6 +47,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         node: config.node_id,
         genesis,
         signer,
+        signs: config.signs,
+        directory,
         log: log.clone(),
         store,
         peers,
@@ -62,10 +64,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let publishing = reporter.clone().publish();
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(publishing));
     let status = reporter.clone();
-    let peer_server =
-        PeerServiceServer::new(PeerServer::new(replica.clone(), Arc::new(move || status.report())))
-            .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
+    let peer_server = PeerServiceServer::new(PeerServer::new(
+        replica.clone(),
+        Arc::new(move || status.report()),
+        shutdown.clone(),
+    ))
+    .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
+    .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
     let peer_connections = listener::accept(
         peer_socket,
         Audience::Peers,

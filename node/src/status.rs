@@ -44,6 +44,7 @@ impl StatusReporter {
         // Before the state is held: these look at every file.
         let log_bytes = self.log.disk_bytes().unwrap_or(0);
         let state_bytes = self.replica.store().disk_bytes().unwrap_or(0);
+        let standing = self.replica.finality().standing();
         let state = self.replica.state();
         let node = state.registry().node(self.replica.node());
         v1::NodeStatus {
@@ -61,8 +62,8 @@ impl StatusReporter {
             uptime_s: self.started.elapsed().as_secs(),
             certificate_not_after_s: self.tls.identity().not_after_s,
             disk_bytes: log_bytes + state_bytes,
-            certified_height: 0,
-            attested_height: 0,
+            certified_height: standing.certified_height,
+            attested_height: standing.attested_height,
         }
     }
 
@@ -86,6 +87,7 @@ impl StatusReporter {
             metrics::RAFT_TERM.set(term as f64);
             metrics::RAFT_LAST_LOG_INDEX.set(last_log_index as f64);
             metrics::RAFT_APPLIED_INDEX.set(applied_index as f64);
+            self.publish_finality();
             metrics::QUEUED_INSTRUCTIONS.set(self.replica.queued() as f64);
             metrics::CERTIFICATE_NOT_AFTER.set(self.tls.identity().not_after_s as f64);
             if measured.is_none_or(|measured| measured.elapsed() >= DISK_INTERVAL) {
@@ -98,6 +100,18 @@ impl StatusReporter {
 }
 
 impl StatusReporter {
+    fn publish_finality(&self) {
+        let standing = self.replica.finality().standing();
+        metrics::CERTIFIED_HEIGHT.set(standing.certified_height as f64);
+        metrics::ADMISSION_STOPPED.set(if standing.admission_stopped { 1.0 } else { 0.0 });
+        let state = self.replica.state();
+        for (node, height) in standing.attested {
+            let Some(node) = state.registry().node(node) else { continue };
+            let labels = [("institution", node.institution.as_str())];
+            metrics::ATTESTED_HEIGHT.gauge(&labels).set(height as f64);
+        }
+    }
+
     fn publish_disk(&self) {
         for (instance, bytes) in
             [("log", self.log.disk_bytes()), ("state", self.replica.store().disk_bytes())]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::registry::Node;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
@@ -40,7 +41,12 @@ impl NodeService for Nodes {
             (state.genesis_file().message().consortium.clone(), nodes)
         };
         let voter_count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        let members = join_all(nodes.iter().map(|node| self.member(node))).await;
+        let mut members = join_all(nodes.iter().map(|node| self.member(node))).await;
+        let finality_quorum = replica.finality().quorum();
+        let standing = replica.finality().standing();
+        for (node, member) in nodes.iter().zip(&mut members) {
+            member.attested_height = standing.attested.get(&node.id).copied().unwrap_or(0);
+        }
         Ok(Response::new(v1::GetClusterStatusResponse {
             chain_id: self.chain_id(),
             consortium,
@@ -48,7 +54,10 @@ impl NodeService for Nodes {
             voter_count,
             ordering_quorum: voter_count / 2 + 1,
             members,
-            ..Default::default()
+            finality_quorum: u32::try_from(finality_quorum).unwrap_or(u32::MAX),
+            below_two_thirds: finality_quorum <= nodes.len() * 2 / 3,
+            admission_stopped: standing.admission_stopped,
+            missing_institutions: standing.missing.iter().map(Bic::to_string).collect(),
         }))
     }
 }

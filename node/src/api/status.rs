@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::reason::Reason;
 use tonic::Code;
 use tonic::Status;
@@ -91,6 +92,23 @@ pub(super) fn unavailable(cause: Unavailable) -> Status {
             .retry(limits::RETRY_DELAY)
             .status(Code::Unavailable, "No leader could be reached in time; nothing was ordered."),
         Unavailable::Overloaded => overloaded("Too much is waiting to be ordered."),
+        Unavailable::CertificatesLag(missing) => {
+            let names: Vec<&str> = missing.iter().map(Bic::as_str).collect();
+            let names = names.join(",");
+            let message = format!(
+                "Blocks wait too long for their certificate; nothing new is taken. The signatures of these institutions are missing: {names}."
+            );
+            Info::new("CERTIFICATES_LAG")
+                .with("missing_institutions", names)
+                .with("remedy", "Ask again after the delay; the institutions named must bring their nodes back.")
+                .not_taken()
+                .retry(limits::RETRY_DELAY)
+                .status(Code::Unavailable, message)
+        }
+        Unavailable::NotFinal => Info::new("NOT_FINAL")
+            .with("remedy", "Ask again after the delay, or for what is ordered.")
+            .retry(limits::RETRY_DELAY)
+            .status(Code::Unavailable, "It is ordered and not final yet: its certificate has not come in time."),
         Unavailable::Unknown => Info::new("FATE_UNKNOWN")
             .with("fate", "unknown")
             .with("remedy", "Submit the same bytes with the same id again: the answer is the original one.")

@@ -14,6 +14,8 @@ pub enum Kind {
     Address,
     /// A path. In the file it is relative to the file; elsewhere to the working directory.
     Path,
+    /// `true` or `false`.
+    Switch,
     /// One of some words.
     Choice(&'static [&'static str]),
     /// A filter of log lines.
@@ -137,6 +139,12 @@ pub const KEYS: &[Key] = &[
         "0",
         "How long an idle node gathers instructions before it proposes a block; under load blocks fill by themselves.",
     ),
+    optional(
+        "finality.sign",
+        Kind::Switch,
+        "true",
+        "Whether this node signs the headers that it computes; without it the consortium lacks this institution's signature.",
+    ),
 ];
 
 /// A key by its name.
@@ -176,7 +184,7 @@ pub fn example() -> String {
             section = of;
             text.push_str(&format!("\n[{section}]\n"));
         }
-        let quote = if matches!(key.kind, Kind::Number { .. }) { "" } else { "\"" };
+        let quote = if matches!(key.kind, Kind::Number { .. } | Kind::Switch) { "" } else { "\"" };
         let required = if key.default.is_none() { " Required." } else { "" };
         text.push_str(&format!("# {}{required}\n", key.meaning));
         text.push_str(&format!("{name} = {quote}{}{quote}\n", key.example));

@@ -41,6 +41,8 @@ pub struct Config {
     pub raft: RaftTiming,
     /// The block builder.
     pub builder: Builder,
+    /// Whether this node signs headers.
+    pub signs: bool,
 }
 
 /// Where a node listens.
@@ -155,6 +157,7 @@ impl Reader {
         let log = self.log();
         let raft = self.raft();
         let linger = self.milliseconds("builder.linger_ms");
+        let signs = self.switch("finality.sign");
         Some(Config {
             node_id: node_id?,
             genesis: genesis?,
@@ -166,6 +169,7 @@ impl Reader {
             log: log?,
             raft: raft?,
             builder: Builder { linger: linger? },
+            signs: signs?,
         })
     }
 
@@ -260,6 +264,22 @@ impl Reader {
         self.number(name).map(Duration::from_millis)
     }
 
+    fn switch(&mut self, name: &str) -> Option<bool> {
+        let text = match self.written(name)? {
+            Written::Switch(switch) => return Some(switch),
+            Written::Either(text) => text,
+            Written::Text(text) => format!("the string {text:?}"),
+            Written::Number(text) => text,
+            Written::Other(found) => found.to_owned(),
+        };
+        let switch = text.parse().ok();
+        if switch.is_none() {
+            let rule = format!("expected true or false, found {text}");
+            self.fault(name, rule, "write true or false, without quotes");
+        }
+        switch
+    }
+
     fn number(&mut self, name: &str) -> Option<u64> {
         let Kind::Number { min, max } = keys::key(name)?.kind else { return None };
         let text = match self.written(name)? {
@@ -272,10 +292,10 @@ impl Reader {
                 );
                 return None;
             }
-            Written::Other(found) => {
+            other @ (Written::Switch(_) | Written::Other(_)) => {
                 self.fault(
                     name,
-                    format!("expected a whole number, found {found}"),
+                    format!("expected a whole number, found {}", other.type_name()),
                     format!("write a number from {min} to {max}"),
                 );
                 return None;
@@ -353,10 +373,10 @@ impl Reader {
                 );
                 None
             }
-            Written::Other(found) => {
+            other @ (Written::Switch(_) | Written::Other(_)) => {
                 self.fault(
                     name,
-                    format!("expected {expected}, found {found}"),
+                    format!("expected {expected}, found {}", other.type_name()),
                     "write it in quotes",
                 );
                 None

@@ -59,10 +59,24 @@ pub enum Written {
     Text(String),
     /// A whole number of the file.
     Number(String),
-    /// What a flag or a variable holds: a string or a number.
+    /// `true` or `false` of the file.
+    Switch(bool),
+    /// What a flag or a variable holds: a string, a number or a switch.
     Either(String),
     /// Something else of the file: its TOML type.
     Other(&'static str),
+}
+
+impl Written {
+    /// Its TOML type, as far as it is known.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Written::Text(_) | Written::Either(_) => "string",
+            Written::Number(_) => "integer",
+            Written::Switch(_) => "boolean",
+            Written::Other(name) => name,
+        }
+    }
 }
 
 /// A value with its origin.
@@ -183,6 +197,7 @@ fn written(value: &DeValue<'_>) -> Written {
         DeValue::Integer(number) if number.radix() == 10 => {
             Written::Number(number.as_str().to_owned())
         }
+        DeValue::Boolean(switch) => Written::Switch(*switch),
         other => Written::Other(other.type_str()),
     }
 }

@@ -31,6 +31,7 @@ use super::ExecutedBlock;
 use super::ProposalBytes;
 use super::Raft;
 use super::executor::Executor;
+use super::finality::Finality;
 use super::preparer::PreparedProposal;
 use super::preparer::Preparer;
 use crate::clock::Clock;
@@ -64,6 +65,8 @@ pub struct Placed {
 pub enum NotPlaced {
     /// This node does not lead; nothing was proposed.
     NotLeader,
+    /// Certificates lag; nothing was proposed.
+    CertificatesLag,
     /// It was proposed, and this node lost the lead before it was decided.
     Unknown,
 }
@@ -80,6 +83,8 @@ pub struct Builder {
     pub executor: Arc<Executor>,
     /// Where checked proposals wait for apply.
     pub preparer: Arc<Preparer>,
+    /// Whether anything may be proposed.
+    pub finality: Arc<Finality>,
     /// Its clock.
     pub clock: Clock,
     /// Submissions, bounded.
@@ -163,7 +168,9 @@ impl Builder {
     ) {
         let mut underway: Underway = FuturesUnordered::new();
         let mut lost = false;
+        let mut stopped = self.finality.admission_stopped();
         while !lost {
+            let admits = !*stopped.borrow_and_update();
             let room = underway.len() < limits::BLOCKS_IN_FLIGHT_MAX;
             let idle = underway.is_empty();
             tokio::select! {
@@ -175,8 +182,14 @@ impl Builder {
                         || vote.leader_id.term != lead.term
                         || vote.leader_id.node_id != self.node;
                 }
+                // It says only when to look again; finality lives as long as this.
+                Ok(()) = stopped.changed() => {}
                 submission = self.queue.recv(), if room => {
                     let Some(submission) = submission else { return };
+                    if !admits {
+                        let _ = submission.reply.send(Err(NotPlaced::CertificatesLag));
+                        continue;
+                    }
                     if idle && !self.linger.is_zero() {
                         tokio::time::sleep(self.linger).await;
                     }
@@ -185,7 +198,7 @@ impl Builder {
                 }
                 // A ledger that falls quiet shows its accounts' root once more.
                 () = tokio::time::sleep(limits::QUIET_INTERVAL),
-                    if idle && self.executor.state().wants_flagged_block() =>
+                    if idle && admits && self.executor.state().wants_flagged_block() =>
                 {
                     lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
                 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::forwarded::Result as Answer;
@@ -95,7 +96,7 @@ async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers, raft: 
 
 fn tell_all(replies: Vec<oneshot::Sender<Submitted>>, unavailable: Unavailable) {
     for reply in replies {
-        let _ = reply.send(Submitted::Unavailable(unavailable));
+        let _ = reply.send(Submitted::Unavailable(unavailable.clone()));
     }
 }
 
@@ -113,6 +114,14 @@ fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
         Some(Answer::Unavailable(why)) => Submitted::Unavailable(match Why::try_from(why) {
             Ok(Why::NotLeader) => Unavailable::NoLeader,
             Ok(Why::Overloaded) => Unavailable::Overloaded,
+            Ok(Why::CertificatesLag) => Unavailable::CertificatesLag(
+                forwarded
+                    .missing_institutions
+                    .iter()
+                    .take(limits::MISSING_INSTITUTIONS_MAX)
+                    .filter_map(|bic| Bic::parse_canonical(bic).ok())
+                    .collect(),
+            ),
             _ => Unavailable::Unknown,
         }),
         None => unknown(),
@@ -121,14 +130,19 @@ fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
 
 /// What a follower is told of a submission that it has forwarded.
 pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
+    let mut missing_institutions = Vec::new();
     let result = match submitted {
         Submitted::Decided(result) => Answer::Decided(*result),
         Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
         Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(match unavailable {
             Unavailable::NoLeader => Why::NotLeader,
             Unavailable::Overloaded => Why::Overloaded,
-            Unavailable::Unknown | Unavailable::Stopping => Why::Unknown,
+            Unavailable::CertificatesLag(missing) => {
+                missing_institutions = missing.iter().map(Bic::to_string).collect();
+                Why::CertificatesLag
+            }
+            Unavailable::Unknown | Unavailable::Stopping | Unavailable::NotFinal => Why::Unknown,
         })),
     };
-    v1::Forwarded { result: Some(result) }
+    v1::Forwarded { missing_institutions, result: Some(result) }
 }

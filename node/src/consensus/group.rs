@@ -24,6 +24,8 @@ use tracing::warn;
 use super::Raft;
 use super::builder::Builder;
 use super::executor::Executor;
+use super::finality;
+use super::finality::Finality;
 use super::forwarder;
 use super::log::Log;
 use super::network::Peers;
@@ -35,6 +37,7 @@ use crate::config::RaftTiming;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
+use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::storage::state::StateStore;
 
@@ -46,6 +49,10 @@ pub struct Parts {
     pub genesis: Genesis,
     /// Its attestation key.
     pub signer: Arc<dyn Signer>,
+    /// Whether it signs headers.
+    pub signs: bool,
+    /// Where it keeps evidence.
+    pub directory: DataDirectory,
     /// Its log.
     pub log: LogStore,
     /// Its state.
@@ -77,6 +84,17 @@ impl Group {
         let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
         let (executor, consensus) = Executor::open(parts.store, parts.genesis)?;
         let executor = Arc::new(executor);
+        let (finality, finality_tasks) = Finality::open(finality::Parts {
+            node: parts.node,
+            registry: registry.clone(),
+            chain_id,
+            signer: parts.signer.clone(),
+            signs: parts.signs,
+            executor: executor.clone(),
+            log: parts.log.clone(),
+            directory: parts.directory,
+            peers: parts.peers.clone(),
+        })?;
         let preparer = Arc::new(Preparer::new(registry, chain_id));
         let machine = StateMachine::new(executor.clone(), preparer.clone(), consensus.as_deref())
             .map_err(|error| corrupt(error.to_string()))?;
@@ -98,6 +116,7 @@ impl Group {
             raft: raft.clone(),
             executor: executor.clone(),
             preparer: preparer.clone(),
+            finality: finality.clone(),
             peers: parts.peers.clone(),
             clock: parts.clock.clone(),
             queue,
@@ -113,12 +132,14 @@ impl Group {
             raft: raft.clone(),
             executor,
             preparer,
+            finality: finality.clone(),
             clock: parts.clock,
             queue: submissions,
             linger: parts.linger,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(builder.run(stop.clone()));
+        finality.start(finality_tasks, &raft, &tasks, &stop);
         let serving = replica.clone().serve_barriers(asked);
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
         let forwarding = forwarder::run(forwarded, raft.clone(), parts.peers);
@@ -147,10 +168,12 @@ impl Group {
                 let message = format!("RocksDB counts {errors} background errors");
                 return Stop { code: ExitCode::Storage, message };
             }
-            let changed =
-                tokio::time::timeout(limits::STORAGE_POLL_INTERVAL, metrics.changed()).await;
-            if let Ok(Err(_)) = changed {
-                return stop_of_fatal(&Fatal::Stopped);
+            tokio::select! {
+                stop = self.replica.finality().diverged() => return stop,
+                changed = metrics.changed() => if changed.is_err() {
+                    return stop_of_fatal(&Fatal::Stopped);
+                },
+                () = tokio::time::sleep(limits::STORAGE_POLL_INTERVAL) => {}
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod builder;
 mod checked;
 pub mod executor;
+pub mod finality;
 pub mod forwarder;
 pub mod group;
 pub mod log;

@@ -12,12 +12,15 @@ use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
 use openraft::EntryPayload;
 use openraft::error::RaftError;
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
+use tonic::Streaming;
 use tracing::warn;
 
 use super::Raft;
+use super::finality::Unheard;
 use super::forwarder::forwarded_of;
 use super::replica::Replica;
 use super::replica::Submitted;
@@ -36,12 +39,18 @@ pub struct PeerServer {
     /// The leader whose stamp was ahead of this node's clock: node, term, and until when. Its
     /// heartbeats do not count either, or it would stay in office without getting anything done.
     hasty: Mutex<Option<(u64, u64, u64)>>,
+    /// Streams end when this is cancelled.
+    shutdown: CancellationToken,
 }
 
 impl PeerServer {
     /// Serves for a replica.
-    pub fn new(replica: Arc<Replica>, status: StatusSource) -> PeerServer {
-        PeerServer { replica, status, hasty: Mutex::new(None) }
+    pub fn new(
+        replica: Arc<Replica>,
+        status: StatusSource,
+        shutdown: CancellationToken,
+    ) -> PeerServer {
+        PeerServer { replica, status, hasty: Mutex::new(None), shutdown }
     }
 
     fn raft(&self) -> &Raft {
@@ -270,5 +279,37 @@ impl PeerService for PeerServer {
     ) -> Result<Response<v1::GetPeerStatusResponse>, Status> {
         PeerServer::sender(&request)?;
         Ok(Response::new(v1::GetPeerStatusResponse { status: Some((self.status)()) }))
+    }
+
+    async fn attest(
+        &self,
+        request: Request<Streaming<v1::AttestRequest>>,
+    ) -> Result<Response<v1::AttestResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let heard = self.replica.finality().hear(sender, request.into_inner());
+        match self.shutdown.run_until_cancelled(heard).await {
+            None | Some(Ok(())) => Ok(Response::new(v1::AttestResponse {})),
+            Some(Err(Unheard::Broken(status))) => Err(status),
+            Some(Err(Unheard::Rule(rule))) => Err(self.refuse(sender, rule)),
+        }
+    }
+
+    async fn get_last_attestation(
+        &self,
+        request: Request<v1::GetLastAttestationRequest>,
+    ) -> Result<Response<v1::GetLastAttestationResponse>, Status> {
+        PeerServer::sender(&request)?;
+        let attestation = self.replica.finality().last_attestation(request.into_inner().node);
+        Ok(Response::new(v1::GetLastAttestationResponse { attestation }))
+    }
+
+    async fn get_signed_proposal(
+        &self,
+        request: Request<v1::GetSignedProposalRequest>,
+    ) -> Result<Response<v1::GetSignedProposalResponse>, Status> {
+        PeerServer::sender(&request)?;
+        let height = request.into_inner().height;
+        let proposal = self.replica.finality().signed_proposal(height).await;
+        Ok(Response::new(v1::GetSignedProposalResponse { proposal }))
     }
 }

@@ -30,6 +30,7 @@ use super::builder::Placed;
 use super::builder::Room;
 use super::builder::Submission;
 use super::executor::Executor;
+use super::finality::Finality;
 use super::forwarder::Forward;
 use super::network::Peers;
 use super::preparer::Preparer;
@@ -46,6 +47,7 @@ pub struct Replica {
     pub(super) raft: Raft,
     pub(super) executor: Arc<Executor>,
     pub(super) preparer: Arc<Preparer>,
+    pub(super) finality: Arc<Finality>,
     pub(super) peers: Peers,
     pub(super) clock: Clock,
     pub(super) queue: mpsc::Sender<Submission>,
@@ -70,7 +72,7 @@ pub enum Submitted {
 }
 
 /// Why nothing can be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// Nobody leads that could be reached in time; nothing was proposed.
     #[error("no leader could be reached in time")]
@@ -78,6 +80,13 @@ pub enum Unavailable {
     /// The queue is full; nothing was proposed.
     #[error("the queue is full")]
     Overloaded,
+    /// Certificates lag so far behind that nothing new is admitted; nothing was proposed. These
+    /// institutions' signatures are missing.
+    #[error("certificates lag: the signatures of {0:?} are missing")]
+    CertificatesLag(Arc<[Bic]>),
+    /// What was asked for is ordered and not final in time.
+    #[error("it is ordered and not final yet")]
+    NotFinal,
     /// It may have been ordered or not; asking again with the same id tells.
     #[error("whether it was ordered is not known yet")]
     Unknown,
@@ -113,6 +122,11 @@ impl Replica {
     /// The height of the last block executed here, as it grows.
     pub fn height(&self) -> watch::Receiver<u64> {
         self.executor.height()
+    }
+
+    /// What is final, and how finality stands.
+    pub fn finality(&self) -> &Arc<Finality> {
+        &self.finality
     }
 
     /// The other nodes.
@@ -153,6 +167,8 @@ impl Replica {
             Submitted::Refused(reason) => reason.name(),
             Submitted::Unavailable(Unavailable::NoLeader) => "NO_LEADER",
             Submitted::Unavailable(Unavailable::Overloaded) => "OVERLOADED",
+            Submitted::Unavailable(Unavailable::CertificatesLag(_)) => "CERTIFICATES_LAG",
+            Submitted::Unavailable(Unavailable::NotFinal) => "NOT_FINAL",
             Submitted::Unavailable(Unavailable::Unknown) => "UNKNOWN",
             Submitted::Unavailable(Unavailable::Stopping) => "STOPPING",
         };
@@ -185,17 +201,20 @@ impl Replica {
             let Some(room) = room.clone() else {
                 return Submitted::Unavailable(Unavailable::Overloaded);
             };
-            let submitted = match self.leader() {
-                Some(leader) if leader == self.node => {
+            let submitted = match (self.finality.admits(), self.leader()) {
+                (Err(unavailable), _) => Submitted::Unavailable(unavailable),
+                (Ok(()), Some(leader)) if leader == self.node => {
                     self.submit_here(prepared.clone(), room, deadline).await
                 }
-                Some(_) => self.forward(&prepared, room, deadline).await,
-                None => Submitted::Unavailable(Unavailable::NoLeader),
+                (Ok(()), Some(_)) => self.forward(&prepared, room, deadline).await,
+                (Ok(()), None) => Submitted::Unavailable(Unavailable::NoLeader),
             };
             match submitted {
                 Submitted::Unavailable(Unavailable::NoLeader) => {}
-                // A full queue now says nothing of what was proposed before.
-                Submitted::Unavailable(Unavailable::Overloaded) if proposed => {}
+                // What is refused now says nothing of what was proposed before.
+                Submitted::Unavailable(
+                    Unavailable::Overloaded | Unavailable::CertificatesLag(_),
+                ) if proposed => {}
                 Submitted::Unavailable(Unavailable::Unknown) => proposed = true,
                 decided => return decided,
             }
@@ -296,6 +315,9 @@ impl Replica {
             Ok(Ok(Err(NotPlaced::NotLeader))) => {
                 return Submitted::Unavailable(Unavailable::NoLeader);
             }
+            Ok(Ok(Err(NotPlaced::CertificatesLag))) => {
+                return Submitted::Unavailable(self.finality.lagging());
+            }
             _ => return Submitted::Unavailable(Unavailable::Unknown),
         };
         self.told(&instruction, &placed)
@@ -369,7 +391,7 @@ impl Replica {
                     .await
                     .unwrap_or(Err(Unavailable::NoLeader));
                 for done in waiting {
-                    let _ = done.send(result);
+                    let _ = done.send(result.clone());
                 }
             });
         }

@@ -19,6 +19,13 @@ use super::StorageError;
 /// The marker: three lines, see `marker`.
 const MARKER_FILE: &str = "node";
 
+/// Present once the node has found that it differs from what a quorum certified: its content says
+/// how.
+const DIVERGED_FILE: &str = "diverged";
+
+/// Where evidence is kept.
+const EVIDENCE_DIRECTORY: &str = "evidence";
+
 /// Locked as long as a process uses the directory.
 const LOCK_FILE: &str = "lock";
 
@@ -70,6 +77,15 @@ impl DataDirectory {
                 expected: in_one_line(&expected),
             });
         }
+        let diverged_path = path.join(DIVERGED_FILE);
+        match fs::read_to_string(&diverged_path) {
+            Ok(how) => {
+                let how = how.trim().chars().take(1_000).collect();
+                return Err(StorageError::Diverged { path: path.to_owned(), how });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StorageError::io("read", &diverged_path, error)),
+        }
         let lock_path = path.join(LOCK_FILE);
         let lock = File::options()
             .create(true)
@@ -87,6 +103,40 @@ impl DataDirectory {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where evidence is kept; the directory may not exist yet.
+    pub fn evidence(&self) -> PathBuf {
+        self.path.join(EVIDENCE_DIRECTORY)
+    }
+
+    /// Keeps a file of evidence, durably and whole or not at all, unless there is one of this name
+    /// or there are `files_max` already. Says whether it is there.
+    pub fn keep_evidence(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        files_max: usize,
+    ) -> Result<bool, StorageError> {
+        let directory = self.evidence();
+        fs::create_dir_all(&directory)
+            .map_err(|error| StorageError::io("create", &directory, error))?;
+        sync_directory(&self.path)?;
+        if directory.join(name).exists() {
+            return Ok(true);
+        }
+        let present = fs::read_dir(&directory)
+            .map_err(|error| StorageError::io("read", &directory, error))?;
+        if present.count() >= files_max {
+            return Ok(false);
+        }
+        write_whole(&directory, name, bytes)?;
+        Ok(true)
+    }
+
+    /// Marks the directory as that of a node that has diverged: it is never opened again.
+    pub fn mark_diverged(&self, how: &str) -> Result<(), StorageError> {
+        write_whole(&self.path, DIVERGED_FILE, how.as_bytes())
     }
 
     /// Where the log's database is.
@@ -118,6 +168,19 @@ fn marker(node_id: u64, chain_id: &Hash) -> String {
 fn in_one_line(marker: &str) -> String {
     let lines: Vec<&str> = marker.lines().take(3).collect();
     lines.join(", ").chars().take(200).collect()
+}
+
+/// Writes a file under another name first, so that a crash leaves all of it or nothing.
+fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    let (path, draft) = (directory.join(name), directory.join(format!("{name}.draft")));
+    let write = || {
+        let mut file = File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)
+    };
+    write().map_err(|error| StorageError::io("write", &path, error))?;
+    sync_directory(directory)
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -154,6 +217,23 @@ mod tests {
             assert!(matches!(other, StorageError::Foreign { .. }), "{other}");
         }
         drop(DataDirectory::open(&path, 1, &CHAIN).unwrap());
+    }
+
+    #[test]
+    fn evidence_is_kept_and_a_diverged_directory_is_not_opened_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::init(parent.path(), 1, &CHAIN).unwrap();
+        assert!(directory.keep_evidence("a", b"one", 2).unwrap());
+        assert!(directory.keep_evidence("a", b"other", 2).unwrap());
+        assert!(directory.keep_evidence("b", b"two", 2).unwrap());
+        assert!(!directory.keep_evidence("c", b"three", 2).unwrap());
+        assert_eq!(fs::read(directory.evidence().join("a")).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.evidence()).unwrap().count(), 2);
+        directory.mark_diverged("at height 7").unwrap();
+        drop(directory);
+        let diverged = DataDirectory::open(parent.path(), 1, &CHAIN).unwrap_err();
+        assert!(matches!(diverged, StorageError::Diverged { .. }));
+        assert!(diverged.to_string().contains("at height 7"), "{diverged}");
     }
 
     #[test]

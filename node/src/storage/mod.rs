@@ -79,6 +79,14 @@ pub enum StorageError {
         /// Whose data was asked for.
         expected: String,
     },
+    /// A node that found itself in contradiction to a quorum.
+    #[error("the node of {} has diverged: {how}", path.display())]
+    Diverged {
+        /// The data directory.
+        path: PathBuf,
+        /// How, and where the evidence is.
+        how: String,
+    },
     /// A second process.
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),

@@ -34,6 +34,7 @@ use super::database::instance_options;
 use super::directory;
 use super::directory::DataDirectory;
 
+mod deferred;
 mod entry;
 mod recent;
 
@@ -41,6 +42,7 @@ pub use entry::EntryId;
 pub use entry::LogEntry;
 pub use entry::LogPayload;
 
+use deferred::Deferred;
 use entry::EntryHead;
 use recent::Recent;
 
@@ -70,6 +72,8 @@ struct Inner {
     recent: RwLock<Recent>,
     /// Held while the log changes, so that what is checked is still true when it is written.
     writing: Mutex<()>,
+    /// What rides on the next append.
+    deferred: Deferred,
 }
 
 impl LogStore {
@@ -89,6 +93,7 @@ impl LogStore {
             directory: directory.clone(),
             recent: RwLock::default(),
             writing: Mutex::new(()),
+            deferred: Deferred::default(),
         };
         let store = LogStore { inner: Arc::new(inner) };
         store.load()?;
@@ -116,11 +121,40 @@ impl LogStore {
                 batch.put_cf(bodies, key, entry.body());
             }
         }
+        let riders = self.inner.deferred.take();
+        riders.put(&mut batch, database.family(META));
         database.write(batch, Durability::Synced)?;
+        riders.tell();
         let mut recent = self.recent_mut();
         for entry in entries {
             recent.push(entry.clone());
         }
+        Ok(())
+    }
+
+    /// Keeps a small value as `save_meta` does, but with the next append, which pays for the sync;
+    /// who cannot wait for one calls `flush_deferred`. `durable` is called when the value is durable,
+    /// and dropped if it never will be.
+    pub fn defer_meta(
+        &self,
+        name: &'static str,
+        value: Vec<u8>,
+        durable: impl FnOnce() + Send + 'static,
+    ) {
+        self.inner.deferred.push(name, value, Box::new(durable));
+    }
+
+    /// Writes what `defer_meta` was given and no append has taken along.
+    pub fn flush_deferred(&self) -> Result<(), StorageError> {
+        let _writing = self.writing();
+        let riders = self.inner.deferred.take();
+        if riders.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        riders.put(&mut batch, self.inner.database.family(META));
+        self.inner.database.write(batch, Durability::Synced)?;
+        riders.tell();
         Ok(())
     }
 
@@ -198,6 +232,11 @@ impl LogStore {
     /// header that was signed.
     pub fn save_meta(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
         self.put_meta(name, value, Durability::Synced)
+    }
+
+    /// As `save_meta`, but it survives only the end of the process, not a power cut.
+    pub fn save_meta_buffered(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        self.put_meta(name, value, Durability::Buffered)
     }
 
     /// A value that `save_meta` kept.

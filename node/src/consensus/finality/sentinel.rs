@@ -1,0 +1,312 @@
+//! The sentinel: keeps what convicts a node that signed something else, and stops this node where a
+//! quorum, or its own earlier signature, says that the liar is itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use counterfoil_ledger::header::Header;
+use counterfoil_ledger::proposal::ProposalHeader;
+use counterfoil_ledger::signature::Label;
+use counterfoil_proto::peer::v1 as peer;
+use counterfoil_proto::v1;
+use counterfoil_proto::v1::evidence::Kind;
+use prost::Message;
+use tokio::sync::mpsc;
+use tracing::error;
+use tracing::warn;
+
+use super::Finality;
+use super::attested::Attested;
+use super::sign_once::Contradiction;
+use crate::consensus::network::Peers;
+use crate::exit::ExitCode;
+use crate::exit::Stop;
+use crate::limits;
+
+/// Something that contradicts.
+pub enum Finding {
+    /// One node signed two headers of one height.
+    Double(Box<Attested>, Box<Attested>),
+    /// A node signed a header that is not this node's own.
+    Differs(Box<Attested>),
+}
+
+impl Finding {
+    /// Height and node.
+    pub fn place(&self) -> (u64, u64) {
+        match self {
+            Finding::Double(it, _) | Finding::Differs(it) => (it.height(), it.node),
+        }
+    }
+}
+
+/// Works on what was found, beside everything else.
+pub struct Sentinel {
+    finality: Arc<Finality>,
+    findings: mpsc::Receiver<Finding>,
+    peers: Peers,
+    /// What differs and waits for the certificate of its height, by height and node.
+    waiting: BTreeMap<(u64, u64), Attested>,
+    /// When a node was last spoken of.
+    warned: BTreeMap<u64, Instant>,
+}
+
+impl Sentinel {
+    /// Waits for findings.
+    pub fn new(
+        finality: Arc<Finality>,
+        findings: mpsc::Receiver<Finding>,
+        peers: Peers,
+    ) -> Sentinel {
+        let (waiting, warned) = (BTreeMap::new(), BTreeMap::new());
+        Sentinel { finality, findings, peers, waiting, warned }
+    }
+
+    /// Until the node stops.
+    pub async fn run(mut self) {
+        let mut certified = self.finality.certified();
+        loop {
+            tokio::select! {
+                finding = self.findings.recv() => {
+                    let Some(finding) = finding else { return };
+                    self.work_on(finding).await;
+                }
+                changed = certified.changed(), if !self.waiting.is_empty() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+            }
+            self.convict_of_execution().await;
+        }
+    }
+
+    async fn work_on(&mut self, finding: Finding) {
+        let (height, node) = finding.place();
+        match finding {
+            Finding::Double(first, second) => {
+                self.warn(height, node, "a node signed two headers of one height");
+                let double = v1::DoubleAttestation {
+                    first: Some(first.message),
+                    second: Some(second.message),
+                    ..Default::default()
+                };
+                self.keep("double-attestation", height, node, Kind::DoubleAttestation(double))
+                    .await;
+            }
+            Finding::Differs(attested) => {
+                self.warn(height, node, "a node signed a header that differs from this node's own");
+                let Some(own) = self.finality.own_header(height) else { return };
+                if attested.header.proposal_hash != own.proposal_hash {
+                    self.look_for_double_proposal(&attested, &own).await;
+                } else if attested.header.previous == own.previous
+                    && self.waiting.len() < limits::FINDINGS_MAX
+                {
+                    self.waiting.insert((height, node), *attested);
+                }
+            }
+        }
+    }
+
+    fn warn(&mut self, height: u64, node: u64, what: &'static str) {
+        let last = self.warned.insert(node, Instant::now());
+        if last.is_none_or(|last| last.elapsed() >= limits::CONFLICT_LOG_INTERVAL) {
+            let institution = self.finality.signers.institution(node);
+            warn!(height, node, ?institution, "{what}");
+        } else if let Some(last) = last {
+            self.warned.insert(node, last);
+        }
+    }
+
+    /// The node executed another proposal: then its proposer has signed two for one place.
+    async fn look_for_double_proposal(&self, attested: &Attested, own: &Header) {
+        let (height, node) = (attested.height(), attested.node);
+        let Some(mut client) = self.peers.client(node) else { return };
+        let asking = client.get_signed_proposal(peer::GetSignedProposalRequest { height });
+        let answer = tokio::time::timeout(limits::PEER_STATUS_TIMEOUT, asking).await;
+        let theirs = answer.ok().and_then(Result::ok).and_then(|it| it.into_inner().proposal);
+        let mine = self.finality.signed_proposal(own.height).await;
+        let (Some(theirs), Some(mine)) = (theirs, mine) else { return };
+        if !self.finality.exclude_each_other(&mine, &theirs) {
+            return;
+        }
+        let proposer = own.proposer;
+        self.warn_of_proposer(height, proposer);
+        let double = v1::DoubleProposal { first: Some(mine), second: Some(theirs) };
+        self.keep("double-proposal", height, proposer, Kind::DoubleProposal(double)).await;
+    }
+
+    fn warn_of_proposer(&self, height: u64, proposer: u64) {
+        let institution = self.finality.signers.institution(proposer);
+        error!(height, proposer, ?institution, "a leader signed two proposals for one place");
+    }
+
+    /// A wrong header convicts beside the certificate of its height; what a later certificate covers
+    /// alone waits for nothing any more.
+    async fn convict_of_execution(&mut self) {
+        let certified = *self.finality.certified.borrow();
+        let later = self.waiting.split_off(&(certified.saturating_add(1), 0));
+        for ((height, node), attested) in std::mem::replace(&mut self.waiting, later) {
+            let Some(certificate) = self.finality.certificates.at(height) else { continue };
+            let wrong = v1::WrongExecution {
+                attestation: Some(attested.message),
+                certificate: Some(certificate),
+            };
+            self.keep("wrong-execution", height, node, Kind::WrongExecution(wrong)).await;
+        }
+    }
+
+    async fn keep(&self, kind: &'static str, height: u64, node: u64, evidence: Kind) {
+        let name = format!("{kind}-{height}-{node}.evidence");
+        let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
+        let finality = self.finality.clone();
+        let _ = tokio::task::spawn_blocking(move || finality.keep_file(&name, &bytes)).await;
+    }
+}
+
+impl Finality {
+    /// Keeps a file of evidence; says in the log where it is.
+    fn keep_file(&self, name: &str, bytes: &[u8]) {
+        let path = self.directory.evidence().join(name);
+        match self.directory.keep_evidence(name, bytes, limits::EVIDENCE_FILES_MAX) {
+            Ok(true) => warn!(path = %path.display(), "evidence is kept"),
+            Ok(false) => warn!(name, "there is too much evidence already; this is not kept"),
+            Err(error) => error!(%error, "evidence could not be kept"),
+        }
+    }
+
+    /// The proposal that this node executed at a height, without its instructions.
+    pub async fn signed_proposal(&self, height: u64) -> Option<v1::SignedProposal> {
+        let store = self.executor.store().clone();
+        // The whole block is read for it.
+        let reading = tokio::task::spawn_blocking(move || store.block(height));
+        let block = reading.await.ok()?.ok()?.filter(|_| height > 0)?;
+        Some(v1::SignedProposal {
+            header: Bytes::copy_from_slice(&block.proposal.header.encode()),
+            key_id: block.proposal.key_id.to_bytes(),
+            signature: Bytes::copy_from_slice(&block.proposal.signature),
+        })
+    }
+
+    /// Whether two proposals are by one proposer for one place, and both signed by it.
+    fn exclude_each_other(&self, one: &v1::SignedProposal, other: &v1::SignedProposal) -> bool {
+        let headers = [one, other].map(|it| ProposalHeader::decode(&it.header));
+        let [Some(first), Some(second)] = headers else { return false };
+        let place = |it: &ProposalHeader| (it.incarnation, it.proposer, it.term, it.sequence);
+        let signed = |header: &ProposalHeader, it: &v1::SignedProposal| {
+            let by = v1::NodeSignature { node: header.proposer, value: it.signature.clone() };
+            let key = self.signers.key(header.proposer);
+            key.is_some_and(|key| {
+                *counterfoil_ledger::hash::Hash::of(&key.spki()).as_bytes() == it.key_id[..]
+            }) && self.signers.signed(Label::Proposal, header.hash().as_bytes(), &by)
+        };
+        place(&first) == place(&second)
+            && first != second
+            && signed(&first, one)
+            && signed(&second, other)
+    }
+
+    /// A quorum has certified another header than this node's own: the node stops, and never starts
+    /// again on its data.
+    pub(super) fn diverge_from(self: &Arc<Self>, contrary: &v1::Certificate) {
+        let Some(header) = Header::decode(&contrary.header) else { return };
+        let how = format!(
+            "at height {} a quorum certified the header {}, and this node computed another",
+            header.height,
+            header.hash()
+        );
+        let own = self.own.borrow().clone().filter(|own| own.height() == header.height);
+        let mut evidence = Vec::new();
+        if let (Some(own), Some(mine)) = (own, self.own_header(header.height)) {
+            if mine.proposal_hash == header.proposal_hash && mine.previous == header.previous {
+                evidence.push((
+                    "wrong-execution",
+                    Kind::WrongExecution(v1::WrongExecution {
+                        attestation: Some(own.message),
+                        certificate: Some(contrary.clone()),
+                    }),
+                ));
+            }
+        }
+        if let Some(certificate) = self.certificates.at(header.height) {
+            let both = v1::ConflictingCertificates {
+                first: Some(certificate),
+                second: Some(contrary.clone()),
+                ..Default::default()
+            };
+            evidence.push(("conflicting-certificates", Kind::ConflictingCertificates(both)));
+        }
+        self.stop_for_ever(
+            header.height,
+            how,
+            vec![("certificate", contrary.encode_to_vec())],
+            evidence,
+        );
+    }
+
+    /// This node's history lacks a header that it signed.
+    pub(super) fn contradicts_itself(self: &Arc<Self>, contradiction: Contradiction) {
+        let Contradiction { signed, second } = contradiction;
+        let height = signed.height();
+        let how = format!(
+            "at height {height} this node once signed the header {}, and has another there now",
+            signed.hash
+        );
+        let parts = vec![("attestation", signed.message.encode_to_vec())];
+        let evidence = second.map(|second| {
+            let double = v1::DoubleAttestation {
+                first: Some(signed.message),
+                second: Some(second.message),
+                ..Default::default()
+            };
+            ("double-attestation", Kind::DoubleAttestation(double))
+        });
+        self.stop_for_ever(height, how, parts, evidence.into_iter().collect());
+    }
+
+    /// Keeps everything that shows how this node stands at a height, marks its data, and stops it.
+    fn stop_for_ever(
+        self: &Arc<Self>,
+        height: u64,
+        how: String,
+        mut parts: Vec<(&'static str, Vec<u8>)>,
+        evidence: Vec<(&'static str, Kind)>,
+    ) {
+        let node = self.node;
+        let place = self.directory.evidence();
+        let message = format!("{how}; the evidence is in {}", place.display());
+        let stop = Stop { code: ExitCode::Diverged, message: message.clone() };
+        let first = self.halted.swap(true, Ordering::SeqCst);
+        if first {
+            return;
+        }
+        error!("{message}");
+        let finality = self.clone();
+        tokio::spawn(async move {
+            if let Some(header) = finality.own_header(height) {
+                parts.push(("header", header.encode().to_vec()));
+            }
+            if let Some(proposal) = finality.signed_proposal(height).await {
+                parts.push(("proposal", proposal.encode_to_vec()));
+            }
+            let keeper = finality.clone();
+            let _ = tokio::task::spawn_blocking(move || {
+                for (name, bytes) in parts {
+                    keeper.keep_file(&format!("diverged-{height}-{node}.{name}"), &bytes);
+                }
+                for (kind, evidence) in evidence {
+                    let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
+                    keeper.keep_file(&format!("{kind}-{height}-{node}.evidence"), &bytes);
+                }
+                if let Err(error) = keeper.directory.mark_diverged(&message) {
+                    error!(%error, "the data directory could not be marked");
+                }
+            })
+            .await;
+            finality.diverged.send_replace(Some(stop));
+        });
+    }
+}
