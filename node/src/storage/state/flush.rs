@@ -103,6 +103,7 @@ impl Flush {
         let mut runs = Vec::new();
         if let Some(tail) = &self.tail {
             self.store.add_blocks(tail.blocks(), &mut batch);
+            self.store.add_certificates(tail, &mut batch);
             if let (Some(first), Some(last)) = (tail.blocks().first(), tail.blocks().last()) {
                 let (first, last) = (first.header.height, last.header.height);
                 for index in Index::ALL {
@@ -116,6 +117,9 @@ impl Flush {
         inner.runs.publish(runs);
         // Dropped after the lock: a tail of many maps takes its time.
         let frozen = memory.frozen.take();
+        let flushed = frozen.as_ref().and_then(|tail| tail.certificates().last_key_value());
+        let flushed = flushed.map(|(height, _)| *height);
+        memory.last_flushed_certificate = memory.last_flushed_certificate.max(flushed);
         drop(memory);
         drop(frozen);
         self.written = true;

@@ -1,12 +1,13 @@
 //! The state store: what can be computed again from the log, kept so that it need not be.
 //!
-//! Families of the instance `state`, format 1, all numbers big-endian, beside those of the
+//! Families of the instance `state`, format 2, all numbers big-endian, beside those of the
 //! runs:
 //!
 //! | family | key | value |
 //! |---|---|---|
 //! | `headers` | height u64 | the header, 296 bytes |
 //! | `outcomes` | height u64 | the block's leaf records, as the ledger packs them |
+//! | `certificates` | height u64 | for each signature, by node id: node u64 · signature [64] |
 //! | `accounts` | ordinal u32 | the account, as the ledger encodes it |
 //! | `records` | as the ledger's reconciliation names it | likewise |
 //! | `meta` | name | `format`, `filter_seed`, `core`, `consensus` |
@@ -45,6 +46,7 @@ use super::runs::RunStore;
 use super::runs::RunView;
 
 mod blocks;
+mod certificates;
 mod facts;
 mod flush;
 mod lookup;
@@ -58,9 +60,10 @@ use tail::Tail;
 
 const HEADERS: &str = "headers";
 const OUTCOMES: &str = "outcomes";
+const CERTIFICATES: &str = "certificates";
 const ACCOUNTS: &str = "accounts";
 const RECORDS: &str = "records";
-const FORMAT: &str = "counterfoil state 1";
+const FORMAT: &str = "counterfoil state 2";
 
 /// In `meta`: what the ledger keeps beside its families, and what consensus does.
 const CORE: &str = "core";
@@ -107,6 +110,8 @@ struct Memory {
     /// The tail that grows.
     growing: Tail,
     last_height: Option<u64>,
+    /// The last certificate on disk: a question about a later one need not look there.
+    last_flushed_certificate: Option<u64>,
 }
 
 impl StateStore {
@@ -119,6 +124,7 @@ impl StateStore {
         let mut families = vec![
             (HEADERS, family_options(16 << 20)),
             (OUTCOMES, outcomes),
+            (CERTIFICATES, family_options(8 << 20)),
             (ACCOUNTS, family_options(16 << 20)),
             (RECORDS, family_options(32 << 20)),
         ];
@@ -144,7 +150,10 @@ impl StateStore {
             flushing: Mutex::new(false),
             flushed: Condvar::new(),
         };
-        Ok(StateStore { inner: Arc::new(inner) })
+        let store = StateStore { inner: Arc::new(inner) };
+        let last_flushed_certificate = store.last_flushed_certificate()?;
+        store.inner.memory_mut().last_flushed_certificate = last_flushed_certificate;
+        Ok(store)
     }
 
     /// What the last flush left; none before the first one.

@@ -1,11 +1,13 @@
 //! The tail: blocks that are applied and not yet in the state's database, findable by all that
 //! the indices are asked for.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash as StdHash;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Block;
 use counterfoil_ledger::block::IdRecord;
@@ -22,6 +24,8 @@ pub(super) struct Tail {
     uetrs: HashMap<Uetr, Places>,
     references: HashMap<[u8; 8], Places>,
     movements: HashMap<u32, Vec<Movement>>,
+    /// Packed certificates by height: of these blocks or of earlier ones.
+    certificates: BTreeMap<u64, Bytes>,
 }
 
 /// Where something is, in ledger order. Nearly always it is one place, which costs no allocation.
@@ -48,6 +52,16 @@ impl Tail {
             self.movements.entry(movement.account).or_default().push(*movement);
         }
         self.blocks.push(block);
+    }
+
+    /// Takes a packed certificate.
+    pub(super) fn add_certificate(&mut self, height: u64, packed: Bytes) {
+        self.certificates.insert(height, packed);
+    }
+
+    /// Packed certificates by height.
+    pub(super) fn certificates(&self) -> &BTreeMap<u64, Bytes> {
+        &self.certificates
     }
 
     /// The blocks, in order.

@@ -32,6 +32,8 @@ use super::super::log::LogEntry;
 use super::super::log::LogPayload;
 use super::*;
 
+mod certificates;
+
 const CHAIN: Hash = Hash([7; 32]);
 const START_MS: u64 = 1_795_400_000_000;
 const ACCOUNTS_COUNT: u32 = 12;
