@@ -383,9 +383,6 @@ pub const ATTESTATIONS_PER_SECOND_MAX: u32 = 1_000;
 /// How often what is held of the other nodes is kept on disk.
 pub const ATTESTATIONS_KEPT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Certificates that are kept in memory.
-pub const CERTIFICATES_HELD_MAX: usize = 4_096;
-
 /// How often the lag of certificates is looked at when nothing happens.
 pub const LAG_INTERVAL: Duration = Duration::from_millis(50);
 

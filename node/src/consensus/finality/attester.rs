@@ -169,4 +169,16 @@ impl Attester {
         }
         durable.await.map_err(|_| Halt::Over)
     }
+
+    /// As if the others had told this.
+    #[cfg(test)]
+    pub fn told(&mut self, told: Vec<Attested>) {
+        self.sign_once.told(told).unwrap();
+    }
+
+    /// Whether a header was signed.
+    #[cfg(test)]
+    pub async fn sign_for_test(&mut self, height: u64) -> bool {
+        matches!(self.sign(height).await, Ok(true))
+    }
 }

@@ -8,14 +8,17 @@
 
 mod attested;
 mod attester;
-mod certificates;
 mod collector;
 mod exchange;
+#[cfg(test)]
+mod fixture;
 mod inquiry;
 mod lag;
 mod round;
 mod sentinel;
 mod sign_once;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,13 +54,13 @@ use super::replica::Unavailable;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
+use crate::storage::StorageError;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::telemetry::metrics;
 
 use attested::Attested;
 use attester::Attester;
-use certificates::Certificates;
 use collector::Collector;
 use collector::Taken;
 pub use exchange::Unheard;
@@ -104,7 +107,6 @@ pub struct Finality {
     executor: Arc<Executor>,
     log: LogStore,
     directory: DataDirectory,
-    certificates: Certificates,
     collector: Mutex<Collector>,
     lag: Mutex<Lag>,
     /// This node's newest attestation, once it may leave.
@@ -165,7 +167,6 @@ impl Finality {
             executor: parts.executor,
             log: parts.log,
             directory: parts.directory,
-            certificates: Certificates::default(),
             lag: Mutex::new(Lag::new(policy)),
             own: watch::Sender::new(None),
             certified: watch::Sender::new(0),
@@ -177,6 +178,7 @@ impl Finality {
             diverged: watch::Sender::new(None),
         });
         let record = finality.restore()?;
+        finality.evaluate();
         let attester = parts.signs.then(|| {
             let sign_once = SignOnce::after(record);
             Attester::new(finality.clone(), parts.signer, sign_once)
@@ -199,7 +201,7 @@ impl Finality {
             attested.ok().filter(|it| it.holds(&self.signers)).ok_or(corrupt(what))
         };
         let mut kept = Vec::new();
-        if let Some(certificate) = self.certificates.last() {
+        if let Some(certificate) = self.executor.store().last_certificate()? {
             let header = certificate.header;
             kept.extend(certificate.signatures.into_iter().map(|signature| v1::Attestation {
                 header: header.clone(),
@@ -235,8 +237,18 @@ impl Finality {
     }
 
     /// The newest certificate.
-    pub fn newest_certificate(&self) -> Option<v1::Certificate> {
-        self.certificates.last()
+    pub fn newest_certificate(&self) -> Result<Option<v1::Certificate>, StorageError> {
+        self.executor.store().last_certificate()
+    }
+
+    /// The certificate of exactly this height.
+    fn certificate_at(&self, height: u64) -> Option<v1::Certificate> {
+        let found = self.executor.store().certificate_from(height).unwrap_or_else(|error| {
+            error!(%error, height, "a certificate could not be read");
+            None
+        });
+        let is_at = |header: Header| header.height == height;
+        found.filter(|it| Header::decode(&it.header).is_some_and(is_at))
     }
 
     /// Returns when a height is final, at the latest at the deadline.
@@ -393,8 +405,11 @@ impl Finality {
             && let Some(header) = Header::decode(&certificate.header)
         {
             // Under the collector's lock: certificates are kept in ascending order.
-            self.certificates.save(header.height, &certificate);
-            self.certified.send_replace(header.height);
+            match self.executor.store().save_certificate(header.height, &certificate.signatures) {
+                Ok(()) => drop(self.certified.send_replace(header.height)),
+                // The store has stopped, and the node is about to.
+                Err(error) => error!(%error, "a certificate could not be kept"),
+            }
         }
         drop(collector);
         for attested in differing {

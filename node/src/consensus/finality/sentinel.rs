@@ -150,7 +150,7 @@ impl Sentinel {
         let certified = *self.finality.certified.borrow();
         let later = self.waiting.split_off(&(certified.saturating_add(1), 0));
         for ((height, node), attested) in std::mem::replace(&mut self.waiting, later) {
-            let Some(certificate) = self.finality.certificates.at(height) else { continue };
+            let Some(certificate) = self.finality.certificate_at(height) else { continue };
             let wrong = v1::WrongExecution {
                 attestation: Some(attested.message),
                 certificate: Some(certificate),
@@ -231,7 +231,7 @@ impl Finality {
                 ));
             }
         }
-        if let Some(certificate) = self.certificates.at(header.height) {
+        if let Some(certificate) = self.certificate_at(header.height) {
             let both = v1::ConflictingCertificates {
                 first: Some(certificate),
                 second: Some(contrary.clone()),

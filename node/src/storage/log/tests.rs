@@ -186,6 +186,41 @@ fn a_flipped_bit_of_long_ago_is_noticed_by_whoever_reads_it() {
 }
 
 #[test]
+fn a_deferred_value_rides_on_the_next_append_or_is_flushed() {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering;
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    let durable = Arc::new(AtomicU32::new(0));
+    let defer = |value: &[u8]| {
+        let durable = durable.clone();
+        store.defer_meta("attested", value.to_vec(), move || {
+            durable.fetch_add(1, Ordering::SeqCst);
+        });
+    };
+    defer(b"one");
+    assert_eq!((store.meta("attested").unwrap(), durable.load(Ordering::SeqCst)), (None, 0));
+    // An append that is refused takes nothing along.
+    store.append(&[entry(0, 1, 1), entry(2, 1, 1)]).unwrap_err();
+    assert_eq!(durable.load(Ordering::SeqCst), 0);
+    store.append(&entries(0..2, 1)).unwrap();
+    assert_eq!(durable.load(Ordering::SeqCst), 1);
+    assert_eq!(store.meta("attested").unwrap().unwrap(), b"one");
+    defer(b"two");
+    defer(b"three");
+    store.flush_deferred().unwrap();
+    store.flush_deferred().unwrap();
+    assert_eq!(durable.load(Ordering::SeqCst), 3);
+    // A log that has stopped writing never says that a value is durable.
+    defer(b"four");
+    store.inner.database.stop(&StorageError::corrupt("a test", "here"));
+    store.flush_deferred().unwrap_err();
+    assert_eq!((durable.load(Ordering::SeqCst), Arc::strong_count(&durable)), (3, 1));
+    drop(store);
+    assert_eq!(reopen(path.path()).unwrap().meta("attested").unwrap().unwrap(), b"three");
+}
+
+#[test]
 fn memory_for_recent_entries_is_bounded() {
     let mut recent = Recent::default();
     let body = Bytes::from(vec![0; 1 << 20]);
