@@ -1,73 +1,17 @@
 //! `kill -9` of any node, the leader, or all of them, at any moment, under load: nothing that was
 //! acknowledged is lost or changed, money is conserved, and every node has the same history.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-
-use counterfoil_client::Client;
-use counterfoil_client::instructions::{self, Order};
-use counterfoil_client::outcome::Outcome;
-use counterfoil_ledger::id::InstructionId;
-use counterfoil_tests::banking::{account, balance, open_and_fund};
+use counterfoil_tests::banking::{balance, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
+use counterfoil_tests::load::Load;
 
 const FUNDED: u64 = 1_000_000_000;
-
-/// Banks that pay each other one unit at a time, and what they were told.
-#[derive(Clone, Default)]
-struct Load {
-    told: Arc<Mutex<BTreeMap<InstructionId, Outcome>>>,
-    unknown: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Load {
-    async fn run(self, client: Client, payer: usize, payee: usize) {
-        while !self.stop.load(Ordering::Relaxed) {
-            let (debit, credit) = (account(BANKS[payer], "CHF"), account(BANKS[payee], "CHF"));
-            let order = Order::transfer(instructions::transfer(debit, credit, 1));
-            match client.submit(order).await {
-                Ok(outcome) => {
-                    self.told.lock().expect("no task panics").insert(outcome.id, outcome);
-                }
-                Err(_) => {
-                    self.unknown.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.told.lock().expect("no task panics").len()
-    }
-
-    /// Waits until the banks have been told of this many more.
-    async fn progress(&self, more: usize) {
-        let goal = self.count() + more;
-        let waited = async {
-            while self.count() < goal {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let limit = Duration::from_secs(60);
-        tokio::time::timeout(limit, waited).await.expect("transfers settle again within a minute");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost() {
     let consortium = Consortium::start();
     open_and_fund(&consortium, "CHF", FUNDED).await;
-    let load = Load::default();
-    let banks: Vec<_> = (0..6)
-        .map(|number| {
-            let (payer, payee) = (number % 3, (number + 1) % 3);
-            tokio::spawn(load.clone().run(consortium.client(BANKS[payer]), payer, payee))
-        })
-        .collect();
+    let load = Load::start(&consortium, 6);
 
     load.progress(50).await;
     let leader = consortium.leader();
@@ -88,10 +32,7 @@ async fn nothing_acknowledged_is_lost() {
         consortium.start_node(node);
     }
     load.progress(50).await;
-    load.stop.store(true, Ordering::Relaxed);
-    for bank in banks {
-        bank.await.expect("no bank panics");
-    }
+    load.stop().await;
 
     everything_told_stands(&consortium, &load).await;
     money_is_conserved(&consortium).await;
@@ -99,7 +40,7 @@ async fn nothing_acknowledged_is_lost() {
 }
 
 async fn everything_told_stands(consortium: &Consortium, load: &Load) {
-    let told = load.told.lock().expect("no task panics").clone();
+    let told = load.told();
     for node in 0..consortium.node_count() {
         let clients = BANKS.map(|bank| consortium.client_at(bank, &[node]));
         for (id, outcome) in &told {

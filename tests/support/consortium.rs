@@ -195,7 +195,16 @@ impl Consortium {
 
     /// Starts a node that does not run.
     pub fn start_node(&self, node: usize) {
-        let child = self.command(node, "run").spawn().expect("it starts");
+        self.start_node_with(node, &[]);
+    }
+
+    /// Starts a node that does not run with settings of the form `section.key=value`.
+    pub fn start_node_with(&self, node: usize, settings: &[&str]) {
+        let mut command = self.command(node, "run");
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let child = command.spawn().expect("it starts");
         *self.nodes[node].process.lock().expect("no test panics here") = Some(child);
     }
 

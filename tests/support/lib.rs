@@ -5,4 +5,5 @@ pub mod banking;
 pub mod berka;
 pub mod consortium;
 pub mod data;
+pub mod load;
 pub mod wire;
