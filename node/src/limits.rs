@@ -362,6 +362,9 @@ pub const OWN_ROUND_QUIET: Duration = Duration::from_millis(20);
 /// its own.
 pub const RECORD_RIDE_MAX: Duration = Duration::from_millis(2);
 
+/// Blocks that follow each other within this time let the log's next append be expected soon.
+pub const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(15);
+
 /// Between two tries of a key that did not sign.
 pub const SIGNER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -397,6 +400,9 @@ pub const FINDINGS_MAX: usize = 64;
 
 /// Files of evidence in a data directory.
 pub const EVIDENCE_FILES_MAX: usize = 64;
+
+/// Files of evidence against one node that are kept while a process runs.
+pub const EVIDENCE_FILES_PER_NODE_MAX: usize = 8;
 
 /// Between two lines in the log about what one node signs wrongly.
 pub const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(60);

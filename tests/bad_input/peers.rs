@@ -7,7 +7,8 @@ use counterfoil_ledger::proposal::{Proposal, ProposalHeader};
 use counterfoil_ledger::reason::Reason;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::entry::Payload;
-use counterfoil_tests::consortium::{BANKS, Consortium};
+use counterfoil_proto::v1::{Attestation, NodeSignature};
+use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::wire::{self, Told};
 use prost::Message;
 use tonic::Code;
@@ -16,6 +17,9 @@ use crate::forger::now_ms;
 
 const APPEND: &str = "/counterfoil.peer.v1.PeerService/AppendEntries";
 const VOTE: &str = "/counterfoil.peer.v1.PeerService/RequestVote";
+const ATTEST: &str = "/counterfoil.peer.v1.PeerService/Attest";
+const LAST: &str = "/counterfoil.peer.v1.PeerService/GetLastAttestation";
+const PROPOSAL: &str = "/counterfoil.peer.v1.PeerService/GetSignedProposal";
 const FORWARD: &str = "/counterfoil.peer.v1.PeerService/ForwardInstructions";
 
 /// The liar's node id: the first bank's node.
@@ -71,7 +75,11 @@ pub async fn are_refused(consortium: &Consortium) {
         ] {
             refused(what, VOTE, request.encode_to_vec(), Code::PermissionDenied, words).await;
         }
-        for path in [APPEND, VOTE, FORWARD] {
+        for (what, attestation, words) in attestations(consortium).await {
+            let request = v1::AttestRequest { attestation };
+            refused(what, ATTEST, request.encode_to_vec(), Code::PermissionDenied, words).await;
+        }
+        for path in [APPEND, VOTE, FORWARD, ATTEST, LAST, PROPOSAL] {
             for garbage in [vec![0; 64], vec![0xff; 64], vec![0x0b; 4_096]] {
                 assert!(wire::call(&channel, path, garbage).await.is_err(), "{path}");
             }
@@ -96,6 +104,30 @@ pub async fn are_refused(consortium: &Consortium) {
             }
         }
     }
+}
+
+/// What is wrong with it, the attestation, and what it is refused with.
+async fn attestations(
+    consortium: &Consortium,
+) -> Vec<(&'static str, Option<Attestation>, &'static str)> {
+    let headers = consortium.client(AGENT).blocks(0).all().await.expect("headers are told").value;
+    let header = headers.last().expect("there is a block").encode();
+    let by = |node, value: Vec<u8>| Some(NodeSignature { node, value: value.into() });
+    let attestation = |header: &[u8], signature| {
+        Some(Attestation { header: Bytes::copy_from_slice(header), signature })
+    };
+    let mut foreign = header;
+    foreign[4] ^= 1;
+    vec![
+        ("none", None, "is required"),
+        ("a short header", attestation(&header[1..], by(LIAR, vec![1; 64])), "296 bytes"),
+        ("no header", attestation(&[7; 296], by(LIAR, vec![1; 64])), "does not decode"),
+        ("no signature", attestation(&header, None), "has a signature"),
+        ("a long signature", attestation(&header, by(LIAR, vec![1; 9_999])), "64 bytes"),
+        ("another's signature", attestation(&header, by(4, vec![1; 64])), "itself alone"),
+        ("a forged signature", attestation(&header, by(LIAR, vec![1; 64])), "attestation key"),
+        ("another chain", attestation(&foreign, by(LIAR, vec![1; 64])), "another chain"),
+    ]
 }
 
 /// What is wrong with it, the message, and what it is refused with.

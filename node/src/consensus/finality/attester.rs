@@ -52,23 +52,26 @@ impl Attester {
     pub async fn run(mut self, raft: Raft, peers: Peers) {
         let told = inquiry::ask(&self.finality, &peers).await;
         if let Err(contradiction) = self.sign_once.told(told) {
-            return self.finality.contradicts_itself(contradiction);
+            return self.finality.contradicts_itself(*contradiction);
         }
         let (mut height, mut certified) =
             (self.finality.executor.height(), self.finality.certified());
-        let (mut executed, mut executed_at) = (0, Instant::now());
+        let (mut executed, mut executed_at, mut is_busy) = (0, Instant::now(), false);
         let (mut signed_at, mut unsigned_since) = (None, None);
         loop {
             let now = Instant::now();
             let newest = *height.borrow_and_update();
             if newest > executed {
+                is_busy = now - executed_at < limits::BUSY_INTERVAL_MAX;
                 (executed, executed_at) = (newest, now);
                 unsigned_since.get_or_insert(now);
             }
-            let round = self.round(&raft, executed, *certified.borrow_and_update());
+            // Not in the call itself: what is borrowed there would be held while it locks.
+            let final_to = *certified.borrow_and_update();
+            let round = self.round(&raft, executed, final_to);
             let round = Round { executed_at, signed_at, unsigned_since, ..round };
             let due = match round.turn(now) {
-                Turn::Sign(height) => match self.sign(height).await {
+                Turn::Sign(height) => match self.sign(height, is_busy).await {
                     Ok(true) => {
                         signed_at = Some(Instant::now());
                         unsigned_since = (executed > height).then(Instant::now);
@@ -109,7 +112,7 @@ impl Attester {
     }
 
     /// Signs the header of a height, if it may. False if it may not yet.
-    async fn sign(&mut self, height: u64) -> Result<bool, Halt> {
+    async fn sign(&mut self, height: u64, is_busy: bool) -> Result<bool, Halt> {
         let finality = self.finality.clone();
         if finality.is_diverged() {
             return Err(Halt::Over);
@@ -125,7 +128,7 @@ impl Attester {
         }
         let attested = self.signature(header).await?;
         self.sign_once.signed(attested.clone());
-        self.record(&attested).await?;
+        self.record(&attested, is_busy).await?;
         debug!(height, "signed");
         finality.own.send_replace(Some(attested.clone()));
         finality.take(attested);
@@ -153,15 +156,18 @@ impl Attester {
         Ok(Attested { node, header, hash, message })
     }
 
-    /// Makes the record durable: with the log's next append if one comes soon.
-    async fn record(&self, attested: &Attested) -> Result<(), Halt> {
+    /// Makes the record durable: with the log's next append, if one is to be expected and comes soon.
+    async fn record(&self, attested: &Attested, is_busy: bool) -> Result<(), Halt> {
         let (done, mut durable) = oneshot::channel();
         let log = self.finality.log.clone();
         log.defer_meta(ATTESTED, attested.message.encode_to_vec(), move || {
             let _ = done.send(());
         });
-        if let Ok(written) = tokio::time::timeout(limits::RECORD_RIDE_MAX, &mut durable).await {
-            return written.map_err(|_| Halt::Over);
+        if is_busy {
+            let ride = tokio::time::timeout(limits::RECORD_RIDE_MAX, &mut durable);
+            if let Ok(written) = ride.await {
+                return written.map_err(|_| Halt::Over);
+            }
         }
         let flushed = tokio::task::spawn_blocking(move || log.flush_deferred()).await;
         if let Ok(Err(error)) = flushed {
@@ -179,6 +185,6 @@ impl Attester {
     /// Whether a header was signed.
     #[cfg(test)]
     pub async fn sign_for_test(&mut self, height: u64) -> bool {
-        matches!(self.sign(height).await, Ok(true))
+        matches!(self.sign(height, false).await, Ok(true))
     }
 }

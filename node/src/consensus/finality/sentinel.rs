@@ -52,6 +52,8 @@ pub struct Sentinel {
     waiting: BTreeMap<(u64, u64), Attested>,
     /// When a node was last spoken of.
     warned: BTreeMap<u64, Instant>,
+    /// Files that were kept of a node: one that fills them must not leave the others none.
+    kept: BTreeMap<u64, usize>,
 }
 
 impl Sentinel {
@@ -61,8 +63,8 @@ impl Sentinel {
         findings: mpsc::Receiver<Finding>,
         peers: Peers,
     ) -> Sentinel {
-        let (waiting, warned) = (BTreeMap::new(), BTreeMap::new());
-        Sentinel { finality, findings, peers, waiting, warned }
+        let (waiting, warned, kept) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Sentinel { finality, findings, peers, waiting, warned, kept }
     }
 
     /// Until the node stops.
@@ -122,7 +124,7 @@ impl Sentinel {
     }
 
     /// The node executed another proposal: then its proposer has signed two for one place.
-    async fn look_for_double_proposal(&self, attested: &Attested, own: &Header) {
+    async fn look_for_double_proposal(&mut self, attested: &Attested, own: &Header) {
         let (height, node) = (attested.height(), attested.node);
         let Some(mut client) = self.peers.client(node) else { return };
         let asking = client.get_signed_proposal(peer::GetSignedProposalRequest { height });
@@ -159,19 +161,27 @@ impl Sentinel {
         }
     }
 
-    async fn keep(&self, kind: &'static str, height: u64, node: u64, evidence: Kind) {
+    async fn keep(&mut self, kind: &'static str, height: u64, node: u64, evidence: Kind) {
+        let kept = self.kept.entry(node).or_default();
+        if *kept >= limits::EVIDENCE_FILES_PER_NODE_MAX {
+            return;
+        }
+        *kept += 1;
         let name = format!("{kind}-{height}-{node}.evidence");
         let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
         let finality = self.finality.clone();
-        let _ = tokio::task::spawn_blocking(move || finality.keep_file(&name, &bytes)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            finality.keep_file(&name, &bytes, limits::EVIDENCE_FILES_MAX)
+        })
+        .await;
     }
 }
 
 impl Finality {
     /// Keeps a file of evidence; says in the log where it is.
-    fn keep_file(&self, name: &str, bytes: &[u8]) {
+    fn keep_file(&self, name: &str, bytes: &[u8], files_max: usize) {
         let path = self.directory.evidence().join(name);
-        match self.directory.keep_evidence(name, bytes, limits::EVIDENCE_FILES_MAX) {
+        match self.directory.keep_evidence(name, bytes, files_max) {
             Ok(true) => warn!(path = %path.display(), "evidence is kept"),
             Ok(false) => warn!(name, "there is too much evidence already; this is not kept"),
             Err(error) => error!(%error, "evidence could not be kept"),
@@ -220,16 +230,17 @@ impl Finality {
         );
         let own = self.own.borrow().clone().filter(|own| own.height() == header.height);
         let mut evidence = Vec::new();
-        if let (Some(own), Some(mine)) = (own, self.own_header(header.height)) {
-            if mine.proposal_hash == header.proposal_hash && mine.previous == header.previous {
-                evidence.push((
-                    "wrong-execution",
-                    Kind::WrongExecution(v1::WrongExecution {
-                        attestation: Some(own.message),
-                        certificate: Some(contrary.clone()),
-                    }),
-                ));
-            }
+        if let (Some(own), Some(mine)) = (own, self.own_header(header.height))
+            && mine.proposal_hash == header.proposal_hash
+            && mine.previous == header.previous
+        {
+            evidence.push((
+                "wrong-execution",
+                Kind::WrongExecution(v1::WrongExecution {
+                    attestation: Some(own.message),
+                    certificate: Some(contrary.clone()),
+                }),
+            ));
         }
         if let Some(certificate) = self.certificate_at(header.height) {
             let both = v1::ConflictingCertificates {
@@ -293,13 +304,15 @@ impl Finality {
                 parts.push(("proposal", proposal.encode_to_vec()));
             }
             let keeper = finality.clone();
+            // There is room for what ends this node, whatever was kept before.
+            let room = limits::EVIDENCE_FILES_MAX + parts.len() + evidence.len();
             let _ = tokio::task::spawn_blocking(move || {
                 for (name, bytes) in parts {
-                    keeper.keep_file(&format!("diverged-{height}-{node}.{name}"), &bytes);
+                    keeper.keep_file(&format!("diverged-{height}-{node}.{name}"), &bytes, room);
                 }
                 for (kind, evidence) in evidence {
                     let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
-                    keeper.keep_file(&format!("{kind}-{height}-{node}.evidence"), &bytes);
+                    keeper.keep_file(&format!("{kind}-{height}-{node}.evidence"), &bytes, room);
                 }
                 if let Err(error) = keeper.directory.mark_diverged(&message) {
                     error!(%error, "the data directory could not be marked");

@@ -44,12 +44,16 @@ impl SignOnce {
     }
 
     /// Takes what others have told: enough of them have answered.
-    pub fn told(&mut self, told: impl IntoIterator<Item = Attested>) -> Result<(), Contradiction> {
+    pub fn told(
+        &mut self,
+        told: impl IntoIterator<Item = Attested>,
+    ) -> Result<(), Box<Contradiction>> {
         for told in told {
             let same = self.unproven.iter().find(|it| it.height() == told.height());
             if let Some(same) = same {
                 if same.hash != told.hash {
-                    return Err(Contradiction { signed: same.clone(), second: Some(told) });
+                    let (signed, second) = (same.clone(), Some(told));
+                    return Err(Box::new(Contradiction { signed, second }));
                 }
                 continue;
             }
@@ -63,13 +67,14 @@ impl SignOnce {
     }
 
     /// Checks what was signed before this process began against what it has executed since.
-    pub fn prove(&mut self, own: impl Fn(u64) -> Option<Hash>) -> Result<(), Contradiction> {
+    pub fn prove(&mut self, own: impl Fn(u64) -> Option<Hash>) -> Result<(), Box<Contradiction>> {
         let mut contradiction = None;
         self.unproven.retain(|signed| match own(signed.height()) {
             None => true,
             Some(own) if own == signed.hash => false,
             Some(_) => {
-                contradiction.get_or_insert(Contradiction { signed: signed.clone(), second: None });
+                let signed = signed.clone();
+                contradiction.get_or_insert(Box::new(Contradiction { signed, second: None }));
                 true
             }
         });
@@ -82,8 +87,7 @@ impl SignOnce {
         header: &Header,
         own: impl Fn(u64) -> Option<Hash>,
     ) -> Result<(), Refusal> {
-        let contradiction = |it| Refusal::Contradiction(Box::new(it));
-        self.prove(&own).map_err(contradiction)?;
+        self.prove(&own).map_err(Refusal::Contradiction)?;
         if !self.asked || !self.unproven.is_empty() {
             return Err(Refusal::NotYet);
         }
@@ -93,7 +97,10 @@ impl SignOnce {
         }
         match own(last.height()) {
             Some(own) if own == last.hash => Ok(()),
-            Some(_) => Err(contradiction(Contradiction { signed: last.clone(), second: None })),
+            Some(_) => {
+                let contradiction = Contradiction { signed: last.clone(), second: None };
+                Err(Refusal::Contradiction(Box::new(contradiction)))
+            }
             None => Err(Refusal::NotYet),
         }
     }
