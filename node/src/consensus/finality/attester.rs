@@ -1,5 +1,6 @@
 //! Signs this node's headers: one at a time, each durable in the record before it leaves.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use super::attested::Attested;
 use super::inquiry;
 use super::round::Round;
 use super::round::Turn;
+use super::sign_once::Contradiction;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
 use super::sleep_until;
@@ -30,7 +32,8 @@ use crate::limits;
 /// Signs for one node.
 pub struct Attester {
     finality: Arc<Finality>,
-    signer: Arc<dyn Signer>,
+    /// None: this node signs nothing.
+    signer: Option<Arc<dyn Signer>>,
     sign_once: SignOnce,
 }
 
@@ -43,17 +46,21 @@ enum Halt {
 }
 
 impl Attester {
-    /// Signs with a key what a record permits.
-    pub fn new(finality: Arc<Finality>, signer: Arc<dyn Signer>, sign_once: SignOnce) -> Attester {
+    /// Signs with a key, if it has one, what a record permits.
+    pub fn new(
+        finality: Arc<Finality>,
+        signer: Option<Arc<dyn Signer>>,
+        sign_once: SignOnce,
+    ) -> Attester {
         Attester { finality, signer, sign_once }
     }
 
     /// Asks the others what they hold of this node, then signs, until the node stops.
     pub async fn run(mut self, raft: Raft, peers: Peers) {
-        let told = inquiry::ask(&self.finality, &peers).await;
-        if let Err(contradiction) = self.sign_once.told(told) {
+        if let Err(contradiction) = self.settle(&peers).await {
             return self.finality.contradicts_itself(*contradiction);
         }
+        let Some(signer) = self.signer.clone() else { return };
         let (mut height, mut certified) =
             (self.finality.executor.height(), self.finality.certified());
         let (mut executed, mut executed_at, mut is_busy) = (0, Instant::now(), false);
@@ -71,7 +78,7 @@ impl Attester {
             let round = self.round(&raft, executed, final_to);
             let round = Round { executed_at, signed_at, unsigned_since, ..round };
             let due = match round.turn(now) {
-                Turn::Sign(height) => match self.sign(height, is_busy).await {
+                Turn::Sign(height) => match self.sign(&signer, height, is_busy).await {
                     Ok(true) => {
                         signed_at = Some(Instant::now());
                         unsigned_since = (executed > height).then(Instant::now);
@@ -89,6 +96,30 @@ impl Attester {
                 _ = certified.changed() => {}
                 () = self.finality.heard.notified() => {}
                 () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// Returns when enough others have told what they hold of this node, and when it has executed
+    /// again everything that it is known to have signed.
+    async fn settle(&mut self, peers: &Peers) -> Result<(), Box<Contradiction>> {
+        let finality = self.finality.clone();
+        let mut height = finality.executor.height();
+        let mut asking = pin!(inquiry::ask(&finality, peers));
+        // Who signs nothing more has nothing to ask.
+        let mut asked = self.signer.is_none();
+        loop {
+            height.borrow_and_update();
+            self.sign_once.prove(|height| finality.own_hash(height))?;
+            if asked && self.sign_once.is_proven() {
+                return Ok(());
+            }
+            tokio::select! {
+                told = &mut asking, if !asked => {
+                    self.sign_once.told(told)?;
+                    asked = true;
+                }
+                _ = height.changed() => {}
             }
         }
     }
@@ -112,7 +143,12 @@ impl Attester {
     }
 
     /// Signs the header of a height, if it may. False if it may not yet.
-    async fn sign(&mut self, height: u64, is_busy: bool) -> Result<bool, Halt> {
+    async fn sign(
+        &mut self,
+        signer: &Arc<dyn Signer>,
+        height: u64,
+        is_busy: bool,
+    ) -> Result<bool, Halt> {
         let finality = self.finality.clone();
         if finality.is_diverged() {
             return Err(Halt::Over);
@@ -126,7 +162,7 @@ impl Attester {
                 return Err(Halt::Over);
             }
         }
-        let attested = self.signature(header).await?;
+        let attested = self.signature(signer.clone(), header).await?;
         self.sign_once.signed(attested.clone());
         self.record(&attested, is_busy).await?;
         debug!(height, "signed");
@@ -135,10 +171,9 @@ impl Attester {
         Ok(true)
     }
 
-    async fn signature(&self, header: Header) -> Result<Attested, Halt> {
+    async fn signature(&self, signer: Arc<dyn Signer>, header: Header) -> Result<Attested, Halt> {
         let hash = header.hash();
         let preimage = signature::preimage(Label::Header, &self.finality.chain_id, hash.as_bytes());
-        let signer = self.signer.clone();
         let signed = if signer.may_wait() {
             let signing = tokio::task::spawn_blocking(move || signer.sign(&preimage));
             signing.await.map_err(|_| Halt::Over)?
@@ -185,6 +220,7 @@ impl Attester {
     /// Whether a header was signed.
     #[cfg(test)]
     pub async fn sign_for_test(&mut self, height: u64) -> bool {
-        matches!(self.sign(height, false).await, Ok(true))
+        let signer = self.signer.clone().unwrap();
+        matches!(self.sign(&signer, height, false).await, Ok(true))
     }
 }

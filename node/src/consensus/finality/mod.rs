@@ -127,7 +127,7 @@ pub struct Finality {
 
 /// What starts with it and runs beside it.
 pub struct Tasks {
-    attester: Option<Attester>,
+    attester: Attester,
     sentinel: Sentinel,
     peers: Peers,
 }
@@ -179,11 +179,9 @@ impl Finality {
         });
         let record = finality.restore()?;
         finality.evaluate();
-        let attester = parts.signs.then(|| {
-            let sign_once = SignOnce::after(record);
-            Attester::new(finality.clone(), parts.signer, sign_once)
-        });
-        if attester.is_none() {
+        let signer = parts.signs.then_some(parts.signer);
+        let attester = Attester::new(finality.clone(), signer, SignOnce::after(record));
+        if !parts.signs {
             warn!("this node signs no headers: finality.sign is false");
         }
         let sentinel = Sentinel::new(finality.clone(), findings, parts.peers.clone());
@@ -323,9 +321,7 @@ impl Finality {
         for peer in self.signers.nodes().filter(|node| *node != self.node) {
             until_stopped(Box::pin(exchange::send(self.clone(), run.peers.clone(), peer)));
         }
-        if let Some(attester) = run.attester {
-            until_stopped(Box::pin(attester.run(raft.clone(), run.peers)));
-        }
+        until_stopped(Box::pin(run.attester.run(raft.clone(), run.peers)));
     }
 
     /// Follows execution: what was attested ahead of it is judged, and the lag is watched.

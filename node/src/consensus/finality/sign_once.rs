@@ -81,6 +81,11 @@ impl SignOnce {
         contradiction.map_or(Ok(()), Err)
     }
 
+    /// Whether everything that was signed before this process began is executed again.
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_empty()
+    }
+
     /// Whether a header of this node's own may be signed now.
     pub fn permit(
         &mut self,

@@ -5,6 +5,10 @@ use bytes::Bytes;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_ledger::registry::Policy;
+use counterfoil_ledger::verify;
+use counterfoil_ledger::verify::Conviction;
+use counterfoil_ledger::verify::Misbehaviour;
+use counterfoil_ledger::verify::Trust;
 use counterfoil_proto::v1;
 
 use super::collector::Collector;
@@ -13,10 +17,12 @@ use super::exchange::decode_held;
 use super::exchange::encode_held;
 use super::fixture::Node;
 use super::fixture::attest;
+use super::fixture::genesis;
 use super::fixture::header;
 use super::lag::Lag;
 use super::round::Round;
 use super::round::Turn;
+use super::sentinel::Sentinel;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
 use crate::exit::ExitCode;
@@ -282,10 +288,8 @@ async fn certificates_come_of_what_is_received_and_outlive_a_restart() {
 async fn what_was_recorded_before_a_crash_is_sent_again_and_never_contradicted() {
     let mut node = Node::new();
     let own = node.execute(5);
-    let mut attester = node.tasks.attester.take().unwrap();
-    attester.told(Vec::new());
-    assert!(attester.sign_for_test(1).await);
-    drop(attester);
+    node.tasks.attester.told(Vec::new());
+    assert!(node.tasks.attester.sign_for_test(1).await);
     let recorded = node.finality.last_attestation(1).unwrap();
     assert_eq!(recorded, attest(1, &own).message);
 
@@ -293,13 +297,11 @@ async fn what_was_recorded_before_a_crash_is_sent_again_and_never_contradicted()
     let mut node = node.restart();
     assert_eq!(node.finality.standing().attested_height, 1);
     assert_eq!(node.finality.last_attestation(1), Some(recorded));
-    let mut attester = node.tasks.attester.take().unwrap();
-    attester.told(Vec::new());
+    node.tasks.attester.told(Vec::new());
     // Execution gives another block than the one that was signed.
     node.execute(77);
     node.execute(78);
-    assert!(!attester.sign_for_test(2).await);
-    drop(attester);
+    assert!(!node.tasks.attester.sign_for_test(2).await);
     let stop = node.finality.diverged().await;
     assert_eq!(stop.code, ExitCode::Diverged);
     assert!(stop.message.contains("at height 1"), "{}", stop.message);
@@ -327,4 +329,46 @@ async fn a_quorum_against_this_node_stops_it_and_a_minority_does_not() {
     let stop = node.finality.diverged().await;
     assert_eq!(stop.code, ExitCode::Diverged);
     assert!(node.path.path().join("data/evidence/diverged-1-1.certificate").is_file());
+}
+
+/// What a file of evidence proves.
+fn proved(node: &Node, name: &str) -> Conviction {
+    let path = node.path.path().join("data/evidence").join(name);
+    let bytes = Bytes::from(std::fs::read(path).unwrap());
+    let evidence: v1::Evidence = verify::read(&bytes).unwrap();
+    verify::evidence(&Trust::new(genesis()), &evidence).unwrap()
+}
+
+async fn until_kept(path: std::path::PathBuf) {
+    while !path.is_file() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_sentinel_keeps_what_convicts() {
+    let mut node = Node::new();
+    let own = node.execute(5);
+    let evidence = node.path.path().join("data/evidence");
+    let (sender, findings) = tokio::sync::mpsc::channel(1);
+    drop(sender);
+    let idle = Sentinel::new(node.finality.clone(), findings, node.peers());
+    tokio::spawn(std::mem::replace(&mut node.tasks.sentinel, idle).run());
+
+    let wrong = Header { tx_root: Hash([3; 32]), ..own.clone() };
+    node.finality.receive(2, Some(attest(2, &wrong).message)).unwrap();
+    for peer in [1, 3, 4] {
+        node.finality.receive(peer, Some(attest(peer, &own).message)).unwrap();
+    }
+    until_kept(evidence.join("wrong-execution-1-2.evidence")).await;
+    let conviction = proved(&node, "wrong-execution-1-2.evidence");
+    assert_eq!(conviction.kind, Misbehaviour::WrongExecution);
+    assert_eq!(conviction.open.as_ref().unwrap().attesters[0].0, 2);
+
+    node.finality.receive(3, Some(attest(3, &wrong).message)).unwrap();
+    until_kept(evidence.join("double-attestation-1-3.evidence")).await;
+    let conviction = proved(&node, "double-attestation-1-3.evidence");
+    assert_eq!(conviction.kind, Misbehaviour::DoubleAttestation);
+    assert_eq!(conviction.nodes[0].0, 3);
+    assert!(!node.finality.is_diverged());
 }
