@@ -74,6 +74,9 @@ const PEERS: &[Row] = &[
     ("/counterfoil.peer.v1.PeerService/ForwardInstructions", "---Y", FINE),
     ("/counterfoil.peer.v1.PeerService/GetReadIndex", "---Y", FINE),
     ("/counterfoil.peer.v1.PeerService/GetPeerStatus", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/Attest", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/GetLastAttestation", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/GetSignedProposal", "---Y", FINE),
 ];
 
 /// The paths of all methods of a package.

@@ -104,11 +104,8 @@ impl StatusReporter {
         let standing = self.replica.finality().standing();
         metrics::CERTIFIED_HEIGHT.set(standing.certified_height as f64);
         metrics::ADMISSION_STOPPED.set(if standing.admission_stopped { 1.0 } else { 0.0 });
-        let state = self.replica.state();
         for (node, height) in standing.attested {
-            let Some(node) = state.registry().node(node) else { continue };
-            let labels = [("institution", node.institution.as_str())];
-            metrics::ATTESTED_HEIGHT.gauge(&labels).set(height as f64);
+            metrics::ATTESTED_HEIGHT.gauge(&[("node", &node.to_string())]).set(height as f64);
         }
     }
 

@@ -102,14 +102,14 @@ metrics_table! {
         "Index of the last Raft entry executed.";
     CERTIFIED_HEIGHT: Gauge = "counterfoil_certified_height" []
         "Height of the newest certificate: final, and everything before it.";
-    ATTESTED_HEIGHT: Gauge = "counterfoil_attested_height" ["institution"]
-        "Height of the newest header that an institution's node signed, as this node has seen.";
+    ATTESTED_HEIGHT: Gauge = "counterfoil_attested_height" ["node"]
+        "Height of the newest header that a node signed, by its id, as this node has seen.";
     CERTIFICATE_SECONDS: Histogram = "counterfoil_certificate_duration_seconds" []
         "Time from the execution of a block to its certificate.";
     ADMISSION_STOPPED: Gauge = "counterfoil_admission_stopped" []
         "1 while nothing new is admitted because certificates lag, else 0.";
-    HEADER_CONFLICTS: Counter = "counterfoil_header_conflicts_total" ["institution"]
-        "Headers signed by an institution's node that contradict this node's own or each other.";
+    HEADER_CONFLICTS: Counter = "counterfoil_header_conflicts_total" ["node"]
+        "Headers signed by a node, by its id, that contradict this node's own or each other.";
     PEER_FAILURES: Counter = "counterfoil_peer_failures_total" ["peer"]
         "Calls to another node that failed, by its node id.";
     LOG_SYNC_SECONDS: Histogram = "counterfoil_log_sync_duration_seconds" []

@@ -445,8 +445,7 @@ impl Finality {
 
     fn report(&self, finding: Finding) {
         let (_, node) = finding.place();
-        let institution = self.signers.institution(node).map_or(String::new(), Bic::to_string);
-        metrics::HEADER_CONFLICTS.increment(&[("institution", &institution)]);
+        metrics::HEADER_CONFLICTS.increment(&[("node", &node.to_string())]);
         // A flood of contradictions is one finding: what does not fit is counted and no more.
         let _ = self.findings.try_send(finding);
     }
