@@ -102,7 +102,7 @@ impl StateStore {
     }
 }
 
-fn decode_header(height: u64, bytes: &[u8]) -> Result<Header, StorageError> {
+pub(super) fn decode_header(height: u64, bytes: &[u8]) -> Result<Header, StorageError> {
     let header = Header::decode(bytes).filter(|header| header.height == height);
     header.ok_or_else(|| StorageError::corrupt("the headers", height.to_string()))
 }

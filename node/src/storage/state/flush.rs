@@ -103,6 +103,8 @@ impl Flush {
         let mut runs = Vec::new();
         if let Some(tail) = &self.tail {
             self.store.add_blocks(tail.blocks(), &mut batch);
+            self.store.add_history(tail, &mut batch);
+            self.store.add_heads(tail, &mut batch);
             self.store.add_certificates(tail, &mut batch);
             if let (Some(first), Some(last)) = (tail.blocks().first(), tail.blocks().last()) {
                 let (first, last) = (first.header.height, last.header.height);

@@ -7,6 +7,8 @@
 //! |---|---|---|
 //! | `headers` | height u64 | the header, 296 bytes |
 //! | `outcomes` | height u64 | the block's leaf records, as the ledger packs them |
+//! | `history` | level u8 · index u64 | inner node of the tree over the headers' hashes, from level 1 |
+//! | `heads` | account u32 · height u64 | posting count u64 · head before [32] · root [32] |
 //! | `certificates` | height u64 | for each signature, by node id: node u64 · signature [64] |
 //! | `accounts` | ordinal u32 | the account, as the ledger encodes it |
 //! | `records` | as the ledger's reconciliation names it | likewise |
@@ -49,6 +51,8 @@ mod blocks;
 mod certificates;
 mod facts;
 mod flush;
+mod heads;
+mod history;
 mod lookup;
 mod rows;
 mod tail;
@@ -56,10 +60,13 @@ mod tail;
 pub use flush::Flush;
 
 use blocks::BlockCache;
+use history::Edge;
 use tail::Tail;
 
 const HEADERS: &str = "headers";
 const OUTCOMES: &str = "outcomes";
+const HISTORY: &str = "history";
+const HEADS: &str = "heads";
 const CERTIFICATES: &str = "certificates";
 const ACCOUNTS: &str = "accounts";
 const RECORDS: &str = "records";
@@ -110,6 +117,8 @@ struct Memory {
     /// The tail that grows.
     growing: Tail,
     last_height: Option<u64>,
+    /// Of the tree over the headers' hashes up to the last height.
+    edge: Edge,
     /// The last certificate on disk: a question about a later one need not look there.
     last_flushed_certificate: Option<u64>,
 }
@@ -124,6 +133,8 @@ impl StateStore {
         let mut families = vec![
             (HEADERS, family_options(16 << 20)),
             (OUTCOMES, outcomes),
+            (HISTORY, family_options(8 << 20)),
+            (HEADS, family_options(8 << 20)),
             (CERTIFICATES, family_options(8 << 20)),
             (ACCOUNTS, family_options(16 << 20)),
             (RECORDS, family_options(32 << 20)),
@@ -137,15 +148,17 @@ impl StateStore {
         if runs.last_height() > last_height {
             return Err(StorageError::corrupt("an index", "it is ahead of the headers"));
         }
+        let mut edge = Edge::default();
         if let Some(header) = last {
             check_log(&log, &header)?;
+            edge = Edge::after(&database, &header)?;
         }
         let inner = Inner {
             runs,
             database,
             directory: directory.clone(),
             log,
-            memory: RwLock::new(Memory { last_height, ..Memory::default() }),
+            memory: RwLock::new(Memory { last_height, edge, ..Memory::default() }),
             blocks: Cache::with_weighter(256, blocks::BLOCK_CACHE_BYTES, blocks::BlockWeight),
             flushing: Mutex::new(false),
             flushed: Condvar::new(),
@@ -190,7 +203,8 @@ impl StateStore {
         if given != expected {
             return Err(StorageError::OutOfOrder { what: "block", given, expected });
         }
-        memory.growing.push(block);
+        let completed = memory.edge.push(&block.hash);
+        memory.growing.push(block, completed);
         memory.last_height = Some(given);
         Ok(())
     }

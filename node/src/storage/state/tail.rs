@@ -10,11 +10,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Block;
+use counterfoil_ledger::block::HeadRecord;
 use counterfoil_ledger::block::IdRecord;
 use counterfoil_ledger::block::Movement;
 use counterfoil_ledger::block::Position;
+use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
+
+use super::history::Node;
 
 /// Some blocks in a row, and indices over them.
 #[derive(Default)]
@@ -24,6 +28,9 @@ pub(super) struct Tail {
     uetrs: HashMap<Uetr, Places>,
     references: HashMap<[u8; 8], Places>,
     movements: HashMap<u32, Vec<Movement>>,
+    heads: HashMap<u32, Vec<HeadRecord>>,
+    /// Inner nodes of the tree over the headers' hashes that are complete with one of these blocks.
+    history: HashMap<Node, Hash>,
     /// Packed certificates by height: of these blocks or of earlier ones.
     certificates: BTreeMap<u64, Bytes>,
 }
@@ -35,8 +42,8 @@ struct Places {
 }
 
 impl Tail {
-    /// Takes the next block.
-    pub(super) fn push(&mut self, block: Arc<Block>) {
+    /// Takes the next block, and the nodes of the history that are complete with it.
+    pub(super) fn push(&mut self, block: Arc<Block>, completed: Vec<(Node, Hash)>) {
         let height = block.header.height;
         for record in &block.ids {
             self.ids.entry((record.institution, record.id)).or_insert(*record);
@@ -51,7 +58,21 @@ impl Tail {
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
         }
+        for head in &block.heads {
+            self.heads.entry(head.account).or_default().push(*head);
+        }
+        self.history.extend(completed);
         self.blocks.push(block);
+    }
+
+    /// Heads of an account that are stored, in ledger order.
+    pub(super) fn heads(&self, account: u32) -> &[HeadRecord] {
+        self.heads.get(&account).map_or(&[], Vec::as_slice)
+    }
+
+    /// Inner nodes of the history.
+    pub(super) fn history(&self) -> &HashMap<Node, Hash> {
+        &self.history
     }
 
     /// Takes a packed certificate.

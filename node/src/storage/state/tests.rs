@@ -18,6 +18,8 @@ use counterfoil_ledger::date::Date;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::history::History;
 use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::merkle;
+use counterfoil_ledger::merkle::Frontier;
 use counterfoil_ledger::outcome::Event;
 use counterfoil_ledger::outcome::Outcome;
 use counterfoil_ledger::outcome::State;
@@ -33,6 +35,8 @@ use super::super::log::LogPayload;
 use super::*;
 
 mod certificates;
+mod heads;
+mod history;
 
 const CHAIN: Hash = Hash([7; 32]);
 const START_MS: u64 = 1_795_400_000_000;
@@ -64,6 +68,7 @@ struct Chain {
     uetrs: u64,
     height: u64,
     history: History,
+    headers: Frontier,
     blocks: Vec<Arc<Block>>,
     ids: Vec<IdRecord>,
     movements: BTreeMap<u32, Vec<Movement>>,
@@ -97,6 +102,7 @@ impl Chain {
             uetrs,
             height: 0,
             history: History::default(),
+            headers: Frontier::default(),
             blocks: Vec::new(),
             ids: Vec::new(),
             movements: BTreeMap::new(),
@@ -143,8 +149,10 @@ impl Chain {
         }
         let proposal = proposal(height, instructions);
         block.header.leaf_count = u32::try_from(block.leaves.len()).unwrap();
+        block.header.history_root = self.headers.root();
         block.header.proposal_hash = if height == 0 { CHAIN } else { proposal.header.hash() };
         block.hash = block.header.hash();
+        self.headers.push(merkle::leaf_hash(block.hash.as_bytes()));
         self.history.push(&block, &proposal);
         self.ids.extend(&block.ids);
         for movement in &block.movements {
