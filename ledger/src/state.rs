@@ -49,6 +49,8 @@ pub struct State {
     pub(crate) stale: BTreeSet<u32>,
     /// Block time of the last header that carried `accounts_root`.
     pub(crate) flagged_ms: u64,
+    /// Its height, if the tree is that of then: not before the first one after a restart under load.
+    pub(crate) flagged_height: Option<u64>,
     pub(crate) next_posting: u64,
     /// Ordered by the time inside the id, so that the oldest are forgotten first.
     pub(crate) ids: BTreeMap<(InstructionId, Bic), (Hash, Position)>,
@@ -103,6 +105,7 @@ impl State {
             accounts_tree: Tree::default(),
             stale: BTreeSet::new(),
             flagged_ms: header.block_time_ms,
+            flagged_height: Some(0),
             next_posting: 1,
             ids: BTreeMap::new(),
             reconciliation: Reconciliation::default(),
@@ -181,6 +184,13 @@ impl State {
         self.stale.is_empty().then(|| self.accounts_tree.path(index)).flatten()
     }
 
+    /// The path of an account's leaf to the `accounts_root` of the last header that carried one, and
+    /// the height of that header; the leaf is as of then.
+    pub fn flagged_path(&self, ordinal: u32) -> Option<(u64, Vec<Hash>)> {
+        let index = usize::try_from(ordinal).ok()?;
+        Some((self.flagged_height?, self.accounts_tree.path(index)?))
+    }
+
     /// Accounts by ordinal.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
@@ -248,8 +258,10 @@ impl State {
             Reconciliation::restore(records).ok_or(RestoreError("reconciliation record"))?;
         // A tree that was carried by the last header is whole again; one that was not waits with
         // the leaves that were stale, and all the others, which gives the same root.
+        state.flagged_height = None;
         if state.flagged_ms == state.block_time_ms {
             state.refresh_accounts_tree();
+            state.flagged_height = Some(state.height);
         }
         // Storage may keep ids for longer than apply remembers them.
         state.forget_old_ids();

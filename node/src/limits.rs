@@ -112,6 +112,22 @@ pub const WATCH_BATCH: usize = 256;
 /// Blocks that wait for a slow reader of an export.
 pub const EXPORT_QUEUE_MAX: usize = 2;
 
+/// Parts of an account proof that wait for a slow reader.
+pub const PROOF_QUEUE_MAX: usize = 2;
+
+/// Postings that are looked up at once for an account proof. The postings of one block are in one
+/// part.
+pub const PROOF_BATCH: usize = 1_024;
+
+/// Postings in one account proof: those from its first height to the header that carries the account.
+pub const PROOF_POSTINGS_MAX: u64 = 1_000_000;
+
+/// Bytes of blocks that are kept open for receipts.
+pub const RECEIPT_BLOCKS_BYTES_MAX: u64 = 64 << 20;
+
+/// Heights whose way to a certificate is kept for receipts.
+pub const RECEIPT_SEALS_MAX: usize = 4_096;
+
 /// Requests that are being answered at once, in all; watches and exports are counted apart.
 pub const REQUESTS_MAX: usize = 8_192;
 
@@ -218,6 +234,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a read waits for a height that is not there yet.
 pub const HEIGHT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a read waits for the certificate of a height that this node has executed.
+pub const FINAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A page ends, where it has at least one entry, when this much time has gone into it.
 pub const PAGE_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -269,8 +288,11 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// A request to the metrics listener is read and answered within this time.
 pub const METRICS_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-const _: () =
-    assert!(HEIGHT_TIMEOUT.as_secs() + PAGE_TIME_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+// A page may wait for its height and for the end of its range, both of them until they are final.
+const _: () = assert!(
+    2 * (HEIGHT_TIMEOUT.as_secs() + FINAL_TIMEOUT.as_secs()) + PAGE_TIME_MAX.as_secs()
+        < REQUEST_TIMEOUT.as_secs()
+);
 const _: () = assert!(WATCH_HEARTBEAT_INTERVAL.as_secs() < 10);
 const _: () = assert!(KEEPALIVE_TIMEOUT.as_secs() < KEEPALIVE_INTERVAL.as_secs());
 const _: () = assert!(REQUEST_TIMEOUT.as_secs() <= CONNECTION_AGE_GRACE.as_secs());
@@ -307,6 +329,9 @@ pub const FORWARDS_UNDERWAY_MAX: usize = 4;
 
 /// A SignedInstruction larger than this is checked off the threads that serve.
 pub const INLINE_CHECK_BYTES_MAX: usize = 16 * KIB;
+
+/// Proofs from a block with more leaves are made off the threads that serve.
+pub const INLINE_PROOF_LEAVES_MAX: usize = 1_024;
 
 /// Linearizable reads that wait for their round.
 pub const BARRIERS_MAX: usize = 4_096;

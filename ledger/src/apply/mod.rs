@@ -332,6 +332,7 @@ impl<'a> Work<'a> {
             let levels = u64::from(state.accounts.len().checked_ilog2().unwrap_or(0));
             assert!(hashes <= stale * (levels + 2), "a path for each touched account, no more");
             state.flagged_ms = self.block_time_ms;
+            state.flagged_height = Some(self.height);
             state.accounts_tree.root()
         });
         let header = Header {

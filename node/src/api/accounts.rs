@@ -12,12 +12,15 @@ use counterfoil_ledger::date::Date;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::account_service_server::AccountService;
 use counterfoil_proto::v1::watch_movements_response::Event;
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 
 use super::Shared;
+use super::account_proof;
+use super::certainty;
 use super::page::Budget;
 use super::page::Page;
 use super::page::Question;
@@ -103,9 +106,13 @@ impl AccountService for Accounts {
 
     async fn prove_account(
         &self,
-        _request: Request<v1::ProveAccountRequest>,
+        request: Request<v1::ProveAccountRequest>,
     ) -> Result<Response<Self::ProveAccountStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = self.0.caller(&request)?.clone();
+        let scope = self.0.scope(&request)?;
+        let proof = account_proof::open(&self.0, &scope, &request.into_inner()).await?;
+        let queue = limits::PROOF_QUEUE_MAX;
+        Ok(Response::new(self.0.watches.open(&caller, queue, |outlet| proof.send(outlet))?))
     }
 
     async fn watch_movements(
@@ -117,6 +124,7 @@ impl AccountService for Accounts {
         let request = request.into_inner();
         let replica = self.0.replica.clone();
         let start = watch::start(request.start_after);
+        let heights = certainty::heights(&replica, certainty::wanted(request.wait_for)?);
         let account = {
             let replica = replica.clone();
             let height = reading::newest(&replica, v1::ReadMode::Stale.into()).await?;
@@ -124,7 +132,7 @@ impl AccountService for Accounts {
             reading::off_thread(account).await?
         };
         let stream = self.0.watches.open(&caller, limits::WATCH_QUEUE_MAX, |outlet| {
-            follow(replica, account, start, outlet)
+            follow(replica, account, start, heights, outlet)
         })?;
         Ok(Response::new(stream))
     }
@@ -267,11 +275,11 @@ async fn follow(
     replica: Arc<Replica>,
     account: Account,
     start: Option<Position>,
+    mut heights: Receiver<u64>,
     outlet: Outlet<v1::WatchMovementsResponse>,
 ) -> Result<(), Status> {
     let account = Arc::new(account);
     let mut cursor = start;
-    let mut heights = replica.height();
     let mut heartbeat = Heartbeat::new();
     let send = async |event| {
         let event = Ok(v1::WatchMovementsResponse { event: Some(event) });

@@ -16,6 +16,7 @@ use tonic::Response;
 use tonic::Status;
 
 use super::Shared;
+use super::history_proof;
 use super::page;
 use super::page::Budget;
 use super::page::Page;
@@ -94,16 +95,19 @@ impl AuditService for Audit {
 
     async fn get_history_proof(
         &self,
-        _request: Request<v1::GetHistoryProofRequest>,
+        request: Request<v1::GetHistoryProofRequest>,
     ) -> Result<Response<v1::GetHistoryProofResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let proof = history_proof::prove(&self.0.replica, request.into_inner()).await?;
+        Ok(Response::new(v1::GetHistoryProofResponse { proof: Some(proof) }))
     }
 
     async fn get_epoch_chain(
         &self,
         _request: Request<v1::GetEpochChainRequest>,
     ) -> Result<Response<v1::GetEpochChainResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        // Rule version 1 changes nothing in the registry, so the signers are those of the genesis file.
+        let epochs = v1::EpochChain { changes: Vec::new() };
+        Ok(Response::new(v1::GetEpochChainResponse { epochs: Some(epochs) }))
     }
 
     async fn get_checkpoint(
@@ -137,7 +141,7 @@ impl AuditService for Audit {
         let (size, token) = (request.page_size, &request.page_token);
         let page = Page::open(&replica, question, size, token, request.read_mode).await?;
         // Less than the range that was asked for is never given as all of it.
-        reading::reach(&replica, request.to_height).await?;
+        reading::reach_as(&replica, request.to_height, request.read_mode).await?;
         let search = Search {
             from: request.from_height,
             to: if request.to_height == 0 { page.height } else { request.to_height },

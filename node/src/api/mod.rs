@@ -9,15 +9,19 @@
 //! height that it wants to read at ([`reading`]), reads in pages ([`page`]) or follows the ledger
 //! ([`watch`]).
 
+mod account_proof;
 mod accounts;
 mod audit;
 pub mod authorisation;
 mod books;
+mod certainty;
 pub mod gate;
 mod health;
+mod history_proof;
 mod nodes;
 mod page;
 mod reading;
+mod receipts;
 mod reconciliation;
 mod render;
 mod report;
@@ -51,6 +55,7 @@ use crate::status::StatusReporter;
 use crate::telemetry::health::Health;
 
 use gate::GateLayer;
+use receipts::Receipts;
 use visibility::Scope;
 use watch::Watches;
 
@@ -71,6 +76,7 @@ struct Shared {
     replica: Arc<Replica>,
     reporter: Arc<StatusReporter>,
     watches: Watches,
+    receipts: Receipts,
 }
 
 impl Shared {
@@ -96,7 +102,8 @@ pub async fn serve(
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let reporting = health::report(health_reporter, replica.clone(), health);
     let watches = Watches::new(clock.clone(), shutdown.clone());
-    let routes = routes(Arc::new(Shared { replica, reporter, watches }))
+    let receipts = Receipts::of(replica.clone());
+    let routes = routes(Arc::new(Shared { replica, reporter, watches, receipts }))
         .add_service(health_service)
         .add_service(health::reflection());
     let serving = server::server()

@@ -96,7 +96,7 @@ impl Page {
         let (height, after) = question.read(page_token).ok_or_else(|| {
             status::field("page_token", "the token of the page before, with the same other fields")
         })?;
-        reading::reach(replica, height).await?;
+        reading::reach_as(replica, height, read_mode).await?;
         Ok(Page { question, height, after: Some(after), size })
     }
 

@@ -12,22 +12,24 @@ use counterfoil_ledger::header::Header;
 use counterfoil_proto::v1;
 use tonic::Status;
 
+use super::certainty;
 use super::status;
 use super::visibility::Scope;
 use crate::consensus::replica::Replica;
 use crate::limits;
 
-/// The newest height that an answer of a read mode may describe.
+/// The newest height that an answer of a read mode may describe. FINAL: everything that any node has
+/// called final was ordered before, so it is at or below what is executed after the barrier.
 pub(super) async fn newest(replica: &Replica, read_mode: i32) -> Result<u64, Status> {
-    let mode = v1::ReadMode::try_from(read_mode)
-        .map_err(|_| status::field("read_mode", "ORDERED or STALE"))?;
-    match mode {
-        v1::ReadMode::Unspecified | v1::ReadMode::Ordered | v1::ReadMode::Final => {
-            replica.barrier().await.map_err(status::unavailable)?;
-        }
-        v1::ReadMode::Stale => {}
+    let mode = certainty::read_mode(read_mode)?;
+    if mode != v1::ReadMode::Stale {
+        replica.barrier().await.map_err(status::unavailable)?;
     }
-    Ok(*replica.height().borrow())
+    let height = *replica.height().borrow();
+    if mode == v1::ReadMode::Final {
+        certainty::reach_final(replica, height).await?;
+    }
+    Ok(height)
 }
 
 /// Waits, a bounded time, until this node has executed a height.
@@ -41,17 +43,26 @@ pub(super) async fn reach(replica: &Replica, height: u64) -> Result<(), Status> 
     }
 }
 
+/// `reach`, and where the read mode is FINAL until the height is final, too.
+pub(super) async fn reach_as(replica: &Replica, height: u64, read_mode: i32) -> Result<(), Status> {
+    let mode = certainty::read_mode(read_mode)?;
+    reach(replica, height).await?;
+    if mode == v1::ReadMode::Final {
+        certainty::reach_final(replica, height).await?;
+    }
+    Ok(())
+}
+
 /// The height that a request names, once it is reached; the newest where it names none.
 pub(super) async fn height_of(
     replica: &Replica,
     asked: u64,
     read_mode: i32,
 ) -> Result<u64, Status> {
-    let newest = newest(replica, read_mode).await?;
     if asked == 0 {
-        return Ok(newest);
+        return newest(replica, read_mode).await;
     }
-    reach(replica, asked).await?;
+    reach_as(replica, asked, read_mode).await?;
     Ok(asked)
 }
 
@@ -94,7 +105,7 @@ impl View {
             height: self.header.height,
             header_hash: Bytes::copy_from_slice(self.hash.as_bytes()),
             block_time_ms: self.header.block_time_ms,
-            finality: v1::Finality::Ordered.into(),
+            finality: certainty::of(&self.replica, self.header.height).into(),
         }
     }
 

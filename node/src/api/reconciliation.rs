@@ -9,6 +9,7 @@ use counterfoil_ledger::reconciliation::Book;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::reconciliation_service_server::ReconciliationService;
 use counterfoil_proto::v1::watch_reconciliation_response::Event;
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tonic::Request;
 use tonic::Response;
@@ -18,6 +19,7 @@ use super::Shared;
 use super::books;
 use super::books::FoundBreak;
 use super::books::FoundMatch;
+use super::certainty;
 use super::page::Budget;
 use super::page::Page;
 use super::page::Question;
@@ -99,6 +101,7 @@ impl ReconciliationService for Reconciling {
         let request = request.into_inner();
         let replica = self.0.replica.clone();
         let start = watch::start(request.start_after);
+        let heights = certainty::heights(&replica, certainty::wanted(request.wait_for)?);
         let account = {
             let replica = replica.clone();
             let height = reading::newest(&replica, v1::ReadMode::Stale.into()).await?;
@@ -106,7 +109,7 @@ impl ReconciliationService for Reconciling {
             reading::off_thread(account).await?
         };
         let stream = self.0.watches.open(&caller, limits::WATCH_QUEUE_MAX, |outlet| {
-            follow(replica, account, start, outlet)
+            follow(replica, account, start, heights, outlet)
         })?;
         Ok(Response::new(stream))
     }
@@ -121,11 +124,17 @@ impl ReconciliationService for Reconciling {
         let range = report::range(&request)?;
         let replica = self.0.replica.clone();
         let height = reading::newest(&replica, request.read_mode).await?;
-        let response = reading::off_thread(move || {
-            let account = View::at(&replica, height)?.account(&request.account, &scope)?;
-            report::report(&replica, &account, book, range)
+        let reader = replica.clone();
+        let mut response = reading::off_thread(move || {
+            let account = View::at(&reader, height)?.account(&request.account, &scope)?;
+            report::report(&reader, &account, book, range)
         })
         .await?;
+        // It is of a later moment than the one that was waited for: its figures are those of the state.
+        if let Some(as_of) = &mut response.as_of {
+            reading::reach_as(&replica, as_of.height, request.read_mode).await?;
+            as_of.finality = certainty::of(&replica, as_of.height).into();
+        }
         Ok(Response::new(response))
     }
 }
@@ -231,10 +240,10 @@ async fn follow(
     replica: Arc<Replica>,
     account: Account,
     start: Option<Position>,
+    mut heights: Receiver<u64>,
     outlet: Outlet<v1::WatchReconciliationResponse>,
 ) -> Result<(), Status> {
     let account = Arc::new(account);
-    let mut heights = replica.height();
     let mut heartbeat = Heartbeat::new();
     let mut next_height = first_height(&replica, &account, start);
     let send = async |event| {

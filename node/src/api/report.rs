@@ -14,6 +14,7 @@ use counterfoil_ledger::reconciliation::report::Report;
 use counterfoil_proto::v1;
 use tonic::Status;
 
+use super::certainty;
 use super::reading;
 use super::render;
 use super::render::units;
@@ -54,7 +55,7 @@ pub(super) fn report(
             height: state.height(),
             header_hash: Bytes::copy_from_slice(state.header_hash().as_bytes()),
             block_time_ms: state.block_time_ms(),
-            finality: v1::Finality::Ordered.into(),
+            finality: certainty::of(replica, state.height()).into(),
         };
         let (opening, within) = (sums.opening, sums.within);
         let reconciliation = state.reconciliation();

@@ -15,6 +15,7 @@ use tonic::Status;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
+use crate::consensus::finality::Standing;
 use crate::consensus::replica::Unavailable;
 use crate::identity::Role;
 use crate::identity::caller::CertificateExpired;
@@ -122,6 +123,40 @@ pub(super) fn unavailable(cause: Unavailable) -> Status {
             .retry(limits::RETRY_DELAY)
             .status(Code::Unavailable, "This node is stopping."),
     }
+}
+
+/// A height has no certificate within the time that a read waits for it.
+pub(super) fn not_final(height: u64, standing: &Standing) -> Status {
+    lacking("NOT_FINAL", height, standing)
+        .with(
+            "remedy",
+            "Ask again after the delay; a read of mode ORDERED does not wait for signatures.",
+        )
+        .status(Code::Unavailable, format!("Height {height} is ordered and not final yet."))
+}
+
+/// An instruction is decided, and its block has no certificate within the time that its submitter
+/// waits for it.
+pub(super) fn not_final_yet(height: u64, standing: &Standing) -> Status {
+    lacking("NOT_FINAL_YET", height, standing)
+        .with("fate", "ordered")
+        .with(
+            "remedy",
+            "Submit the same bytes with the same id again: the answer is the original one.",
+        )
+        .status(
+            Code::Unavailable,
+            format!("The instruction is ordered at height {height}, which is not final yet."),
+        )
+}
+
+fn lacking<'a>(reason: &'a str, height: u64, standing: &Standing) -> Info<'a> {
+    let missing: Vec<&str> = standing.missing.iter().map(Bic::as_str).collect();
+    Info::new(reason)
+        .with("height", height.to_string())
+        .with("certified_height", standing.certified_height.to_string())
+        .with("missing_institutions", missing.join(","))
+        .retry(limits::RETRY_DELAY)
 }
 
 /// A bound was reached; nothing was taken.
