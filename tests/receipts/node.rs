@@ -1,0 +1,141 @@
+//! A node, asked on the wire.
+
+use bytes::Bytes;
+use counterfoil_client::instructions::Signed;
+use counterfoil_client::v1;
+use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_tests::consortium::Consortium;
+use counterfoil_tests::wire::{self, Told};
+use prost::Message;
+use tonic::transport::Channel;
+
+/// A connection of an institution's client.
+pub struct Node(Channel);
+
+impl Node {
+    pub async fn connect(consortium: &Consortium, node: usize, institution: &str) -> Node {
+        let credential = consortium.credential(institution, "client");
+        let address = consortium.client_address(node);
+        Node(wire::connect(address, Some(&credential)).await.unwrap())
+    }
+
+    async fn call<A: Message + Default>(
+        &self,
+        method: &str,
+        request: &impl Message,
+    ) -> Result<A, Told> {
+        let path = format!("/counterfoil.v1.{method}");
+        let answer = wire::call(&self.0, &path, request.encode_to_vec()).await;
+        let answer = answer.map_err(|status| Told::of(&status))?.unwrap();
+        Ok(A::decode(answer).unwrap())
+    }
+
+    pub async fn submit(
+        &self,
+        signed: &Signed,
+        wait_for: v1::Finality,
+    ) -> Result<v1::SubmitInstructionResponse, Told> {
+        let message = v1::SignedInstruction::decode(signed.bytes().clone()).unwrap();
+        let request = v1::SubmitInstructionRequest {
+            signed_instruction: Some(message),
+            wait_for: wait_for.into(),
+        };
+        self.call("SettlementService/SubmitInstruction", &request).await
+    }
+
+    pub async fn instruction(&self, id: &InstructionId) -> v1::GetInstructionResponse {
+        let id = Bytes::copy_from_slice(id.as_bytes());
+        let request = v1::GetInstructionRequest { id, read_mode: 0 };
+        self.call("SettlementService/GetInstruction", &request).await.unwrap()
+    }
+
+    async fn receipt(
+        &self,
+        subject: v1::get_receipt_request::Subject,
+    ) -> Result<v1::Receipt, Told> {
+        let request = v1::GetReceiptRequest { subject: Some(subject), wait_for: 0 };
+        let answer: v1::GetReceiptResponse =
+            self.call("SettlementService/GetReceipt", &request).await?;
+        Ok(answer.receipt.unwrap())
+    }
+
+    pub async fn receipt_of(
+        &self,
+        id: &InstructionId,
+        item_number: u32,
+    ) -> Result<v1::Receipt, Told> {
+        let id = Bytes::copy_from_slice(id.as_bytes());
+        let own = v1::get_receipt_request::OwnInstruction { id, item_number };
+        self.receipt(v1::get_receipt_request::Subject::Instruction(own)).await
+    }
+
+    pub async fn receipt_at(&self, height: u64, leaf: u32) -> Result<v1::Receipt, Told> {
+        let position = v1::Position { height, leaf };
+        self.receipt(v1::get_receipt_request::Subject::Position(position)).await
+    }
+
+    pub async fn balance(
+        &self,
+        account: &AccountId,
+        at_height: u64,
+    ) -> Result<v1::GetBalanceResponse, Told> {
+        let account = Bytes::copy_from_slice(account.as_bytes());
+        let request = v1::GetBalanceRequest { account, at_height, read_mode: 0 };
+        self.call("AccountService/GetBalance", &request).await
+    }
+
+    pub async fn movements(&self, account: &AccountId) -> Vec<v1::Movement> {
+        let account = Bytes::copy_from_slice(account.as_bytes());
+        let mut request = v1::ListMovementsRequest { account, ..Default::default() };
+        let mut movements = Vec::new();
+        loop {
+            let page: v1::ListMovementsResponse =
+                self.call("AccountService/ListMovements", &request).await.unwrap();
+            assert_eq!(page.as_of.unwrap().finality(), v1::Finality::Final);
+            movements.extend(page.movements);
+            if page.next_page_token.is_empty() {
+                return movements;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// All parts, merged as their bytes are.
+    pub async fn prove_account(
+        &self,
+        account: &AccountId,
+        from_height: u64,
+        to_height: u64,
+    ) -> Result<v1::AccountProof, Told> {
+        let account = Bytes::copy_from_slice(account.as_bytes());
+        let request = v1::ProveAccountRequest { account, from_height, to_height };
+        let path = "/counterfoil.v1.AccountService/ProveAccount";
+        let told = |status| Told::of(&status);
+        let mut stream = wire::open(&self.0, path, request.encode_to_vec()).await.map_err(told)?;
+        let mut proof = v1::AccountProof::default();
+        while let Some(part) = stream.message().await.map_err(told)? {
+            let part = v1::ProveAccountResponse::decode(part).unwrap().part.unwrap();
+            proof.merge(&*part.encode_to_vec()).unwrap();
+        }
+        Ok(proof)
+    }
+
+    pub async fn history_proof(
+        &self,
+        height: u64,
+        to_height: u64,
+    ) -> Result<v1::HistoryProof, Told> {
+        let request = v1::GetHistoryProofRequest { height, to_height };
+        let answer: v1::GetHistoryProofResponse =
+            self.call("AuditService/GetHistoryProof", &request).await?;
+        Ok(answer.proof.unwrap())
+    }
+
+    pub async fn epochs(&self) -> v1::EpochChain {
+        let request = v1::GetEpochChainRequest {};
+        let answer: v1::GetEpochChainResponse =
+            self.call("AuditService/GetEpochChain", &request).await.unwrap();
+        answer.epochs.unwrap()
+    }
+}
