@@ -8,7 +8,9 @@ use std::io;
 use std::time::Duration;
 
 use counterfoil_client::instructions::{self, Order};
+use counterfoil_client::outcome::Outcome;
 use counterfoil_client::v1;
+use counterfoil_client::v1::get_receipt_request;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
@@ -38,10 +40,12 @@ const FINE: (Code, &str) = (Code::Ok, "");
 const CLIENTS: &[Row] = &[
     ("/counterfoil.v1.SettlementService/SubmitInstruction", "Y---", INVALID),
     ("/counterfoil.v1.SettlementService/GetInstruction", "Y-Y-", INVALID),
+    ("/counterfoil.v1.SettlementService/GetReceipt", "Y-Y-", INVALID),
     ("/counterfoil.v1.SettlementService/ListTransfersByUetr", "Y-Y-", INVALID),
     ("/counterfoil.v1.AccountService/ListAccounts", "YYY-", FINE),
     ("/counterfoil.v1.AccountService/GetBalance", "YYY-", INVALID),
     ("/counterfoil.v1.AccountService/ListMovements", "YYY-", INVALID),
+    ("/counterfoil.v1.AccountService/ProveAccount", "YYY-", INVALID),
     ("/counterfoil.v1.AccountService/WatchMovements", "YYY-", INVALID),
     ("/counterfoil.v1.ReconciliationService/ListMatches", "Y-Y-", INVALID),
     ("/counterfoil.v1.ReconciliationService/ListBreaks", "Y-Y-", INVALID),
@@ -55,6 +59,8 @@ const CLIENTS: &[Row] = &[
         "--Y-",
         (Code::PermissionDenied, "SCOPE_NOT_ALLOWED"),
     ),
+    ("/counterfoil.v1.AuditService/GetHistoryProof", "YYY-", FINE),
+    ("/counterfoil.v1.AuditService/GetEpochChain", "YYY-", FINE),
     ("/counterfoil.v1.AuditService/ListHistory", "Y-Y-", FINE),
     ("/counterfoil.v1.NodeService/GetNodeStatus", "YYY-", FINE),
     ("/counterfoil.v1.NodeService/GetClusterStatus", "YYY-", FINE),
@@ -119,6 +125,7 @@ async fn everybody_gets_what_is_theirs() {
     certificates_that_are_none(&consortium).await;
     a_certificate_that_expires_while_it_is_used(&consortium).await;
     others_data_is_like_no_data(&consortium, &business).await;
+    receipts_are_their_parties(&consortium, &business).await;
     lists_have_what_is_ones_own(&consortium, &business).await;
     orders_for_others_are_not_taken(&consortium, &business).await;
     a_token_is_its_askers(&consortium).await;
@@ -303,6 +310,8 @@ async fn a_certificate_that_expires_while_it_is_used(consortium: &Consortium) {
 /// refused, and a book that matches the one payment and has a break.
 struct Business {
     paid: InstructionId,
+    paid_at: v1::Position,
+    refused_at: v1::Position,
     uetr: Uetr,
     refused: InstructionId,
     refused_uetr: Uetr,
@@ -316,7 +325,11 @@ impl Business {
         let own = account(victim, "CHF");
         let payment = instructions::transfer(own, account(partner, "CHF"), 300);
         let uetr = Uetr::from_bytes(&payment.uetr).unwrap();
-        let paid = accepted(&client, Order::transfer(payment)).await.id;
+        let paid = accepted(&client, Order::transfer(payment)).await;
+        let at = |outcome: &Outcome| v1::Position {
+            height: outcome.verdict.height,
+            leaf: outcome.verdict.leaf,
+        };
         let large = instructions::transfer(own, account(partner, "CHF"), 5_000);
         let refused_uetr = Uetr::from_bytes(&large.uetr).unwrap();
         let refused = client.submit(Order::transfer(large)).await.unwrap();
@@ -334,7 +347,8 @@ impl Business {
         assert_eq!(client.matches(own, v1::Book::Owner).all().await.unwrap().value.len(), 1);
         let breaks = client.breaks(own, v1::Book::Owner, false).all().await.unwrap().value;
         assert_eq!(breaks.len(), 2, "the entry of 77, and the funding that the book has not");
-        Business { paid, uetr, refused: refused.id, refused_uetr }
+        let (paid_at, refused_at) = (at(&paid), at(&refused));
+        Business { paid: paid.id, paid_at, refused_at, uetr, refused: refused.id, refused_uetr }
     }
 }
 
@@ -346,6 +360,8 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let past = v1::GetBalanceRequest { account: account.clone(), at_height: 7, read_mode: 0 };
     let balance = v1::GetBalanceRequest { account: account.clone(), ..Default::default() };
     let movements = v1::ListMovementsRequest { account: account.clone(), ..Default::default() };
+    let proof = v1::ProveAccountRequest { account: account.clone(), ..Default::default() };
+    let old_proof = v1::ProveAccountRequest { from_height: 2, to_height: 7, ..proof.clone() };
     let watch = v1::WatchMovementsRequest {
         account: account.clone(),
         start_after: None,
@@ -365,6 +381,8 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
         ("/counterfoil.v1.AccountService/GetBalance", balance.encode_to_vec()),
         ("/counterfoil.v1.AccountService/GetBalance", past.encode_to_vec()),
         ("/counterfoil.v1.AccountService/ListMovements", movements.encode_to_vec()),
+        ("/counterfoil.v1.AccountService/ProveAccount", proof.encode_to_vec()),
+        ("/counterfoil.v1.AccountService/ProveAccount", old_proof.encode_to_vec()),
         ("/counterfoil.v1.AccountService/WatchMovements", watch.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListBreaks", breaks.encode_to_vec()),
@@ -379,6 +397,20 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
 
 fn about_instruction(id: &InstructionId) -> Vec<u8> {
     v1::GetInstructionRequest { id: id.as_bytes().to_vec().into(), read_mode: 0 }.encode_to_vec()
+}
+
+/// Asks for a receipt by the id of one's own instruction.
+fn receipt_of(id: &InstructionId, item_number: u32) -> Vec<u8> {
+    let id = id.as_bytes().to_vec().into();
+    let own = get_receipt_request::OwnInstruction { id, item_number };
+    let subject = Some(get_receipt_request::Subject::Instruction(own));
+    v1::GetReceiptRequest { subject, wait_for: 0 }.encode_to_vec()
+}
+
+/// Asks for a receipt by a place in the ledger.
+fn receipt_at(position: v1::Position) -> Vec<u8> {
+    let subject = Some(get_receipt_request::Subject::Position(position));
+    v1::GetReceiptRequest { subject, wait_for: 0 }.encode_to_vec()
 }
 
 async fn channel(consortium: &Consortium, institution: &str, role: &str) -> Channel {
@@ -439,6 +471,65 @@ async fn others_data_is_like_no_data(consortium: &Consortium, business: &Busines
     for id in [&business.paid, &business.refused] {
         assert!(wire::call(&own, get_instruction, about_instruction(id)).await.is_ok());
     }
+}
+
+async fn receipts_are_their_parties(consortium: &Consortium, business: &Business) {
+    let [victim, partner, third] = BANKS;
+    let path = "/counterfoil.v1.SettlementService/GetReceipt";
+    // What others did not do by instruction, and what is theirs alone: the opening of an account, a
+    // book, a statement.
+    let all = || (1..business.refused_at.height + 3).map(|height| v1::Position { height, leaf: 0 });
+    for (institution, role, paid, refused) in [
+        (victim, "client", true, true),
+        (victim, "auditor", true, true),
+        (partner, "client", true, false),
+        (partner, "auditor", true, false),
+        (third, "client", false, false),
+        (third, "auditor", false, false),
+        (AGENT, "client", true, false),
+        (AGENT, "auditor", true, true),
+    ] {
+        let channel = channel(consortium, institution, role).await;
+        let who = format!("{institution} {role}");
+        let nothing = v1::Position { height: u64::MAX, leaf: 0 };
+        let none = refusal(&channel, path, receipt_at(nothing)).await;
+        assert!(none.is(Code::NotFound, "NOT_FOUND"), "{who}: {none:?}");
+        let no_leaf = v1::Position { leaf: u32::MAX, ..business.paid_at };
+        assert_eq!(none, refusal(&channel, path, receipt_at(no_leaf)).await);
+        for (position, sees) in [(business.paid_at, paid), (business.refused_at, refused)] {
+            match wire::call(&channel, path, receipt_at(position)).await {
+                Ok(answer) => assert!(sees && answer.is_some(), "{who}"),
+                Err(status) => {
+                    assert!(!sees, "{who}");
+                    assert_eq!(Told::of(&status), none, "{who}");
+                }
+            }
+        }
+        for (id, item) in [(&business.paid, 0), (&business.paid, 1), (&business.refused, 0)] {
+            let own = institution == victim && item == 0;
+            match wire::call(&channel, path, receipt_of(id, item)).await {
+                Ok(answer) => assert!(own && answer.is_some(), "{who}"),
+                Err(status) => {
+                    assert!(!own, "{who}");
+                    assert_eq!(Told::of(&status), none, "{who}");
+                }
+            }
+        }
+        for position in all() {
+            let Ok(answer) = wire::call(&channel, path, receipt_at(position)).await else {
+                continue;
+            };
+            let answer = v1::GetReceiptResponse::decode(answer.unwrap()).unwrap();
+            let receipt = answer.receipt.unwrap();
+            let message = v1::Instruction::decode(receipt.instruction).unwrap();
+            let is_transfer = matches!(message.body, Some(v1::instruction::Body::Transfer(_)));
+            let supervises = (institution, role) == (AGENT, "auditor");
+            assert!(is_transfer || message.institution == institution || supervises, "{who}");
+        }
+    }
+    let operator = channel(consortium, victim, "operator").await;
+    let told = refusal(&operator, path, receipt_at(business.paid_at)).await;
+    assert!(told.is(Code::PermissionDenied, "ROLE_NOT_ALLOWED"), "{told:?}");
 }
 
 async fn lists_have_what_is_ones_own(consortium: &Consortium, business: &Business) {

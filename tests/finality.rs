@@ -13,6 +13,7 @@ use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::load::Load;
 use counterfoil_tests::wire::{self, Told};
 use prost::Message;
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 const FUNDED: u64 = 1_000_000_000;
@@ -50,10 +51,14 @@ async fn status(consortium: &Consortium, node: usize) -> v1::GetClusterStatusRes
     client.cluster_status().await.expect("a node that runs says how the consortium stands")
 }
 
-async fn transfer(consortium: &Consortium) {
+/// A transfer; it ends when it is final.
+fn transfer(consortium: &Consortium) -> JoinHandle<()> {
     let client = consortium.client(BANKS[0]);
     let (debit, credit) = (account(BANKS[0], "CHF"), account(BANKS[1], "CHF"));
-    accepted(&client, Order::transfer(instructions::transfer(debit, credit, 1))).await;
+    let order = Order::transfer(instructions::transfer(debit, credit, 1));
+    tokio::spawn(async move {
+        accepted(&client, order).await;
+    })
 }
 
 /// What a node says of a new transfer, asked once.
@@ -129,7 +134,7 @@ async fn admission_stops_and_names_who_is_missing() {
         consortium.start_node_with(node, &["finality.sign=false"]);
     }
     consortium.wait_ready();
-    transfer(&consortium).await;
+    let waiting = transfer(&consortium);
     let missing = [BANKS[1], BANKS[2]];
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -159,10 +164,11 @@ async fn admission_stops_and_names_who_is_missing() {
     // One of them is enough.
     assert_eq!(consortium.stop_node(2), Some(0));
     consortium.start_node(2);
-    transfer(&consortium).await;
+    waiting.await.expect("it is final now");
+    transfer(&consortium).await.expect("it settles");
     assert_eq!(consortium.stop_node(3), Some(0));
     consortium.start_node(3);
-    transfer(&consortium).await;
+    transfer(&consortium).await.expect("it settles");
     await_all_final(&consortium).await;
     let status = status(&consortium, 0).await;
     assert!(!status.admission_stopped && status.missing_institutions.is_empty(), "{status:?}");

@@ -4,6 +4,8 @@
 
 mod node;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use counterfoil_client::instructions::{self, Order, Signed};
 use counterfoil_client::v1;
@@ -21,6 +23,8 @@ use prost::Message;
 use tonic::Code;
 
 use node::Node;
+
+const FINAL: v1::ReadMode = v1::ReadMode::Final;
 
 /// Payments in each of the batches that make an account busy.
 const BUSY: u64 = 250;
@@ -61,6 +65,79 @@ async fn what_nodes_say_can_be_proved() {
     }
     accounts_at_any_height(&world).await;
     histories_between_any_heights(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_final_is_not_called_so() {
+    let consortium = Consortium::start();
+    let genesis = std::fs::read(consortium.path().join("genesis.bin")).unwrap();
+    let trust = Trust::new(Genesis::decode(&genesis).unwrap());
+    let world = World { consortium, trust };
+    open_and_fund(&world.consortium, "CHF", 1_000_000).await;
+    let [payer, payee, _] = BANKS;
+    let id = account(payer, "CHF");
+    let before = world.node(0, payer).await.balance(&id, 0, FINAL).await.unwrap();
+    let before = before.as_of.unwrap();
+    // Two that execute and do not sign: blocks are ordered, and no certificate comes.
+    for node in [2, 3] {
+        assert_eq!(world.consortium.stop_node(node), Some(0));
+        world.consortium.start_node_with(node, &["finality.sign=false"]);
+    }
+    world.consortium.wait_ready();
+    let asked = world.node(0, payer).await;
+    let client = world.consortium.client(payer);
+    let signed = client.sign(Order::transfer(pay(payer, payee, 300))).await.unwrap();
+    let answer = asked.submit(&signed, v1::Finality::Ordered).await.unwrap();
+    let ordered = world.check(signed, answer);
+    assert_eq!(ordered.verified.finality, Finality::Ordered);
+    let (height, leaf) = (ordered.verified.header.height, ordered.verified.leaf);
+
+    waits_in_vain(&world, &asked, &ordered, &before).await;
+    let told = asked.receipt_at(height, leaf).await.unwrap_err();
+    assert!(told.is(Code::Unavailable, "NOT_FINAL"), "{told:?}");
+    let receipt = asked.ordered_receipt_at(height, leaf).await.unwrap();
+    assert_eq!(world.receipt(&receipt).finality, Finality::Ordered);
+    let told = world.node(0, BANKS[2]).await.receipt_at(height, leaf).await.unwrap_err();
+    assert!(told.is(Code::NotFound, "NOT_FOUND"), "an outsider does not wait: {told:?}");
+    // Of the funding both watches tell, of the payment the one that may.
+    let seconds = Duration::from_secs(2);
+    let waiting = asked.watch(&id, v1::Finality::Unspecified, seconds).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!(asked.watch(&id, v1::Finality::Ordered, seconds).await.len(), 2);
+
+    for node in [2, 3] {
+        assert_eq!(world.consortium.stop_node(node), Some(0));
+        world.consortium.start_node(node);
+    }
+    let answer = asked.submit(&ordered.signed, v1::Finality::Final).await.unwrap();
+    assert!(answer.result.as_ref().unwrap().replayed);
+    let answer = world.check(ordered.signed, answer);
+    assert_final(&answer.verified);
+    assert_eq!(asked.watch(&id, v1::Finality::Unspecified, seconds).await.len(), 2);
+}
+
+/// What waits for a certificate is told that there is none, and by whom; what does not says so.
+async fn waits_in_vain(world: &World, asked: &Node, ordered: &Submitted, before: &v1::AsOf) {
+    let id = account(BANKS[0], "CHF");
+    let height = ordered.verified.header.height;
+    let told = asked.submit_within(&ordered.signed, Duration::from_secs(3)).await.unwrap_err();
+    assert!(told.is(Code::Unavailable, "NOT_FINAL_YET"), "{told:?}");
+    let fact = |name: &str, value: String| {
+        assert!(told.facts.contains(&(name.to_owned(), value)), "{told:?}");
+    };
+    fact("fate", "ordered".to_owned());
+    fact("height", height.to_string());
+    fact("missing_institutions", [2, 3].map(|it| world.consortium.institution(it)).join(","));
+    let told = asked.balance(&id, 0, FINAL).await.unwrap_err();
+    assert!(told.is(Code::Unavailable, "NOT_FINAL"), "{told:?}");
+    for mode in [v1::ReadMode::Ordered, v1::ReadMode::Stale] {
+        let answer = asked.balance(&id, 0, mode).await.unwrap();
+        assert_eq!(answer.as_of.as_ref().unwrap().finality(), v1::Finality::Ordered);
+        assert_eq!(answer.account.unwrap().balance.unwrap().minor_units, 999_700);
+    }
+    let then = asked.balance(&id, before.height, FINAL).await.unwrap();
+    assert_eq!(then.as_of.as_ref(), Some(before));
+    assert_eq!(then.account.unwrap().balance.unwrap().minor_units, 1_000_000);
 }
 
 /// All nodes go down in good order and come back.
@@ -260,7 +337,7 @@ async fn accounts_at_any_height(world: &World) {
     for (place, bank) in [payer, payee, third].into_iter().enumerate() {
         let asked = world.node(place + 1, bank).await;
         let id = account(bank, "CHF");
-        let newest = asked.balance(&id, 0).await.unwrap().as_of.unwrap().height;
+        let newest = asked.balance(&id, 0, FINAL).await.unwrap().as_of.unwrap().height;
         let movements = asked.movements(&id).await;
         let last = movements.last().unwrap().position.unwrap().height;
         let first = movements[0].position.unwrap().height;
@@ -330,7 +407,7 @@ async fn prove_account(
 async fn histories_between_any_heights(world: &World) {
     let asked = world.node(2, BANKS[0]).await;
     assert_eq!(asked.epochs().await, v1::EpochChain::default());
-    let newest = asked.balance(&account(BANKS[0], "CHF"), 0).await.unwrap();
+    let newest = asked.balance(&account(BANKS[0], "CHF"), 0, FINAL).await.unwrap();
     let newest = newest.as_of.unwrap().height;
     for (height, to) in [
         (0, 0),

@@ -1,5 +1,7 @@
 //! A node, asked on the wire.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use counterfoil_client::instructions::Signed;
 use counterfoil_client::v1;
@@ -44,6 +46,22 @@ impl Node {
         self.call("SettlementService/SubmitInstruction", &request).await
     }
 
+    /// Waits for a certificate, this long.
+    pub async fn submit_within(
+        &self,
+        signed: &Signed,
+        time: Duration,
+    ) -> Result<v1::SubmitInstructionResponse, Told> {
+        let message = v1::SignedInstruction::decode(signed.bytes().clone()).unwrap();
+        let request =
+            v1::SubmitInstructionRequest { signed_instruction: Some(message), wait_for: 0 };
+        let path = "/counterfoil.v1.SettlementService/SubmitInstruction";
+        let told = |status| Told::of(&status);
+        let opened = wire::open_within(&self.0, path, request.encode_to_vec(), time).await;
+        let answer = opened.map_err(told)?.message().await.map_err(told)?.unwrap();
+        Ok(v1::SubmitInstructionResponse::decode(answer).unwrap())
+    }
+
     pub async fn instruction(&self, id: &InstructionId) -> v1::GetInstructionResponse {
         let id = Bytes::copy_from_slice(id.as_bytes());
         let request = v1::GetInstructionRequest { id, read_mode: 0 };
@@ -53,8 +71,10 @@ impl Node {
     async fn receipt(
         &self,
         subject: v1::get_receipt_request::Subject,
+        wait_for: v1::Finality,
     ) -> Result<v1::Receipt, Told> {
-        let request = v1::GetReceiptRequest { subject: Some(subject), wait_for: 0 };
+        let wait_for = wait_for.into();
+        let request = v1::GetReceiptRequest { subject: Some(subject), wait_for };
         let answer: v1::GetReceiptResponse =
             self.call("SettlementService/GetReceipt", &request).await?;
         Ok(answer.receipt.unwrap())
@@ -67,21 +87,54 @@ impl Node {
     ) -> Result<v1::Receipt, Told> {
         let id = Bytes::copy_from_slice(id.as_bytes());
         let own = v1::get_receipt_request::OwnInstruction { id, item_number };
-        self.receipt(v1::get_receipt_request::Subject::Instruction(own)).await
+        let subject = v1::get_receipt_request::Subject::Instruction(own);
+        self.receipt(subject, v1::Finality::Unspecified).await
     }
 
     pub async fn receipt_at(&self, height: u64, leaf: u32) -> Result<v1::Receipt, Told> {
         let position = v1::Position { height, leaf };
-        self.receipt(v1::get_receipt_request::Subject::Position(position)).await
+        let subject = v1::get_receipt_request::Subject::Position(position);
+        self.receipt(subject, v1::Finality::Final).await
+    }
+
+    pub async fn ordered_receipt_at(&self, height: u64, leaf: u32) -> Result<v1::Receipt, Told> {
+        let position = v1::Position { height, leaf };
+        let subject = v1::get_receipt_request::Subject::Position(position);
+        self.receipt(subject, v1::Finality::Ordered).await
+    }
+
+    /// The movements that a watch tells within some time.
+    pub async fn watch(
+        &self,
+        account: &AccountId,
+        wait_for: v1::Finality,
+        time: Duration,
+    ) -> Vec<v1::Movement> {
+        let account = Bytes::copy_from_slice(account.as_bytes());
+        let request =
+            v1::WatchMovementsRequest { account, start_after: None, wait_for: wait_for.into() };
+        let path = "/counterfoil.v1.AccountService/WatchMovements";
+        let mut stream = wire::open(&self.0, path, request.encode_to_vec()).await.unwrap();
+        let mut movements = Vec::new();
+        let end = Instant::now() + time;
+        while let Ok(message) = tokio::time::timeout_at(end.into(), stream.message()).await {
+            let event =
+                v1::WatchMovementsResponse::decode(message.unwrap().unwrap()).unwrap().event;
+            if let Some(v1::watch_movements_response::Event::Movement(movement)) = event {
+                movements.push(movement);
+            }
+        }
+        movements
     }
 
     pub async fn balance(
         &self,
         account: &AccountId,
         at_height: u64,
+        read_mode: v1::ReadMode,
     ) -> Result<v1::GetBalanceResponse, Told> {
         let account = Bytes::copy_from_slice(account.as_bytes());
-        let request = v1::GetBalanceRequest { account, at_height, read_mode: 0 };
+        let request = v1::GetBalanceRequest { account, at_height, read_mode: read_mode.into() };
         self.call("AccountService/GetBalance", &request).await
     }
 

@@ -122,10 +122,23 @@ pub async fn open(
     path: &str,
     message: impl Into<Bytes>,
 ) -> Result<Streaming<Bytes>, Status> {
+    open_within(channel, path, message, PATIENCE).await
+}
+
+/// Calls any method with the bytes of one message and a deadline.
+pub async fn open_within(
+    channel: &Channel,
+    path: &str,
+    message: impl Into<Bytes>,
+    time: Duration,
+) -> Result<Streaming<Bytes>, Status> {
     let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(64 << 20);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::try_from(path).expect("a path");
-    let request = Request::new(tokio_stream::once(message.into()));
+    let mut request = Request::new(tokio_stream::once(message.into()));
+    if time < PATIENCE {
+        request.set_timeout(time);
+    }
     Ok(grpc.streaming(request, path, BytesCodec).await?.into_inner())
 }
 
