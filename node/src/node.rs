@@ -60,14 +60,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let replica = group.replica();
     let reporter = Arc::new(StatusReporter::new(replica.clone(), log, tls.clone(), clock.clone()));
 
-    let tasks = TaskTracker::new();
+    let (tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
+    // The other nodes are listened to for longer: what is being answered may wait for their signatures.
+    let drained = CancellationToken::new();
     let publishing = reporter.clone().publish();
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(publishing));
     let status = reporter.clone();
     let peer_server = PeerServiceServer::new(PeerServer::new(
         replica.clone(),
         Arc::new(move || status.report()),
-        shutdown.clone(),
+        drained.clone(),
     ))
     .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
     .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
@@ -76,13 +78,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         Audience::Peers,
         limits::PEER_LISTENER,
         tls.clone(),
-        shutdown.clone(),
+        drained.clone(),
     );
-    tasks.spawn(
+    peer_tasks.spawn(
         listener::server::server()
             .add_service(peer_server)
-            .serve_with_incoming_shutdown(peer_connections, shutdown.clone().cancelled_owned()),
+            .serve_with_incoming_shutdown(peer_connections, drained.clone().cancelled_owned()),
     );
+    peer_tasks.close();
     let client_connections = listener::accept(
         clients,
         Audience::Clients,
@@ -107,7 +110,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         return Err(stop);
     }
     health.set(Readiness::NotReady("stopping".to_owned()));
-    if tokio::time::timeout(limits::DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+    let draining = async {
+        tasks.wait().await;
+        drained.cancel();
+        peer_tasks.wait().await;
+    };
+    if tokio::time::timeout(limits::DRAIN_TIMEOUT, draining).await.is_err() {
         warn!("some connections did not end in time and are cut");
     }
     group.stop().await;

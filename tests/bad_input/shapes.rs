@@ -164,7 +164,8 @@ fn bytes(forger: &Forger) -> Vec<Case> {
     // The id, 18 bytes, behind the rest.
     let reordered = [&good[18..], &good[..18]].concat();
     let twice = [&good[..18], &good[..]].concat();
-    let until = good.windows(1).position(|byte| byte[0] == field(3, 0)).unwrap();
+    // Not the same byte within the id.
+    let until = 18 + good[18..].iter().position(|byte| *byte == field(3, 0)).unwrap();
     assert_eq!(until, 18 + 13, "valid_until_ms behind id and institution");
     let end = (until + 1..).find(|at| good[*at] < 0x80).unwrap();
     let padded = [&good[..end], &[good[end] | 0x80, 0], &good[end + 1..]].concat();
