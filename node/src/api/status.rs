@@ -3,7 +3,7 @@
 //! come here.
 //!
 //! Every status has an ErrorInfo of domain `counterfoil`. Its metadata `fate` says, where it is
-//! known, that the call was `not_taken` and left nothing.
+//! known, that the call was `not_taken` and left nothing, that it was `ordered`, or that it is `unknown`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -342,6 +342,31 @@ mod tests {
             assert_eq!(status.code(), code);
             assert!(status.get_error_details().retry_info().unwrap().retry_delay.is_some());
             assert_eq!(metadata(&status).get("fate").map(String::as_str), fate);
+        }
+    }
+
+    #[test]
+    fn what_is_not_final_says_who_has_not_signed() {
+        let standing = Standing {
+            certified_height: 6,
+            attested_height: 7,
+            attested: std::collections::BTreeMap::new(),
+            missing: vec![Bic::parse("BANKCHAA").unwrap(), Bic::parse("BANKCHBB").unwrap()],
+            admission_stopped: false,
+        };
+        for (status, reason, fate) in [
+            (not_final(7, &standing), "NOT_FINAL", None),
+            (not_final_yet(7, &standing), "NOT_FINAL_YET", Some("ordered")),
+        ] {
+            assert_eq!(status.code(), Code::Unavailable);
+            let details = status.get_error_details();
+            assert_eq!(details.error_info().unwrap().reason, reason);
+            assert!(details.retry_info().unwrap().retry_delay.is_some());
+            let metadata = metadata(&status);
+            assert_eq!(metadata["height"], "7");
+            assert_eq!(metadata["certified_height"], "6");
+            assert_eq!(metadata["missing_institutions"], "BANKCHAAXXX,BANKCHBBXXX");
+            assert_eq!(metadata.get("fate").map(String::as_str), fate);
         }
     }
 

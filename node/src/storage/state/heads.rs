@@ -30,7 +30,7 @@ impl StateStore {
         let after = stored.map(|stored| Position { height: stored.height, leaf: u32::MAX });
         let movements = self.movements(account.ordinal, after, height, usize::MAX)?;
         let mut head = stored;
-        for of_block in movements.chunk_by(|left, right| same_block(left, right)) {
+        for of_block in movements.chunk_by(same_block) {
             let before = head.map_or(Hash::ZERO, |head| head.head());
             head = Some(self.next_head(account, before, of_block)?);
         }

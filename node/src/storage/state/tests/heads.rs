@@ -36,8 +36,8 @@ impl Heads {
         let (header, leaves) = (block.header.clone(), block.leaves.clone());
         let stored = counterfoil_ledger::history::StoredBlock { header, proposal, leaves };
         for ordinal in 0..ACCOUNTS_COUNT {
-            let of_account = block.movements.iter().filter(|it| it.account == ordinal);
-            let Some(last) = of_account.last() else { continue };
+            let mut of_account = block.movements.iter().filter(|it| it.account == ordinal);
+            let Some(last) = of_account.next_back() else { continue };
             let all = 0..block.header.leaf_count;
             let postings = prove::postings(&stored, &account_id(ordinal), all).unwrap();
             let heads = self.0.entry(ordinal).or_default();
