@@ -16,6 +16,7 @@ mod moment;
 mod output;
 mod private_key;
 mod progress;
+mod quorum;
 mod random;
 mod session;
 mod verdict;

@@ -202,6 +202,13 @@ pub fn amount_json(minor_units: i128, exponent: u8, asset: &str) -> Value {
     })
 }
 
+/// Adds the members of one JSON object to another.
+pub fn extend(json: &mut Value, more: Value) {
+    if let (Value::Object(json), Value::Object(more)) = (json, more) {
+        json.extend(more);
+    }
+}
+
 /// 16 bytes as a UUID; nothing for none.
 pub fn uuid(bytes: &[u8]) -> String {
     let hex = hex(bytes);

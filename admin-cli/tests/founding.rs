@@ -69,10 +69,11 @@ fn four_banks_found_a_consortium() {
     assert!(
         created.contains("4 voters: a block is ordered when 3 of them store it, so 1 may fail")
     );
+    assert!(created.contains("it is final when 3 of 4 institutions sign it, so 1 may fail"));
     assert!(!created.contains("warning"));
     let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!(inspected["orderingQuorum"], 3);
+    assert_eq!((&inspected["orderingQuorum"], &inspected["finalityQuorum"]), (&3.into(), &3.into()));
     assert_eq!(inspected["institutions"].as_array().unwrap().len(), 4);
     assert_eq!(inspected["assets"][0]["code"], "CHF");
     let again = counterfoil(directory, &CREATE);
@@ -80,13 +81,46 @@ fn four_banks_found_a_consortium() {
 }
 
 #[test]
-fn three_banks_are_told_what_that_means() {
+fn three_banks_choose_and_are_told_what_that_means() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     prepare(directory, &BANKS[..3]);
+    let spec = fs::read_to_string(directory.join("spec.toml")).unwrap();
     let output = counterfoil(directory, &CREATE);
-    assert!(output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("one liar among them suffices"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("finality_quorum = 3, or 2"));
+    for (quorum, told) in [(3, "nothing becomes final while one is away"), (2, "one lying")] {
+        let policy = format!("{spec}[policy]\nfinality_quorum = {quorum}\n");
+        fs::write(directory.join("spec.toml"), policy).unwrap();
+        let output = counterfoil(directory, &CREATE);
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stderr).unwrap().contains(told));
+        assert!(String::from_utf8(output.stdout).unwrap().contains(told));
+        fs::remove_file(directory.join("genesis.bin")).unwrap();
+    }
+}
+
+#[test]
+fn a_policy_is_founded_as_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    prepare(directory, &BANKS);
+    let spec = fs::read_to_string(directory.join("spec.toml")).unwrap();
+    let policy = "[policy]\nfinality_quorum = 4\ncertificate_lag_blocks = 9\ncertificate_lag_ms = 700\n";
+    fs::write(directory.join("spec.toml"), [&spec, policy].concat()).unwrap();
+    let created = succeed(directory, &CREATE);
+    assert!(created.contains("it is final when 4 of 4 institutions sign it, so 0 may fail"));
+    assert!(created.contains("admission stops 9 blocks or 700 ms without a certificate"));
+    let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["finalityQuorum"], 4);
+    assert_eq!(inspected["certificateLagBlocks"], "9");
+    fs::remove_file(directory.join("genesis.bin")).unwrap();
+    let less = [&spec, "[policy]\nfinality_quorum = 2\n"].concat();
+    fs::write(directory.join("spec.toml"), less).unwrap();
+    let refused = counterfoil(directory, &CREATE);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("more than two thirds"));
 }
 
 #[test]

@@ -124,6 +124,8 @@ write_specification() {
     printf 'consortium = "%s"\n' "$consortium"
     printf '\n[[assets]]\ncode = "%s"\nexponent = 2\n' CHF
     printf '\n[[assets]]\ncode = "%s"\nexponent = 2\n' EUR
+    # Three institutions have to choose: all must sign, and it takes more than one liar.
+    [ "$nodes" -ne 3 ] || printf '\n[policy]\nfinality_quorum = 3\n'
     for ((node = 1; node <= nodes; node++)); do
         bic=${institutions[node - 1]}
         scope=institution

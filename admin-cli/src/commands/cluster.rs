@@ -3,11 +3,11 @@
 use counterfoil_proto::v1;
 use serde_json::{Value, json};
 
-use crate::commands::genesis::Quorum;
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::moment;
-use crate::output::{Answer, Table, hex};
+use crate::output::{Answer, Table, extend, hex};
+use crate::quorum::Quorum;
 use crate::session::{self, Session};
 
 /// Verbs of `cluster`.
@@ -29,12 +29,13 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
 
 /// How the consortium fares, in one word.
 fn health(status: &v1::GetClusterStatusResponse, reachable: usize) -> &'static str {
-    let quorum = usize::try_from(status.ordering_quorum).unwrap_or(usize::MAX);
-    let all = usize::try_from(status.voter_count).unwrap_or(usize::MAX);
+    let number = |figure: u32| usize::try_from(figure).unwrap_or(usize::MAX);
     match status.leader {
-        _ if reachable < quorum => "NO QUORUM",
+        _ if reachable < number(status.ordering_quorum) => "NO QUORUM",
         0 => "NO LEADER",
-        _ if reachable < all => "DEGRADED",
+        _ if status.admission_stopped => "ADMISSION STOPPED",
+        _ if reachable < number(status.finality_quorum) => "NO FINALITY",
+        _ if reachable < number(status.voter_count) => "DEGRADED",
         _ => "HEALTHY",
     }
 }
@@ -42,37 +43,62 @@ fn health(status: &v1::GetClusterStatusResponse, reachable: usize) -> &'static s
 fn describe(status: &v1::GetClusterStatusResponse, now_ms: u64) -> Answer {
     let reachable = status.members.iter().filter(|member| member.voter && member.reachable).count();
     let health = health(status, reachable);
-    let voters = usize::try_from(status.voter_count).unwrap_or(usize::MAX);
-    let quorum = Quorum { voters };
-    let newest = status.members.iter().filter_map(|member| member.status.as_ref());
-    let newest = newest.max_by_key(|node| node.height);
+    let number = |figure: u32| usize::try_from(figure).unwrap_or(usize::MAX);
+    let voters = number(status.voter_count);
+    let quorum = Quorum { voters, finality: number(status.finality_quorum) };
+    let nodes = || status.members.iter().filter_map(|member| member.status.as_ref());
+    let newest = nodes().max_by_key(|node| node.height);
+    let certified = nodes().map(|node| node.certified_height).max();
     let leader = match status.leader {
         0 => "none".to_owned(),
         id => name_of(status, id),
     };
-    let height = newest.map_or("-".to_owned(), |node| node.height.to_string());
-    let json = json!({
+    let shown = |figure: Option<u64>| figure.map_or("-".to_owned(), |figure| figure.to_string());
+    let height = newest.map(|node| node.height);
+    let mut json = json!({
         "consortium": status.consortium,
         "chainId": hex(&status.chain_id),
         "health": health,
         "leader": status.leader.to_string(),
-        "voterCount": status.voter_count,
         "reachableVoters": reachable,
-        "orderingQuorum": status.ordering_quorum,
-        "warning": quorum.warning(),
+        "height": height.map(|height| height.to_string()),
+        "certifiedHeight": certified.map(|height| height.to_string()),
+        "admissionStopped": status.admission_stopped,
+        "missingInstitutions": status.missing_institutions,
         "members": status.members.iter().map(member_json).collect::<Vec<_>>(),
     });
+    extend(&mut json, quorum.json());
     let mut answer = Answer::new(json)
         .line(format!(
-            "CONSORTIUM {}  {health}  voters {reachable}/{voters}  leader {leader}  term {}  height {height}",
+            "CONSORTIUM {}  {health}  voters {reachable}/{voters}  leader {leader}  term {}  height {}  final {}",
             status.consortium,
-            newest.map_or("-".to_owned(), |node| node.term.to_string()),
+            shown(newest.map(|node| node.term)),
+            shown(height),
+            shown(certified),
         ))
-        .line(format!("{}, {}", quorum.sentence(), slack(status, reachable)));
-    if let Some(warning) = quorum.warning() {
+        .line(format!("{}, {}", quorum.ordering_sentence(), slack(status, reachable)))
+        .line(quorum.finality_sentence());
+    for warning in warnings(status, quorum) {
         answer = answer.line(format!("warning: {warning}"));
     }
     answer.line("").table(members(status, newest.map_or(0, |node| node.height), now_ms))
+}
+
+/// What nobody may overlook.
+fn warnings(status: &v1::GetClusterStatusResponse, quorum: Quorum) -> Vec<String> {
+    let missing = status.missing_institutions.join(", ");
+    let mut warnings: Vec<String> = quorum.warning().into_iter().collect();
+    match (status.admission_stopped, missing.is_empty()) {
+        (true, false) => warnings.push(format!(
+            "certificates lag: nothing new is admitted until these sign again: {missing}"
+        )),
+        (true, true) => {
+            warnings.push("certificates lag: nothing new is admitted until they catch up".to_owned());
+        }
+        (false, false) => warnings.push(format!("certificates lack the signature of {missing}")),
+        (false, true) => {}
+    }
+    warnings
 }
 
 /// What may still happen.
@@ -101,6 +127,8 @@ fn members(status: &v1::GetClusterStatusResponse, newest: u64, now_ms: u64) -> T
         "ROLE",
         ">HEIGHT",
         ">TRAILS BY",
+        ">SIGNED",
+        ">FINAL",
         ">DISK",
         "CERTIFICATE",
         "UPTIME",
@@ -118,6 +146,8 @@ fn members(status: &v1::GetClusterStatusResponse, newest: u64, now_ms: u64) -> T
             format!("{role}{problem}{}", member.problem),
             shown(node.height.to_string()),
             shown(newest.saturating_sub(node.height).to_string()),
+            attested(member).to_string(),
+            shown(node.certified_height.to_string()),
             shown(size(node.disk_bytes)),
             shown(certificate(node.certificate_not_after_s, now_ms)),
             shown(duration(node.uptime_s)),
@@ -127,10 +157,17 @@ fn members(status: &v1::GetClusterStatusResponse, newest: u64, now_ms: u64) -> T
     table
 }
 
+/// Height of the newest header that a node signed: by its own word, or as the answering node has seen.
+fn attested(member: &v1::ClusterMember) -> u64 {
+    let own = member.status.as_ref().map_or(0, |node| node.attested_height);
+    own.max(member.attested_height)
+}
+
 fn member_json(member: &v1::ClusterMember) -> Value {
     let node = member.status.as_ref();
     json!({
         "reachable": member.reachable,
+        "attestedHeight": attested(member).to_string(),
         "problem": member.problem,
         "voter": member.voter,
         "status": node.map(|node| json!({
@@ -141,6 +178,8 @@ fn member_json(member: &v1::ClusterMember) -> Value {
             "term": node.term.to_string(),
             "height": node.height.to_string(),
             "headerHash": hex(&node.header_hash),
+            "certifiedHeight": node.certified_height.to_string(),
+            "attestedHeight": node.attested_height.to_string(),
             "blockTime": moment::utc_ms(node.block_time_ms),
             "lastLogIndex": node.last_log_index.to_string(),
             "appliedIndex": node.applied_index.to_string(),
@@ -208,6 +247,8 @@ mod tests {
             role: if id == 1 { v1::NodeRole::Leader } else { v1::NodeRole::Follower }.into(),
             term: 3,
             height: 100 + id,
+            certified_height: 90 + id,
+            attested_height: 95 + id,
             disk_bytes: 5_000_000,
             certificate_not_after_s: 86_400 * 20,
             uptime_s: 3_700,
@@ -231,6 +272,7 @@ mod tests {
             leader,
             voter_count: 4,
             ordering_quorum: 3,
+            finality_quorum: 3,
             members: (1..).zip(reachable).map(|(id, reachable)| member(id, reachable)).collect(),
             ..Default::default()
         }
@@ -256,5 +298,24 @@ mod tests {
         assert!(text.contains("no more may fail now"), "{text}");
         assert!(text.contains("unreachable: connection refused"), "{text}");
         assert!(text.contains("4.7 MiB  20 days left !  1h 1m"), "{text}");
+        assert!(text.contains("height 104  final 94"), "{text}");
+        assert!(text.contains("it is final when 3 of 4 institutions sign it"), "{text}");
+        assert!(!text.contains("warning"), "{text}");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_finality_is_named() {
+        let mut stopped = status([true; 4], 1);
+        stopped.admission_stopped = true;
+        stopped.missing_institutions = vec!["BANK2HZZXXX".to_owned()];
+        let text = describe(&stopped, 0).render(Format::Table);
+        assert!(text.contains("ADMISSION STOPPED"), "{text}");
+        assert!(text.contains("until these sign again: BANK2HZZXXX"), "{text}");
+        let mut three = status([true, true, true, false], 1);
+        three.members.pop();
+        (three.voter_count, three.ordering_quorum, three.finality_quorum) = (3, 2, 2);
+        let text = describe(&three, 0).render(Format::Table);
+        assert!(text.contains("2 of 3 is not more than two thirds"), "{text}");
+        assert!(text.contains("one lying institution is enough"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::key_id;
 use counterfoil_proto::v1;
 use pkcs8::Document;
@@ -15,7 +16,8 @@ use crate::context::parse_bic;
 use crate::error::{self, Failure};
 use crate::files::{self, Readers};
 use crate::moment;
-use crate::output::{Answer, Table};
+use crate::output::{Answer, Table, extend};
+use crate::quorum::Quorum;
 
 /// Verbs of `genesis`.
 #[derive(Debug, clap::Subcommand)]
@@ -62,6 +64,7 @@ struct Specification {
     institutions: Vec<InstitutionSpecification>,
     nodes: Vec<NodeSpecification>,
     assets: Vec<AssetSpecification>,
+    policy: Option<PolicySpecification>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,6 +115,18 @@ struct NodeSpecification {
     client_address: String,
 }
 
+/// What makes a block final; a figure that is left out is the default one.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySpecification {
+    /// Institutions that must sign a header.
+    finality_quorum: Option<u32>,
+    /// Blocks without a certificate at which admission stops.
+    certificate_lag_blocks: Option<u32>,
+    /// Milliseconds without one, while a block waits for it, at which admission stops.
+    certificate_lag_ms: Option<u32>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AssetSpecification {
@@ -154,6 +169,7 @@ impl Specification {
             .into_iter()
             .map(|asset| v1::Asset { code: asset.code, exponent: asset.exponent })
             .collect();
+        let policy = policy(self.policy, nodes.len())?;
         institutions.sort_by(|one, other| one.bic.cmp(&other.bic));
         nodes.sort_by_key(|node| node.id);
         assets.sort_by(|one, other| one.code.cmp(&other.code));
@@ -165,9 +181,45 @@ impl Specification {
             institutions,
             nodes,
             assets,
-            policy: None,
+            policy,
         })
     }
+}
+
+/// The policy, absent where every figure is the default one. With three institutions either answer has
+/// a price, so that nobody gets one that was not asked for.
+fn policy(
+    given: Option<PolicySpecification>,
+    voters: usize,
+) -> Result<Option<v1::Policy>, Failure> {
+    let given = given.unwrap_or_default();
+    if voters == 3 && given.finality_quorum.is_none() {
+        return Err(Failure::usage(
+            "FINALITY_QUORUM_MISSING",
+            "three institutions must choose how many of them make a block final",
+        )
+        .fact("3: all must sign, so that nothing becomes final while one is away")
+        .fact("2: one may be away, but one lying institution is enough to break finality")
+        .fact("with 4 institutions, 3 sign, one may be away, and it takes two liars")
+        .fix("write [policy] and finality_quorum = 3, or 2, into the specification"));
+    }
+    // 0 is how the file says "the default": it is written by leaving the figure out.
+    for (name, value) in [
+        ("finality_quorum", given.finality_quorum),
+        ("certificate_lag_blocks", given.certificate_lag_blocks),
+        ("certificate_lag_ms", given.certificate_lag_ms),
+    ] {
+        if value == Some(0) {
+            return Err(Failure::usage("POLICY_MALFORMED", format!("policy.{name} is 0"))
+                .fix("leave it out for the default, or write at least 1"));
+        }
+    }
+    let policy = v1::Policy {
+        finality_quorum: given.finality_quorum.unwrap_or_default(),
+        certificate_lag_blocks: given.certificate_lag_blocks.unwrap_or_default(),
+        certificate_lag_ms: given.certificate_lag_ms.unwrap_or_default(),
+    };
+    Ok((policy != v1::Policy::default()).then_some(policy))
 }
 
 impl InstitutionSpecification {
@@ -238,58 +290,10 @@ fn anchor(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(certificate.der)
 }
 
-/// What the number of voters means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quorum {
-    /// Institutions that run voting nodes.
-    pub voters: usize,
-}
-
-impl Quorum {
-    /// The quorum that a genesis file founds.
-    pub fn of(genesis: &Genesis) -> Quorum {
-        Quorum { voters: genesis.message().nodes.len() }
-    }
-
-    /// How many must store a block before it is ordered: more than half.
-    pub fn ordering(self) -> usize {
-        self.voters / 2 + 1
-    }
-
-    /// The smallest number above two thirds of the institutions.
-    pub fn two_thirds(self) -> usize {
-        self.voters * 2 / 3 + 1
-    }
-
-    /// One sentence for every tool that shows membership.
-    pub fn sentence(self) -> String {
-        let Quorum { voters } = self;
-        format!(
-            "{voters} voters: a block is ordered when {} of them store it, so {} may fail; more than two thirds of the institutions is {} of {voters}",
-            self.ordering(),
-            voters - self.ordering(),
-            self.two_thirds(),
-        )
-    }
-
-    /// What must be said where there are fewer institutions than the default minimum.
-    pub fn warning(self) -> Option<String> {
-        let Quorum { voters } = self;
-        match voters {
-            4.. => None,
-            3 => Some(
-                "3 institutions run voting nodes, 4 are the default minimum: two out of three order blocks, and that is below two thirds: one liar among them suffices".to_owned(),
-            ),
-            _ => Some(format!(
-                "{voters} of the 4 voting institutions that are the default minimum: no node may fail, and one liar suffices"
-            )),
-        }
-    }
-}
-
 fn describe(genesis: &Genesis, written: Option<&Path>) -> Answer {
     let message = genesis.message();
     let quorum = Quorum::of(genesis);
+    let policy = Registry::of(genesis).policy();
     let (institutions, institutions_json) = institutions(message);
     let (nodes, nodes_json) = nodes(message);
     let assets: Vec<String> = message
@@ -297,28 +301,33 @@ fn describe(genesis: &Genesis, written: Option<&Path>) -> Answer {
         .iter()
         .map(|asset| format!("{} ({} decimals)", asset.code, asset.exponent))
         .collect();
-    let json = json!({
+    let mut json = json!({
         "file": written,
         "chainId": genesis.chain_id().to_string(),
         "consortium": message.consortium,
         "createdMs": message.created_ms.to_string(),
         "created": moment::utc_ms(message.created_ms),
         "ruleVersion": message.rule_version,
-        "voterCount": quorum.voters,
-        "orderingQuorum": quorum.ordering(),
-        "warning": quorum.warning(),
+        "certificateLagBlocks": policy.certificate_lag_blocks.to_string(),
+        "certificateLagMs": policy.certificate_lag_ms.to_string(),
         "institutions": institutions_json,
         "nodes": nodes_json,
         "assets": message.assets.iter().map(|asset| {
             json!({ "code": asset.code, "exponent": asset.exponent })
         }).collect::<Vec<Value>>(),
     });
+    extend(&mut json, quorum.json());
     let mut answer = Answer::new(json)
         .line(format!("CONSORTIUM {}", message.consortium))
         .line(format!("chain id   {}", genesis.chain_id()))
         .line(format!("created    {}", moment::utc_ms(message.created_ms)))
         .line(format!("assets     {}", assets.join(", ")))
-        .line(format!("quorum     {}", quorum.sentence()));
+        .line(format!("quorum     {}", quorum.ordering_sentence()))
+        .line(format!("finality   {}", quorum.finality_sentence()))
+        .line(format!(
+            "lag        admission stops {} blocks or {} ms without a certificate",
+            policy.certificate_lag_blocks, policy.certificate_lag_ms,
+        ));
     if let Some(warning) = quorum.warning() {
         answer = answer.line(format!("warning    {warning}"));
     }
@@ -391,15 +400,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quorums() {
-        let figures = |voters| {
-            let quorum = Quorum { voters };
-            (quorum.ordering(), quorum.two_thirds(), quorum.warning().is_some())
+    fn three_institutions_have_to_choose() {
+        let quorum = |finality_quorum| PolicySpecification {
+            finality_quorum,
+            ..PolicySpecification::default()
         };
-        assert_eq!(figures(3), (2, 3, true));
-        assert_eq!(figures(4), (3, 3, false));
-        assert_eq!(figures(5), (3, 4, false));
-        assert_eq!(figures(7), (4, 5, false));
+        assert_eq!(policy(None, 3).unwrap_err().code, "FINALITY_QUORUM_MISSING");
+        assert_eq!(policy(Some(quorum(None)), 3).unwrap_err().code, "FINALITY_QUORUM_MISSING");
+        assert_eq!(policy(Some(quorum(Some(2))), 3).unwrap().unwrap().finality_quorum, 2);
+        assert_eq!(policy(Some(quorum(Some(0))), 4).unwrap_err().code, "POLICY_MALFORMED");
+        assert_eq!(policy(None, 4).unwrap(), None);
     }
 
     #[test]
