@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use counterfoil_client::{AccountId, Bic, Client, Error, Order, Outcome, instructions, signer, v1};
+use counterfoil_client::{AccountId, Bic, Client, Order, Outcome, instructions, signer, v1};
+use prost::Message;
 
 /// `files` holds what the bank was given: the genesis file, its certificate and its two keys.
-pub async fn first_transfer(files: &Path, agent: Bic, payee: Bic) -> Result<Outcome, Error> {
+pub async fn first_transfer(
+    files: &Path,
+    agent: Bic,
+    payee: Bic,
+) -> Result<Outcome, Box<dyn std::error::Error>> {
     let client = Client::builder()
         .genesis_file(files.join("genesis.bin"))
         .identity(files.join("client/certificate.pem"), files.join("client/key.pem"))
         .signer(signer::from_file(files.join("signing.key.pem"))?)
         .journal(files.join("journal"))
+        .trusted_state(files.join("trusted.bin"))
         .build()?;
 
     // What an earlier run may have sent without learning its fate comes first.
@@ -25,6 +31,11 @@ pub async fn first_transfer(files: &Path, agent: Bic, payee: Bic) -> Result<Outc
             ..instructions::transfer(account(&client.institution()), account(&payee), 125_000)
         }))
         .await?;
+    // The outcome was proved, or there would be none. Whoever has the genesis file can check the receipt.
+    let receipt = files.join(format!("{}.receipt", outcome.id));
+    let bytes = outcome.receipt.encode_to_vec();
+    println!("{:?}, {} bytes of proof in {}", outcome.finality, bytes.len(), receipt.display());
+    std::fs::write(&receipt, bytes)?;
     match &outcome.verdict.rejection {
         None => println!("{} settled at height {}", outcome.id, outcome.verdict.height),
         Some(why) => println!("{} rejected: {}. {}", outcome.id, why.name, why.remedy),

@@ -101,7 +101,7 @@ impl Client {
                 let request = v1::WatchMovementsRequest {
                     account: Bytes::copy_from_slice(account.as_bytes()),
                     start_after: start_after.map(v1::Position::from),
-                    ..Default::default()
+                    wait_for: client.finality.into(),
                 };
                 let rpc = |channel, request| async move {
                     accounts(channel).watch_movements(request).await

@@ -5,7 +5,6 @@ use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::header::Header;
 use counterfoil_proto::v1;
-use counterfoil_proto::v1::audit_service_client::AuditServiceClient;
 use counterfoil_proto::v1::node_service_client::NodeServiceClient;
 use futures::FutureExt;
 use tonic::transport::Channel;
@@ -14,6 +13,7 @@ use crate::client::{ANSWER_MAX, Client};
 use crate::error::Error;
 use crate::export::Export;
 use crate::pages::{Page, Pages, page};
+use crate::proofs::audit;
 
 /// Which part of the settlement history; all of it by default.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ pub struct HistoryFilter {
 impl Client {
     /// The genesis file as the nodes hold it. Trust the own copy: it is the root of all trust.
     pub async fn genesis_of_nodes(&self) -> Result<Bytes, Error> {
-        let read = |response: v1::GetGenesisResponse| Ok(response.genesis);
+        let read = |response: v1::GetGenesisResponse| Ok::<_, String>(response.genesis);
         self.ask(v1::GetGenesisRequest {}, read, |channel, request| async move {
             audit(channel).get_genesis(request).await
         })
@@ -161,10 +161,6 @@ fn page_of_headers(
 
 fn text(given: Option<&str>) -> String {
     given.unwrap_or_default().to_owned()
-}
-
-fn audit(channel: Channel) -> AuditServiceClient<Channel> {
-    AuditServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
 }
 
 fn nodes(channel: Channel) -> NodeServiceClient<Channel> {

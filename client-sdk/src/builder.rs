@@ -9,7 +9,7 @@ use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
-use counterfoil_proto::v1::ReadMode;
+use counterfoil_proto::v1::{Finality, ReadMode};
 
 use crate::certificate::TrustAnchors;
 use crate::client::{Client, Inner};
@@ -17,6 +17,7 @@ use crate::endpoints::{self, ENDPOINTS_MAX, Endpoints};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::tls::Tls;
+use crate::trusted::Trusted;
 
 /// A whole call, all its attempts and pauses, unless the builder says otherwise.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
@@ -38,6 +39,9 @@ pub struct ClientBuilder {
     journal: Option<Option<PathBuf>>,
     deadline: Option<Duration>,
     attempt: Option<Duration>,
+    finality: Option<Finality>,
+    read_mode: Option<ReadMode>,
+    trusted_state: Option<PathBuf>,
 }
 
 enum Source {
@@ -116,6 +120,28 @@ impl ClientBuilder {
         self
     }
 
+    /// How certain an answer has to be; final, unless this says otherwise. See
+    /// [`Client::with_finality`].
+    pub fn finality(mut self, finality: Finality) -> Self {
+        self.finality = Some(finality);
+        self
+    }
+
+    /// How fresh and certain what is read has to be; final, unless this says otherwise. See
+    /// [`Client::with_read_mode`].
+    pub fn read_mode(mut self, read_mode: ReadMode) -> Self {
+        self.read_mode = Some(read_mode);
+        self
+    }
+
+    /// The file in which the client keeps what it knows for certain: who signs, and the newest
+    /// certificate that it has checked ([`Client::update_trust`]). It is made where it is missing, and
+    /// holds wherever the genesis file does. Without one this is known for as long as the client lives.
+    pub fn trusted_state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trusted_state = Some(path.into());
+        self
+    }
+
     /// Reads the files and checks them. Connects to nothing yet.
     pub fn build(self) -> Result<Client, Error> {
         let required = |what: &str| Error::Configuration(format!("{what} is required"));
@@ -145,6 +171,7 @@ impl ClientBuilder {
         let inner = Inner {
             endpoints: Endpoints::new(addresses, Arc::new(tls)),
             chain_id: genesis.chain_id(),
+            trusted: Trusted::open(genesis.clone(), self.trusted_state)?,
             genesis,
             registry,
             institution,
@@ -155,7 +182,8 @@ impl ClientBuilder {
             inner: Arc::new(inner),
             deadline: self.deadline.unwrap_or(DEADLINE_DEFAULT),
             attempt: self.attempt.unwrap_or(ATTEMPT_DEFAULT),
-            read_mode: ReadMode::Ordered,
+            read_mode: self.read_mode.unwrap_or(ReadMode::Final),
+            finality: self.finality.unwrap_or(Finality::Final),
         })
     }
 }

@@ -13,6 +13,7 @@ use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::uetr::Uetr;
+use counterfoil_ledger::verify::Trust;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::settlement_service_client::SettlementServiceClient;
 use prost::Message;
@@ -20,12 +21,15 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use crate::belief::{self, Answered};
 use crate::builder::ClientBuilder;
 use crate::endpoints::{CallError, Endpoints, Patience};
 use crate::error::{Earlier, Error, Failure};
 use crate::instructions::{Order, Signed};
 use crate::journal::Journal;
 use crate::outcome::Outcome;
+use crate::proofs::audit;
+use crate::trusted::Trusted;
 
 /// Largest answer that is read, in bytes: a block of an export.
 pub(crate) const ANSWER_MAX: usize = 64 * 1024 * 1024;
@@ -37,12 +41,14 @@ pub struct Client {
     pub(crate) deadline: Duration,
     pub(crate) attempt: Duration,
     pub(crate) read_mode: v1::ReadMode,
+    pub(crate) finality: v1::Finality,
 }
 
 pub(crate) struct Inner {
     pub(crate) endpoints: Endpoints,
     pub(crate) chain_id: Hash,
     pub(crate) genesis: Genesis,
+    pub(crate) trusted: Trusted,
     pub(crate) registry: Registry,
     pub(crate) institution: Bic,
     pub(crate) signer: Option<Arc<dyn Signer>>,
@@ -87,9 +93,15 @@ impl Client {
         Client { deadline, ..self.clone() }
     }
 
-    /// The same client whose reads are as fresh as this; [`v1::ReadMode::Ordered`] at first.
+    /// The same client whose reads are as fresh as this; [`v1::ReadMode::Final`] at first.
     pub fn with_read_mode(&self, read_mode: v1::ReadMode) -> Client {
         Client { read_mode, ..self.clone() }
+    }
+
+    /// The same client that waits until what it submits, watches or has proved is as certain as this;
+    /// [`v1::Finality::Final`] at first. Ordered is sooner, and holds unless nodes lie.
+    pub fn with_finality(&self, finality: v1::Finality) -> Client {
+        Client { finality, ..self.clone() }
     }
 
     /// The institution that it speaks for.
@@ -113,7 +125,8 @@ impl Client {
     }
 
     /// Signs an order, keeps it in the journal, sends it, and sends the same bytes again until the
-    /// ledger has decided or the deadline passes. A rejection is an [`Outcome`]; what an error means
+    /// ledger has decided and a node proves it, or the deadline passes. A node whose answer proves
+    /// nothing is not believed. A rejection is an [`Outcome`]; what an error means
     /// for the instruction is told by [`Error::outcome`]. To drop the future is like a crash: its fate
     /// is not known, and [`Client::resume`] learns it.
     pub async fn submit(&self, order: Order) -> Result<Outcome, Error> {
@@ -171,27 +184,36 @@ impl Client {
         }
     }
 
-    /// What became of an instruction of the own institution, and the instruction.
+    /// What became of an instruction of the own institution, proved, and the instruction.
     pub async fn instruction(&self, id: InstructionId) -> Result<Answer<Decided>, Error> {
         let request = v1::GetInstructionRequest {
             id: Bytes::copy_from_slice(id.as_bytes()),
             read_mode: self.read_mode.into(),
         };
-        let read = |response: v1::GetInstructionResponse| {
-            let result = response.result.ok_or("no result")?;
-            let message = response.signed_instruction.ok_or("no instruction")?;
+        // A read that may show what is only ordered shows it with an ordered receipt.
+        let wanted = match self.read_mode {
+            v1::ReadMode::Ordered | v1::ReadMode::Stale => v1::Finality::Ordered,
+            v1::ReadMode::Unspecified | v1::ReadMode::Final => v1::Finality::Final,
+        };
+        let read = |trust: &Trust, response: &v1::GetInstructionResponse| {
+            let message = response.signed_instruction.as_ref();
+            let message = message.ok_or_else(|| "no instruction".to_owned())?;
             let signed = Signed::from_bytes(message.encode_to_vec().into())
                 .map_err(|error| error.to_string())?;
-            let outcome = outcome_of(result, &signed)?;
             if signed.id != id {
-                return Err("another instruction".to_owned());
+                return Err(Failure::from("another instruction".to_owned()));
             }
-            answer(Decided { outcome, signed }, response.as_of)
+            let answered = Answered {
+                result: response.result.as_ref(),
+                receipt: response.receipt.as_ref(),
+                batch: response.batch.as_ref(),
+            };
+            let outcome = belief::outcome(&self.inner.trusted, trust, &signed, wanted, &answered)?;
+            Ok(answer(Decided { outcome, signed }, response.as_of.clone())?)
         };
-        self.ask(request, read, |channel, request| async move {
-            settlement(channel).get_instruction(request).await
-        })
-        .await
+        let rpc =
+            |channel, request| async move { settlement(channel).get_instruction(request).await };
+        Ok(self.proved(request, read, rpc).await?)
     }
 
     /// The transfers with a UETR that the own institution is party to, in ledger order.
@@ -217,12 +239,17 @@ impl Client {
         let id = signed.id;
         let message = v1::SubmitInstructionRequest {
             signed_instruction: Some(signed.message.clone()),
-            ..Default::default()
+            wait_for: self.finality.into(),
         };
-        let read = |response: v1::SubmitInstructionResponse| {
-            outcome_of(response.result.ok_or("no result")?, signed)
+        let read = |trust: &Trust, response: &v1::SubmitInstructionResponse| {
+            let answered = Answered {
+                result: response.result.as_ref(),
+                receipt: response.receipt.as_ref(),
+                batch: response.batch.as_ref(),
+            };
+            belief::outcome(&self.inner.trusted, trust, signed, self.finality, &answered)
         };
-        let sent = self.call(message, read, |channel, request| async move {
+        let sent = self.proved(message, read, |channel, request| async move {
             settlement(channel).submit_instruction(request).await
         });
         let unknown = |cause: String| Err(Error::Unknown { id, cause });
@@ -244,6 +271,8 @@ impl Client {
                 };
                 (result, true)
             }
+            // Its bytes stay in the journal: its fate is the least of what is to be found out now.
+            Err(CallError::Exhausted { error: error @ Error::Fork(_), .. }) => (Err(error), false),
             Err(CallError::Exhausted { error, maybe_taken: earlier }) => {
                 match maybe_taken || earlier {
                     true => (unknown(error.to_string()), false),
@@ -254,27 +283,30 @@ impl Client {
     }
 
     /// What became of an instruction that has expired, and that an earlier attempt may have brought
-    /// into a block. Block times only grow: once one is past `valid_until`, every block that could
-    /// hold the instruction is there to be searched.
+    /// into a block: proved decided, or absent by the word of a quorum. One node's word that there is
+    /// no such instruction is not enough: its owner may order the same again.
     async fn settle_expired(&self, signed: &Signed, error: Error) -> Result<Outcome, Error> {
         let id = signed.id;
-        let unknown = |cause: String| Error::Unknown { id, cause };
-        let ordered = self.with_read_mode(v1::ReadMode::Ordered);
-        let newest = ordered.accounts(None).page_size(1).next().await;
-        match newest.map_err(|failed| unknown(format!("{error}; {failed}")))? {
-            Some(page) if page.as_of.block_time_ms > signed.valid_until_ms => {}
-            _ => return Err(unknown(format!("{error} No block is later than that yet"))),
-        }
-        match ordered.instruction(id).await {
+        let unknown = |failed: Error| match failed {
+            Error::Fork(_) => failed,
+            failed => Error::Unknown { id, cause: format!("{error}; {failed}") },
+        };
+        let read_mode = match self.finality {
+            v1::Finality::Ordered => v1::ReadMode::Ordered,
+            v1::Finality::Unspecified | v1::Finality::Final => v1::ReadMode::Final,
+        };
+        match self.with_read_mode(read_mode).instruction(id).await {
             Ok(found) if found.value.signed.instruction_hash == signed.instruction_hash => {
                 self.forget(id).await;
-                Ok(Outcome { replayed: true, ..found.value.outcome })
+                return Ok(Outcome { replayed: true, ..found.value.outcome });
             }
-            Ok(_) => self.withdraw(id, Error::refused(Reason::IdReused)).await,
-            Err(Error::Refused(refusal)) if refusal.code == Code::NotFound => {
-                self.withdraw(id, error).await
-            }
-            Err(failed) => Err(unknown(format!("{error}; {failed}"))),
+            Ok(_) => return self.withdraw(id, Error::refused(Reason::IdReused)).await,
+            Err(Error::Refused(refusal)) if refusal.code == Code::NotFound => {}
+            Err(failed) => return Err(unknown(failed)),
+        }
+        match self.absence(id, signed.valid_until_ms).await {
+            Ok(_) => self.withdraw(id, error).await,
+            Err(failed) => Err(unknown(failed)),
         }
     }
 
@@ -299,37 +331,70 @@ impl Client {
     }
 
     /// A call whose repetition is harmless.
-    pub(crate) async fn ask<Q, R, T, F>(
+    pub(crate) async fn ask<Q, R, T, E, F>(
         &self,
         message: Q,
-        read: impl Fn(R) -> Result<T, String>,
+        read: impl Fn(R) -> Result<T, E>,
         rpc: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<T, Error>
     where
         Q: Clone,
+        E: Into<Failure>,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        Ok(self.call(message, read, rpc).await?)
+        let attempt = |channel, time| {
+            let answered = rpc(channel, timed(&message, time));
+            let read = &read;
+            async move { read(answered.await?.into_inner()).map_err(Into::into) }
+        };
+        Ok(self.inner.endpoints.call(self.patience(), attempt).await?)
     }
 
-    async fn call<Q, R, T, F>(
+    /// A call whose answer is believed only if it is proved.
+    pub(crate) async fn proved<Q, R, T, F>(
         &self,
         message: Q,
-        read: impl Fn(R) -> Result<T, String>,
+        read: impl Fn(&Trust, &R) -> Result<T, Failure>,
         rpc: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<T, CallError>
     where
         Q: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let attempt = |channel, time| {
-            let mut request = Request::new(message.clone());
-            request.set_timeout(time);
+        let rpc = |channel, request| {
             let answered = rpc(channel, request);
+            async move { Ok(answered.await?.into_inner()) }
+        };
+        self.proved_by(message, read, rpc).await
+    }
+
+    /// The same where more than one message is the answer. Where the proof is of an epoch that is not
+    /// known yet, the node that gave it is asked how that epoch came about.
+    pub(crate) async fn proved_by<Q, R, T, F>(
+        &self,
+        message: Q,
+        read: impl Fn(&Trust, &R) -> Result<T, Failure>,
+        rpc: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<T, CallError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<R, Failure>>,
+    {
+        let trusted = &self.inner.trusted;
+        let attempt = |channel: Channel, time| {
+            let answered = rpc(channel.clone(), timed(&message, time));
             let read = &read;
             async move {
-                let response = answered.await?.into_inner();
-                read(response).map_err(|problem| Failure::BadAnswer { problem })
+                let response = answered.await?;
+                match read(&trusted.current(), &response) {
+                    Err(Failure::Unproven(unproven)) if unproven.part == "epoch" => {
+                        let request = Request::new(v1::GetEpochChainRequest {});
+                        let chain = audit(channel).get_epoch_chain(request).await?.into_inner();
+                        trusted.extend(&chain.epochs.unwrap_or_default())?;
+                        read(&trusted.current(), &response)
+                    }
+                    answered => answered,
+                }
             }
         };
         self.inner.endpoints.call(self.patience(), attempt).await
@@ -357,23 +422,14 @@ impl Client {
     }
 }
 
-fn settlement(channel: Channel) -> SettlementServiceClient<Channel> {
+pub(crate) fn settlement(channel: Channel) -> SettlementServiceClient<Channel> {
     SettlementServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
 }
 
-/// The result of exactly this instruction; anything else is no answer.
-fn outcome_of(result: v1::InstructionResult, signed: &Signed) -> Result<Outcome, String> {
-    let outcome = Outcome::of(result)?;
-    let same = outcome.id == signed.id
-        && outcome.institution == signed.institution
-        && outcome.instruction_hash == signed.instruction_hash;
-    if !same {
-        return Err("the result of another instruction".to_owned());
-    }
-    if !outcome.items.is_empty() && outcome.items.len() != signed.item_count {
-        return Err("verdicts on another number of items".to_owned());
-    }
-    Ok(outcome)
+fn timed<Q: Clone>(message: &Q, time: Duration) -> Request<Q> {
+    let mut request = Request::new(message.clone());
+    request.set_timeout(time);
+    request
 }
 
 /// Something read, unless the node does not say when it was true.

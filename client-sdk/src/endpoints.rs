@@ -135,34 +135,35 @@ impl Endpoints {
                     Failure::Lost { cause: format!("no answer within {time:?}") }
                 }
             };
-            let address = &endpoint.address;
-            match failure {
-                Failure::Refused(refusal) => {
-                    endpoint.succeeded();
-                    return Err(CallError::Refused { refusal, maybe_taken });
-                }
-                Failure::NotTaken { cause, retry_after } => {
-                    // A node that asks for time speaks for the leader, whom all of them ask.
+            match &failure {
+                Failure::Refused(_) => {}
+                // A node that asks for time speaks for the leader, whom all of them ask.
+                Failure::NotTaken { retry_after, .. } => {
                     not_before =
                         Instant::now() + retry_after.map_or(Duration::ZERO, random::jitter);
-                    last = Error::Unavailable { cause: format!("{address}: {cause}") };
                 }
-                Failure::Lost { cause } => {
-                    maybe_taken = true;
-                    last = Error::Unavailable { cause: format!("{address}: {cause}") };
-                }
-                Failure::Untrusted { problem } => {
-                    last = Error::Untrusted { endpoint: address.clone(), problem };
+                Failure::Untrusted { .. } | Failure::NotAdmitted { .. } => {
                     strangers.insert(index);
                 }
-                Failure::NotAdmitted { problem } => {
-                    last = Error::NotAdmitted { endpoint: address.clone(), problem };
-                    strangers.insert(index);
+                Failure::Lost { .. }
+                | Failure::BadAnswer { .. }
+                | Failure::Unproven(_)
+                | Failure::Fork(_)
+                | Failure::File { .. } => maybe_taken = true,
+            }
+            let lies = matches!(failure, Failure::BadAnswer { .. } | Failure::Unproven(_));
+            match failure.of(&endpoint.address) {
+                Error::Refused(refusal) => {
+                    endpoint.succeeded();
+                    return Err(CallError::Refused { refusal: *refusal, maybe_taken });
                 }
-                Failure::BadAnswer { problem } => {
-                    maybe_taken = true;
-                    last = Error::BadAnswer { endpoint: address.clone(), problem };
+                // No other endpoint can mend these.
+                error @ (Error::Fork(_) | Error::File { .. }) => {
+                    return Err(CallError::Exhausted { error, maybe_taken });
                 }
+                // That others are away must not hide that one of them lies.
+                error if lies || believed(&last) => last = error,
+                _ => {}
             }
             endpoint.failed();
             // Waiting does not help where certificates are wrong everywhere.
@@ -235,6 +236,11 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Whether an error is not about an answer that nobody may rely on.
+fn believed(error: &Error) -> bool {
+    !matches!(error, Error::BadAnswer { .. } | Error::Unproven { .. })
 }
 
 /// A channel that connects when it is used, and again when its connection is lost.

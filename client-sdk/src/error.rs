@@ -7,8 +7,11 @@ use std::time::Duration;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::signature::SignerError;
+use counterfoil_ledger::verify::Unproven;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+use crate::trusted::Fork;
 
 /// The domain of the ledger's own error details.
 pub(crate) const DOMAIN: &str = "counterfoil";
@@ -75,6 +78,19 @@ pub enum Error {
         /// What the node says.
         problem: String,
     },
+    /// A node's answer does not prove what it says. Nothing in it is to be relied on: the node lies,
+    /// or is broken.
+    #[error("what {endpoint} answered is not proved: {problem}")]
+    Unproven {
+        /// Its address.
+        endpoint: String,
+        /// Which part, and which rule it breaks.
+        problem: String,
+    },
+    /// A quorum has signed another history than the one that is known. Rely on nothing that is only
+    /// in one of them, and show the evidence to the members.
+    #[error("there are two histories: {0}")]
+    Fork(Box<Fork>),
     /// A node's answer breaks the protocol. Nothing in it is to be relied on.
     #[error("{endpoint} answered something that cannot be: {problem}")]
     BadAnswer {
@@ -100,7 +116,10 @@ impl Error {
     /// What is true of the instruction.
     pub fn outcome(&self) -> Fate {
         match self {
-            Error::Unknown { .. } | Error::BadAnswer { .. } => Fate::Unknown,
+            Error::Unknown { .. }
+            | Error::BadAnswer { .. }
+            | Error::Unproven { .. }
+            | Error::Fork(_) => Fate::Unknown,
             Error::Refused(refusal) if refusal.known == Some(Reason::IdReused) => Fate::Final,
             _ => Fate::NotTaken,
         }
@@ -232,6 +251,45 @@ pub(crate) enum Failure {
     NotAdmitted { problem: String },
     /// The answer breaks the protocol.
     BadAnswer { problem: String },
+    /// The answer does not prove what it says.
+    Unproven(Unproven),
+    /// The answer proves another history than the one that is known.
+    Fork(Box<Fork>),
+    /// This machine cannot keep what it has learnt.
+    File { path: PathBuf, problem: String },
+}
+
+impl Failure {
+    /// What it means to someone who only reads.
+    pub(crate) fn of(self, endpoint: &str) -> Error {
+        let endpoint = endpoint.to_owned();
+        match self {
+            Failure::Refused(refusal) => Error::Refused(Box::new(refusal)),
+            Failure::NotTaken { cause, .. } | Failure::Lost { cause } => {
+                Error::Unavailable { cause: format!("{endpoint}: {cause}") }
+            }
+            Failure::Untrusted { problem } => Error::Untrusted { endpoint, problem },
+            Failure::NotAdmitted { problem } => Error::NotAdmitted { endpoint, problem },
+            Failure::BadAnswer { problem } => Error::BadAnswer { endpoint, problem },
+            Failure::Unproven(unproven) => {
+                Error::Unproven { endpoint, problem: unproven.to_string() }
+            }
+            Failure::Fork(fork) => Error::Fork(fork),
+            Failure::File { path, problem } => Error::File { path, problem },
+        }
+    }
+}
+
+impl From<Unproven> for Failure {
+    fn from(unproven: Unproven) -> Failure {
+        Failure::Unproven(unproven)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(problem: String) -> Failure {
+        Failure::BadAnswer { problem }
+    }
 }
 
 impl From<Status> for Failure {

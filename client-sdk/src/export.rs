@@ -2,13 +2,12 @@
 
 use counterfoil_ledger::header::Header;
 use counterfoil_proto::v1;
-use counterfoil_proto::v1::audit_service_client::AuditServiceClient;
 use futures::{FutureExt, StreamExt};
-use tonic::transport::Channel;
 
-use crate::client::{ANSWER_MAX, Client};
+use crate::client::Client;
 use crate::error::{Error, Failure};
 use crate::feed::Feed;
+use crate::proofs::audit;
 
 /// A run of blocks that is being fetched.
 pub struct Export {
@@ -58,8 +57,4 @@ impl Export {
         }
         Ok(None)
     }
-}
-
-fn audit(channel: Channel) -> AuditServiceClient<Channel> {
-    AuditServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
 }

@@ -110,13 +110,12 @@ fn unavailable(cause: String) -> Error {
     Error::Unavailable { cause }
 }
 
-/// What a stream's end means to someone who only reads.
+/// What a stream's end means to someone who only reads. A stream that was opened was opened by a node
+/// that is trusted and admits this client.
 fn cause_of(failure: Failure) -> Error {
     match failure {
-        Failure::Refused(refusal) => Error::Refused(Box::new(refusal)),
-        Failure::NotTaken { cause, .. } | Failure::Lost { cause } => unavailable(cause),
-        // A stream that was opened was opened by a node that is trusted and admits this client.
         Failure::Untrusted { problem } | Failure::NotAdmitted { problem } => unavailable(problem),
-        Failure::BadAnswer { problem } => Error::bad_answer(&problem),
+        Failure::NotTaken { cause, .. } | Failure::Lost { cause } => unavailable(cause),
+        failure => failure.of("the node"),
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! | [`Client::submit`] returns | what is true | what to do |
 //! |---|---|---|
-//! | an [`Outcome`], rejected or not | decided for ever | nothing |
+//! | an [`Outcome`], rejected or not | decided for ever, and proved | keep its [`receipt`](Outcome::receipt) |
 //! | an [`Error`] whose [`outcome`](Error::outcome) is [`Fate::NotTaken`] | not on the ledger, and never will be | correct it, make a new order |
-//! | … [`Fate::Unknown`] | not known | [`Client::resume`], which sends the same bytes |
+//! | … [`Fate::Unknown`] | not known, or not proved | [`Client::resume`], which sends the same bytes |
 //! | … [`Fate::Final`] | the id was decided before, with other content | look it up: [`Client::instruction`] |
 //!
 //! Nothing has to be done in between: the client itself tries its endpoints one after the other with
@@ -21,10 +21,26 @@
 //! # Whom it trusts
 //!
 //! The genesis file alone. A server is spoken to when its certificate names a node of an institution
-//! and ends at that institution's own trust anchor.
+//! and ends at that institution's own trust anchor; what it then says of an instruction is believed
+//! when it proves it: with a receipt for exactly the bytes that were sent, which a quorum of
+//! institutions has signed ([`Client::with_finality`] says whether that is waited for). A node that
+//! proves nothing is left for the next one; if none does, the error says what was wrong.
+//!
+//! | what | proved |
+//! |---|---|
+//! | outcomes of [`Client::submit`], [`Client::resume`], [`Client::instruction`] | always, item by item |
+//! | that an expired instruction was never taken | always, by a quorum |
+//! | [`Client::receipt`], [`Client::account_proof`], [`Client::history_proof`], [`Client::absence`] | always; the proof is returned with what it shows |
+//! | lists, balances, reports, watches | not: they are one node's word, as certain as it was asked to be |
+//! | a refusal before anything was decided ([`Fate::NotTaken`]) | not: it is one node's word. Who must be sure asks [`Client::absence`] once the order has expired |
+//!
+//! [`ClientBuilder::trusted_state`](builder::ClientBuilder::trusted_state) names a file that keeps the
+//! newest certificate. [`Client::update_trust`] takes a newer one if it has the old one in its history;
+//! two histories that a quorum has signed are [`Error::Fork`], with the evidence.
 
 mod accounts;
 pub mod audit;
+mod belief;
 pub mod builder;
 mod certificate;
 pub mod client;
@@ -39,10 +55,12 @@ mod journal;
 pub mod outcome;
 pub mod pages;
 mod private_file;
+pub mod proofs;
 mod random;
 pub mod reconciliation;
 pub mod signer;
 mod tls;
+pub mod trusted;
 pub mod watch;
 
 pub use counterfoil_ledger::account::AccountId;

@@ -4,12 +4,14 @@ use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::reason::Reason;
+use counterfoil_ledger::verify::VerifiedBatch;
 use counterfoil_proto::v1;
 
 pub use counterfoil_ledger::outcome::State;
+pub use counterfoil_ledger::verify::Finality;
 
-/// What became of an instruction, for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of an instruction, for ever: told by a node, and proved.
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// Its id.
     pub id: InstructionId,
@@ -25,6 +27,22 @@ pub struct Outcome {
     pub block_time_ms: u64,
     /// It had been decided before this call.
     pub replayed: bool,
+    /// How certain it is.
+    pub finality: Finality,
+    /// What proves the verdict on the instruction itself, to anybody who has the genesis file.
+    pub receipt: v1::Receipt,
+    pub(crate) batch: Option<Box<VerifiedBatch>>,
+}
+
+/// A node's word on an instruction.
+pub(crate) struct Told {
+    pub(crate) id: InstructionId,
+    pub(crate) institution: Bic,
+    pub(crate) instruction_hash: Hash,
+    pub(crate) verdict: Verdict,
+    pub(crate) items: Vec<Verdict>,
+    pub(crate) block_time_ms: u64,
+    pub(crate) replayed: bool,
 }
 
 /// The ledger's decision on one instruction or item.
@@ -72,8 +90,24 @@ impl Outcome {
             .filter_map(|verdict| Some((verdict, verdict.rejection.as_ref()?)))
     }
 
+    /// Whether a quorum has signed it.
+    pub fn is_final(&self) -> bool {
+        self.finality != Finality::Ordered
+    }
+
+    /// What proves the verdict on an item, from 1; 0 is the instruction itself. None where there is
+    /// no such item.
+    pub fn item_receipt(&self, item: u32) -> Option<v1::Receipt> {
+        match item {
+            0 => Some(self.receipt.clone()),
+            item => self.batch.as_ref()?.item_receipt(item),
+        }
+    }
+}
+
+impl Told {
     /// Reads a node's answer; the problem if it cannot be one.
-    pub(crate) fn of(result: v1::InstructionResult) -> Result<Outcome, String> {
+    pub(crate) fn of(result: v1::InstructionResult) -> Result<Told, String> {
         let verdict = result.verdict.ok_or("a result without a verdict")?;
         let (verdict, items) = (Verdict::of(verdict)?, result.items);
         if (verdict.state == State::Itemised) == items.is_empty()
@@ -82,7 +116,7 @@ impl Outcome {
             return Err("a batch without items, or items without a batch".to_owned());
         }
         let items: Vec<Verdict> = items.into_iter().map(Verdict::of).collect::<Result<_, _>>()?;
-        Ok(Outcome {
+        Ok(Told {
             id: InstructionId::from_bytes(&result.id).map_err(|error| error.to_string())?,
             institution: Bic::parse_canonical(&result.institution)
                 .map_err(|error| error.to_string())?,
@@ -140,6 +174,17 @@ impl Rejection {
             name: reason.name,
             iso_code: reason.iso_code,
             remedy: reason.remedy,
+        }
+    }
+}
+
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Rejection {
+        Rejection {
+            code: reason.code().into(),
+            name: reason.name().to_owned(),
+            iso_code: reason.iso_code().to_owned(),
+            remedy: reason.remedy().to_owned(),
         }
     }
 }

@@ -119,7 +119,7 @@ impl Client {
                 let request = v1::WatchReconciliationRequest {
                     account: Bytes::copy_from_slice(account.as_bytes()),
                     start_after: start_after.map(v1::Position::from),
-                    ..Default::default()
+                    wait_for: client.finality.into(),
                 };
                 let rpc = |channel, request| async move {
                     reconciliation(channel).watch_reconciliation(request).await

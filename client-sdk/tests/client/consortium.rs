@@ -1,8 +1,10 @@
 //! A consortium of an agent and a bank: certificates, keys and a genesis file, fresh each time.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use counterfoil_client::{Bic, v1};
 use counterfoil_ledger::genesis::Genesis;
@@ -64,6 +66,10 @@ pub struct Consortium {
     pub agent: Authority,
     pub bank: Authority,
     pub genesis: Genesis,
+    /// Attestation keys by node id.
+    pub nodes: BTreeMap<u64, SoftwareSigner>,
+    /// The agent's key for instructions.
+    pub agent_signer: SoftwareSigner,
     pub files: tempfile::TempDir,
 }
 
@@ -72,6 +78,7 @@ impl Consortium {
         let (agent, bank) = (Authority::new("Agent"), Authority::new("Bank"));
         let signing = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let signer = SoftwareSigner::from_pkcs8_pem(&signing.serialize_pem()).unwrap();
+        let agent_signer = SoftwareSigner::from_ed25519_seed(&[3; 32]);
         let attesting: Vec<_> =
             [1, 2].map(|seed| SoftwareSigner::from_ed25519_seed(&[seed; 32])).into();
         let institution = |bic: &str, authority: &Authority, signers: &[&SoftwareSigner]| {
@@ -104,10 +111,10 @@ impl Consortium {
         let genesis = Genesis::create(v1::Genesis {
             format: 1,
             consortium: NAME.to_owned(),
-            created_ms: 1_795_400_000_000,
+            created_ms: now_ms() - 3_600_000,
             rule_version: 1,
             institutions: vec![
-                institution(AGENT, &agent, &[&attesting[0]]),
+                institution(AGENT, &agent, &[&attesting[0], &agent_signer]),
                 institution(BANK, &bank, &[&attesting[1], &signer]),
             ],
             nodes: vec![node(1, AGENT, &attesting[0]), node(2, BANK, &attesting[1])],
@@ -118,7 +125,8 @@ impl Consortium {
         let files = tempfile::tempdir().unwrap();
         fs::write(files.path().join("genesis.bin"), genesis.bytes()).unwrap();
         write_private(&files.path().join("signing.key.pem"), &signing.serialize_pem());
-        let consortium = Consortium { agent, bank, genesis, files };
+        let nodes = (1..).zip(attesting).collect();
+        let consortium = Consortium { agent, bank, genesis, nodes, agent_signer, files };
         consortium.give_bank(&consortium.bank.leaf(&format!("{BANK}/client/back-office")));
         consortium
     }
@@ -141,6 +149,12 @@ impl Consortium {
     pub fn bic(&self, text: &str) -> Bic {
         Bic::parse(text).unwrap()
     }
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
 }
 
 pub fn write_private(path: &Path, text: &str) {

@@ -15,7 +15,11 @@ use counterfoil_client::v1::reconciliation_service_server::{
 use counterfoil_client::v1::settlement_service_server::{
     SettlementService, SettlementServiceServer,
 };
+use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::signature::{Label, promise_payload};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prost::Message;
@@ -32,32 +36,21 @@ use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::consortium::{Authority, Leaf};
+use crate::consortium::{Authority, BANK, Leaf, now_ms};
+use crate::ledger::Ledger;
 
-/// What the nodes agree on.
-#[derive(Default)]
-pub struct Ledger {
-    /// Decided instructions by id.
-    pub decided: HashMap<Bytes, v1::InstructionResult>,
-    pub signed: HashMap<Bytes, v1::SignedInstruction>,
-    /// Time of the newest block.
-    pub block_time_ms: u64,
-    pub movements: Vec<v1::WatchMovementsResponse>,
-    pub findings: Vec<v1::WatchReconciliationResponse>,
-    pub blocks: Vec<v1::ExportBlocksResponse>,
-}
-
-/// How a node treats the next submission; settles it when it was told nothing.
-#[derive(Clone)]
+/// How a node treats the next submission; settles it and proves it when it was told nothing.
 pub enum Reply {
     /// Decides and never answers.
     TakeAndHang,
     /// Never answers.
     Hang,
-    /// Answers with the result of another instruction.
-    Confuse,
+    /// Decides, and says and proves something else.
+    Lie(fn(&mut Ledger, &mut v1::SubmitInstructionResponse)),
     /// Refuses, with the ledger's own details.
     Refuse(Code, &'static str),
+    /// Refuses as expired; block time passes first, where it says so.
+    Expire { passes: bool },
     /// Asks for time.
     Busy(Duration),
 }
@@ -72,6 +65,10 @@ pub struct Script {
     pub seen: Vec<Bytes>,
     /// Leaf certificates of the clients that connected.
     pub callers: Vec<CertificateDer<'static>>,
+    /// Denies every instruction when it is asked for one.
+    pub denies: bool,
+    /// Leaves the last signature out of statements of absence.
+    pub too_few: bool,
     /// Where streams were asked to begin.
     pub starts: Vec<Option<v1::Position>>,
 }
@@ -175,36 +172,8 @@ struct Service {
 }
 
 impl Service {
-    fn decide(&self, signed: &v1::SignedInstruction) -> v1::InstructionResult {
-        let instruction = v1::Instruction::decode(signed.instruction.clone()).unwrap();
-        let mut ledger = self.ledger.lock().unwrap();
-        let position = Some(v1::Position { height: 1 + ledger.decided.len() as u64, leaf: 0 });
-        let state = match instruction.body {
-            Some(v1::instruction::Body::Transfers(_)) => v1::State::Itemised,
-            _ => v1::State::Settled,
-        };
-        let verdict = |state: v1::State, item_number| v1::Verdict {
-            state: state.into(),
-            position,
-            posting_count: 2,
-            item_number,
-            ..v1::Verdict::default()
-        };
-        let items = (1..).zip(&signed.items).map(|(item, _)| verdict(v1::State::Settled, item));
-        let result = v1::InstructionResult {
-            finality: v1::Finality::Ordered.into(),
-            id: instruction.id.clone(),
-            institution: instruction.institution,
-            instruction_hash: Hash::of(&signed.instruction).as_bytes().to_vec().into(),
-            verdict: Some(verdict(state, 0)),
-            items: items.collect(),
-            block_time_ms: 1,
-            replayed: false,
-        };
-        ledger.signed.insert(instruction.id.clone(), signed.clone());
-        let first = !ledger.decided.contains_key(&instruction.id);
-        let decided = ledger.decided.entry(instruction.id).or_insert(result).clone();
-        v1::InstructionResult { replayed: !first, ..decided }
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
     }
 
     /// A stream of messages that breaks when it was told to.
@@ -231,6 +200,13 @@ impl Service {
 type Stream<M> = BoxStream<'static, Result<M, Status>>;
 type Answer<T> = Result<Response<T>, Status>;
 
+fn refusal(code: Code, reason: &'static str) -> Status {
+    let facts = [("height", "7"), ("remedy", "Do otherwise.")];
+    let facts = facts.map(|(name, fact)| (name.to_owned(), fact.to_owned()));
+    let details = ErrorDetails::with_error_info(reason, "counterfoil", facts);
+    Status::with_error_details(code, "It says no.", details)
+}
+
 fn no<T>() -> Answer<T> {
     Err(Status::unimplemented("not of this test"))
 }
@@ -254,28 +230,21 @@ impl SettlementService for Service {
         match reply {
             None => {}
             Some(Reply::TakeAndHang) => {
-                self.decide(&signed);
+                self.ledger().submit(&signed);
                 std::future::pending().await
             }
             Some(Reply::Hang) => std::future::pending().await,
-            Some(Reply::Confuse) => {
-                let mut other = signed;
-                let mut instruction = v1::Instruction::decode(other.instruction.clone()).unwrap();
-                instruction.valid_until_ms += 1;
-                other.instruction = instruction.encode_to_vec().into();
-                let mut result = self.decide(&other);
-                self.ledger.lock().unwrap().decided.clear();
-                result.replayed = false;
-                return Ok(Response::new(v1::SubmitInstructionResponse {
-                    result: Some(result),
-                    ..Default::default()
-                }));
+            Some(Reply::Lie(lie)) => {
+                let mut response = self.ledger().submit(&signed);
+                lie(&mut self.ledger(), &mut response);
+                return Ok(Response::new(response));
             }
-            Some(Reply::Refuse(code, reason)) => {
-                let facts = [("height", "7"), ("remedy", "Do otherwise.")];
-                let facts = facts.map(|(name, fact)| (name.to_owned(), fact.to_owned()));
-                let details = ErrorDetails::with_error_info(reason, "counterfoil", facts);
-                return Err(Status::with_error_details(code, "It says no.", details));
+            Some(Reply::Refuse(code, reason)) => return Err(refusal(code, reason)),
+            Some(Reply::Expire { passes }) => {
+                if passes {
+                    self.ledger().pass();
+                }
+                return Err(refusal(Code::FailedPrecondition, "EXPIRED"));
             }
             Some(Reply::Busy(delay)) => {
                 let mut details = ErrorDetails::with_retry_info(Some(delay));
@@ -284,44 +253,81 @@ impl SettlementService for Service {
                 return Err(Status::with_error_details(code, "Later.", details));
             }
         }
-        let result = Some(self.decide(&signed));
-        Ok(Response::new(v1::SubmitInstructionResponse { result, ..Default::default() }))
+        Ok(Response::new(self.ledger().submit(&signed)))
     }
 
     async fn get_instruction(
         &self,
         request: Request<v1::GetInstructionRequest>,
     ) -> Answer<v1::GetInstructionResponse> {
-        let id = request.into_inner().id;
-        let ledger = self.ledger.lock().unwrap();
         let missing = || Status::not_found("There is no such instruction.");
+        if self.script.lock().unwrap().denies {
+            return Err(missing());
+        }
+        let ledger = self.ledger();
+        let place = ledger.place(&request.into_inner().id).ok_or_else(missing)?;
+        let response = ledger.response(place);
         Ok(Response::new(v1::GetInstructionResponse {
-            result: Some(ledger.decided.get(&id).ok_or_else(missing)?.clone()),
-            signed_instruction: ledger.signed.get(&id).cloned(),
+            result: response.result,
+            signed_instruction: Some(ledger.signed(place)),
             as_of: Some(v1::AsOf::default()),
-            ..Default::default()
+            receipt: response.receipt,
+            batch: response.batch,
         }))
     }
 
     async fn get_receipt(
         &self,
-        _: Request<v1::GetReceiptRequest>,
+        request: Request<v1::GetReceiptRequest>,
     ) -> Answer<v1::GetReceiptResponse> {
-        no()
+        use v1::get_receipt_request::Subject;
+        let ledger = self.ledger();
+        let (height, leaf) = match request.into_inner().subject.unwrap() {
+            Subject::Instruction(own) => {
+                let place = ledger.place(&own.id).unwrap();
+                (place.height, place.leaf + own.item_number)
+            }
+            Subject::Position(position) => (position.height, position.leaf),
+        };
+        let receipt = ledger.chain.receipt(height, leaf, ledger.chain.height());
+        Ok(Response::new(v1::GetReceiptResponse { receipt: Some(receipt) }))
     }
 
     async fn prove_absence(
         &self,
-        _: Request<v1::ProveAbsenceRequest>,
+        request: Request<v1::ProveAbsenceRequest>,
     ) -> Answer<v1::ProveAbsenceResponse> {
-        no()
+        let request = request.into_inner();
+        let ledger = self.ledger();
+        let newest = ledger.chain.headers.last().unwrap();
+        let script = self.script.lock().unwrap();
+        if ledger.place(&request.id).is_some() && !script.denies {
+            return Err(refusal(Code::FailedPrecondition, "DECIDED"));
+        }
+        if newest.block_time_ms < request.valid_until_ms {
+            return Err(refusal(Code::FailedPrecondition, "TOO_EARLY"));
+        }
+        let id = InstructionId::from_bytes(&request.id).unwrap();
+        let mut absence = ledger.chain.absence(&Bic::parse(BANK).unwrap(), &id);
+        if script.too_few {
+            absence.signatures.pop();
+        }
+        Ok(Response::new(v1::ProveAbsenceResponse { absence: Some(absence) }))
     }
 
     async fn request_inclusion(
         &self,
-        _: Request<v1::RequestInclusionRequest>,
+        request: Request<v1::RequestInclusionRequest>,
     ) -> Answer<v1::RequestInclusionResponse> {
-        no()
+        let signed = request.into_inner().signed_instruction.unwrap();
+        let (hash, deadline_ms) = (Hash::of(&signed.instruction), now_ms() + 5_000);
+        let payload = promise_payload(&hash, deadline_ms);
+        let promise = v1::Promise {
+            instruction_hash: Bytes::copy_from_slice(hash.as_bytes()),
+            deadline_ms,
+            signature: Some(self.ledger().chain.sign(2, Label::Promise, &payload)),
+        };
+        Ok(Response::new(v1::RequestInclusionResponse { promise: Some(promise) }))
     }
 
     async fn list_transfers_by_uetr(
@@ -341,9 +347,7 @@ impl AccountService for Service {
         &self,
         _: Request<v1::ListAccountsRequest>,
     ) -> Answer<v1::ListAccountsResponse> {
-        let block_time_ms = self.ledger.lock().unwrap().block_time_ms;
-        let as_of = Some(v1::AsOf { block_time_ms, ..v1::AsOf::default() });
-        Ok(Response::new(v1::ListAccountsResponse { as_of, ..Default::default() }))
+        no()
     }
 
     async fn get_balance(
@@ -359,7 +363,7 @@ impl AccountService for Service {
     ) -> Answer<v1::ListMovementsResponse> {
         let request = request.into_inner();
         let first: usize = request.page_token.parse().unwrap_or(0);
-        let ledger = self.ledger.lock().unwrap();
+        let ledger = self.ledger();
         let all: Vec<_> = ledger
             .movements
             .iter()
@@ -379,9 +383,23 @@ impl AccountService for Service {
 
     async fn prove_account(
         &self,
-        _: Request<v1::ProveAccountRequest>,
+        request: Request<v1::ProveAccountRequest>,
     ) -> Answer<Self::ProveAccountStream> {
-        no()
+        let request = request.into_inner();
+        let ledger = self.ledger();
+        let to = match request.to_height {
+            0 => ledger.chain.height(),
+            height => height,
+        };
+        let account = AccountId::from_bytes(&request.account).unwrap();
+        let mut proof = ledger.chain.account_proof(account, request.from_height, to);
+        let blocks = std::mem::take(&mut proof.blocks);
+        let later = blocks
+            .into_iter()
+            .map(|block| v1::AccountProof { blocks: vec![block], ..v1::AccountProof::default() });
+        let parts = std::iter::once(proof).chain(later);
+        let parts = parts.map(|part| v1::ProveAccountResponse { part: Some(part) }).collect();
+        Ok(Response::new(self.stream(parts, false)))
     }
 
     async fn watch_movements(
@@ -390,7 +408,7 @@ impl AccountService for Service {
     ) -> Answer<Self::WatchMovementsStream> {
         use v1::watch_movements_response::Event;
         let start = self.started(request.into_inner().start_after);
-        let mut messages = self.ledger.lock().unwrap().movements.clone();
+        let mut messages = self.ledger().movements.clone();
         messages.retain(|message| match &message.event {
             Some(Event::Movement(movement)) => order(&movement.position) > start,
             _ => true,
@@ -423,7 +441,7 @@ impl ReconciliationService for Service {
     ) -> Answer<Self::WatchReconciliationStream> {
         use v1::watch_reconciliation_response::Event;
         let start = self.started(request.into_inner().start_after);
-        let mut messages = self.ledger.lock().unwrap().findings.clone();
+        let mut messages = self.ledger().findings.clone();
         messages.retain(|message| match &message.event {
             Some(Event::Opened(opened)) => order(&opened.opened_at) > start,
             _ => true,
@@ -459,22 +477,25 @@ impl AuditService for Service {
         request: Request<v1::ExportBlocksRequest>,
     ) -> Answer<Self::ExportBlocksStream> {
         let from = usize::try_from(request.into_inner().from_height).unwrap();
-        let blocks = self.ledger.lock().unwrap().blocks.clone();
+        let blocks = self.ledger().blocks.clone();
         Ok(Response::new(self.stream(blocks.into_iter().skip(from - 1).collect(), false)))
     }
 
     async fn get_history_proof(
         &self,
-        _: Request<v1::GetHistoryProofRequest>,
+        request: Request<v1::GetHistoryProofRequest>,
     ) -> Answer<v1::GetHistoryProofResponse> {
-        no()
+        let chain = &self.ledger().chain;
+        let proof = chain.history_proof(request.into_inner().height, chain.height());
+        Ok(Response::new(v1::GetHistoryProofResponse { proof: Some(proof) }))
     }
 
     async fn get_epoch_chain(
         &self,
         _: Request<v1::GetEpochChainRequest>,
     ) -> Answer<v1::GetEpochChainResponse> {
-        no()
+        let epochs = Some(v1::EpochChain::default());
+        Ok(Response::new(v1::GetEpochChainResponse { epochs }))
     }
 
     async fn get_checkpoint(

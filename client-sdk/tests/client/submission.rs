@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use counterfoil_client::{Error, Fate, Order, instructions};
 use counterfoil_ledger::reason::Reason;
+use counterfoil_ledger::verify::{self, Trust};
 use tonic::Code;
 
 use crate::consortium::{AGENT, BANK};
 use crate::first_transfer::first_transfer;
+use crate::ledger::Ledger;
 use crate::node::Reply;
 use crate::world::{World, nobody};
 
@@ -23,7 +25,8 @@ async fn the_first_example_runs() {
     }
     let genesis = counterfoil_ledger::genesis::Genesis::create(message).unwrap();
     fs::write(world.consortium.path("genesis.bin"), genesis.bytes()).unwrap();
-    let (agent, payee) = (world.consortium.bic(AGENT), world.consortium.bic("BANKDEFFXXX"));
+    *world.ledger.lock().unwrap() = Ledger::found(&world.consortium, &genesis);
+    let (agent, payee) = (world.consortium.bic(AGENT), world.consortium.bic(AGENT));
     let files = world.consortium.files.path();
     let outcome = first_transfer(files, agent, payee).await.unwrap();
     assert!(outcome.is_accepted() && world.decided(outcome.id));
@@ -39,6 +42,13 @@ async fn a_batch_has_a_verdict_for_each_item() {
     let outcome = world.client(&[&node]).submit(Order::transfers(transfers, false)).await.unwrap();
     assert_eq!(outcome.items.len(), 100);
     assert_eq!(outcome.items[99].item_number, 100);
+    let trust = Trust::new(world.consortium.genesis.clone());
+    for item in 0..=100 {
+        let receipt = verify::receipt(&trust, &outcome.item_receipt(item).unwrap()).unwrap();
+        assert_eq!((receipt.id, receipt.finality), (outcome.id, outcome.finality.clone()));
+        assert_eq!(receipt.item.map_or(0, |item| item.number), item);
+    }
+    assert!(outcome.item_receipt(101).is_none());
 }
 
 #[tokio::test]
@@ -76,7 +86,7 @@ async fn the_same_bytes_are_sent_again() {
     let outcome = client.submit(world.order()).await.unwrap();
     assert!(outcome.replayed, "the first node had taken it");
     assert_eq!(first.script().seen, second.script().seen);
-    assert_eq!(world.ledger.lock().unwrap().decided.len(), 1);
+    assert!(world.decided(outcome.id));
     assert!(client.pending().await.unwrap().is_empty());
 }
 
@@ -206,19 +216,17 @@ async fn a_refusal_after_a_lost_answer_counts_only_if_it_settles_that_too() {
 }
 
 #[tokio::test]
-async fn an_expired_instruction_is_looked_for_before_it_is_given_up() {
-    let expired = || Reply::Refuse(Code::FailedPrecondition, "EXPIRED");
-    for (lost, block_time_ms, fate) in [
+async fn an_expired_instruction_is_given_up_only_by_the_word_of_a_quorum() {
+    for (lost, passes, fate) in [
         // A block that was stamped in time may still be on its way.
-        (Reply::Hang, 0, Some(Fate::Unknown)),
-        (Reply::TakeAndHang, 0, Some(Fate::Unknown)),
-        (Reply::Hang, u64::MAX, Some(Fate::NotTaken)),
-        (Reply::TakeAndHang, u64::MAX, None),
+        (Reply::Hang, false, Some(Fate::Unknown)),
+        (Reply::TakeAndHang, false, None),
+        (Reply::Hang, true, Some(Fate::NotTaken)),
+        (Reply::TakeAndHang, true, None),
     ] {
         let world = World::new();
         let node = world.node();
-        world.ledger.lock().unwrap().block_time_ms = block_time_ms;
-        node.script().replies.extend([lost, expired()]);
+        node.script().replies.extend([lost, Reply::Expire { passes }]);
         let client = world.client(&[&node]);
         let result = client.submit(world.order()).await;
         assert_eq!(result.as_ref().err().map(Error::outcome), fate, "{result:?}");
@@ -229,13 +237,28 @@ async fn an_expired_instruction_is_looked_for_before_it_is_given_up() {
 }
 
 #[tokio::test]
+async fn one_node_cannot_deny_what_was_decided() {
+    let world = World::new();
+    let node = world.node();
+    node.script().replies.extend([Reply::TakeAndHang, Reply::Expire { passes: true }]);
+    (node.script().denies, node.script().too_few) = (true, true);
+    let client = world.client(&[&node]).with_deadline(Duration::from_millis(900));
+    let error = client.submit(world.order()).await.unwrap_err();
+    assert_eq!(error.outcome(), Fate::Unknown, "{error}");
+    assert!(error.to_string().contains("fewer institutions signed than a quorum"), "{error}");
+    assert_eq!(client.pending().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_instruction_is_read_back() {
     let world = World::new();
     let node = world.node();
     let client = world.client(&[&node]);
     let outcome = client.submit(world.order()).await.unwrap();
     let found = client.instruction(outcome.id).await.unwrap().value;
-    assert_eq!(found.outcome, outcome);
+    assert_eq!(found.outcome.verdict, outcome.verdict);
+    assert_eq!(found.outcome.receipt, outcome.receipt);
+    assert!(found.outcome.is_final());
     assert_eq!(found.signed.bytes(), &node.script().seen[0]);
     let missing = client.instruction(instructions::new_id()).await.unwrap_err();
     assert_eq!(missing.refusal().unwrap().code, Code::NotFound);
@@ -269,8 +292,10 @@ async fn a_busy_ledger_is_given_the_time_it_asks_for() {
 async fn an_answer_about_something_else_is_no_answer() {
     let world = World::new();
     let (first, second) = (world.node(), world.node());
-    first.script().replies.push_back(Reply::Confuse);
+    first.script().replies.push_back(Reply::Lie(|_, response| {
+        response.result.as_mut().unwrap().instruction_hash = vec![7; 32].into();
+    }));
     let outcome = world.client(&[&first, &second]).submit(world.order()).await.unwrap();
-    assert!(!outcome.replayed);
+    assert!(outcome.replayed);
     assert_eq!(second.script().seen.len(), 1);
 }

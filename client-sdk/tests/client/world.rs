@@ -9,7 +9,8 @@ use counterfoil_client::{AccountId, Client, Order, instructions, signer};
 use counterfoil_ledger::id::InstructionId;
 
 use crate::consortium::{AGENT, BANK, Consortium, Leaf};
-use crate::node::{Ledger, Node};
+use crate::ledger::Ledger;
+use crate::node::Node;
 
 /// A consortium with one ledger and as many nodes as a test starts.
 pub struct World {
@@ -19,7 +20,9 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        World { consortium: Consortium::found(), ledger: Arc::default() }
+        let consortium = Consortium::found();
+        let ledger = Arc::new(Mutex::new(Ledger::found(&consortium, &consortium.genesis)));
+        World { consortium, ledger }
     }
 
     pub fn node(&self) -> Node {
@@ -55,7 +58,8 @@ impl World {
     }
 
     pub fn decided(&self, id: InstructionId) -> bool {
-        self.ledger.lock().unwrap().decided.contains_key(&id.as_bytes()[..])
+        let bank = self.consortium.bic(BANK);
+        self.ledger.lock().unwrap().chain.places.contains_key(&(bank, *id.as_bytes()))
     }
 }
 
