@@ -80,6 +80,7 @@ fn a_desk_at_work() {
     files_settle_once(&consortium);
     refusals_say_why(&consortium);
     an_interrupted_import_goes_on(&consortium);
+    what_is_told_is_proved(&consortium);
     the_ledger_is_verified_without_a_node(&consortium);
 }
 
@@ -182,15 +183,70 @@ fn begun(state: &Path) -> bool {
     plans.into_iter().any(|plan| plan.extension().is_none())
 }
 
+/// Each proof is saved by one command and verified by another, which asks no node.
+fn what_is_told_is_proved(consortium: &Consortium) {
+    let [_, payee, third] = BANKS;
+    let desk = Desk::of(consortium, payee);
+    let verify = |file: &str| format!("verify {file} --genesis genesis.bin");
+    let pay = format!("transfer --to {third} --asset CHF --amount 2.50 --receipt-out paid.receipt");
+    let paid = desk.ask(&pay);
+    assert_eq!(paid["finality"]["state"], "FINAL");
+    assert!(paid["finality"]["signers"].as_array().unwrap().len() >= 3);
+    assert_eq!(desk.fails(&pay, 5), "FILE_EXISTS");
+    let id = paid["id"].as_str().unwrap();
+    let receipt = desk.ask(&verify("receipt paid.receipt"));
+    assert_eq!((&receipt["id"], &receipt["verdict"]), (&paid["id"], &"FINAL".into()));
+    desk.ask(&format!("instruction receipt {id} --out again.receipt"));
+    let again = desk.ask(&verify("receipt again.receipt"));
+    assert_eq!((&again["position"], &again["verdict"]), (&receipt["position"], &"FINAL".into()));
+    assert_eq!(desk.fails(&verify("statement paid.receipt"), 2), "WRONG_KIND");
+
+    let ordered = "transfer --to {third} --asset CHF --amount 1 --wait ordered";
+    let ordered = desk.ask(&ordered.replace("{third}", third));
+    assert_eq!(ordered["verdict"]["state"], "SETTLED");
+    let header = "debtor_bic,creditor_bic,currency,amount,uetr,end_to_end_id,settlement_date\n";
+    let uetr = "00000009-0000-4000-8000-000000000000";
+    let row = format!("{payee},{third},CHF,1,{uetr},E9,\n");
+    fs::write(consortium.path().join("proved.csv"), [header, &row].concat()).unwrap();
+    let sent = desk.ask("submit --file proved.csv --receipt-out receipts");
+    assert_eq!(sent["payments"][0]["fate"]["finality"], "FINAL");
+    let kept = fs::read_dir(consortium.path().join("receipts")).unwrap().next().unwrap().unwrap();
+    let kept = format!("receipt receipts/{}", kept.file_name().to_str().unwrap());
+    assert_eq!(desk.ask(&verify(&kept))["transfer"]["uetr"], uetr);
+
+    desk.ask("account prove --asset CHF --out account.proof");
+    let statement = desk.ask(&verify("statement account.proof"));
+    assert_eq!(statement["closing"]["balance"]["amount"], "8.00");
+    assert_eq!(statement["postings"].as_array().unwrap().len(), 5);
+    let stale = desk.ask("account show --asset CHF --read stale");
+    assert_eq!(stale["balance"]["amount"], "8.00");
+
+    let trusted = desk.ask("ledger trust --out trusted.bin");
+    assert!(trusted["height"].as_str().is_some());
+    let file = "receipt again.receipt --trusted trusted.bin";
+    assert_eq!(desk.ask(&verify(file))["verdict"], "FINAL");
+    let status = desk.ask("cluster status");
+    assert_eq!((&status["finalityQuorum"], &status["belowTwoThirds"]), (&3.into(), &false.into()));
+    assert_eq!(status["missingInstitutions"], Value::Array(Vec::new()));
+    let height = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    assert!(height(&status["certifiedHeight"]) >= height(&receipt["position"]["height"]));
+}
+
 fn the_ledger_is_verified_without_a_node(consortium: &Consortium) {
     let auditor = Desk { consortium, institution: AGENT, role: "auditor" };
     let exported = auditor.ask("ledger export --out day.ledger");
     assert_eq!(auditor.fails("ledger export --out day.ledger", 5), "FILE_EXISTS");
     let history = auditor.ask("history --rejected");
     assert!(history.as_array().unwrap().len() >= 4);
+    let last = exported["height"].as_str().unwrap();
+    auditor.ask(&format!("ledger proof {last} --out day.proof"));
     for node in 0..consortium.node_count() {
         consortium.kill_node(node);
     }
+    let chain = "verify chain day.ledger --genesis genesis.bin";
+    let held = auditor.ask(&format!("{chain} --proof day.proof"));
+    assert_eq!((&held["verdict"], &held["finalHeight"]), (&"FINAL".into(), &exported["height"]));
+    assert_eq!(auditor.ends(chain, 7)["verdict"], "ORDERED_NOT_FINAL");
     let verify = "ledger verify --genesis genesis.bin --file day.ledger --accounts";
     let verified = auditor.ask(verify);
     assert_eq!((&verified["valid"], &verified["height"]), (&true.into(), &exported["height"]));

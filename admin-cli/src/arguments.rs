@@ -5,7 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     account, bench, cluster, completion, context, genesis, history, instruction, ledger, pki,
-    recon, submit, transfer,
+    recon, submit, transfer, verify,
 };
 use crate::error::{self, Failure};
 use crate::exit::Exit;
@@ -74,6 +74,9 @@ pub enum Command {
     /// The whole ledger: in a file, and verified
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// What a node said, checked against the genesis file, without any node
+    #[command(subcommand)]
+    Verify(Box<verify::Command>),
     /// Measures how much the consortium settles, how fast, and at what cost
     Bench(Box<bench::Arguments>),
     /// Every reason for which the ledger refuses

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::files::{self, Readers};
+use crate::waiting::{Read, Waiting};
 
 /// How to reach a consortium, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct Connection {
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub timeout: u64,
+    /// How certain what is read has to be
+    #[arg(long, value_name = "HOW", value_enum, default_value = "final")]
+    pub read: Read,
     /// The rest.
     #[command(flatten)]
     pub fields: Context,
@@ -101,6 +105,10 @@ pub struct Settings {
     pub origins: Vec<(&'static str, Origin)>,
     /// How long to wait for an answer.
     pub timeout: Duration,
+    /// How certain what is read has to be.
+    pub read: Read,
+    /// How certain what is submitted has to be.
+    pub waiting: Waiting,
 }
 
 impl std::fmt::Display for Origin {
@@ -231,7 +239,13 @@ impl Settings {
             (environment, Origin::Environment),
             (context, origin),
         ];
-        Ok(Settings::layered(layers, Duration::from_secs(connection.timeout)))
+        let settled = Settings::layered(layers, Duration::from_secs(connection.timeout));
+        Ok(Settings { read: connection.read, ..settled })
+    }
+
+    /// The same for a command that submits.
+    pub fn to_submit(connection: &Connection, waiting: Waiting) -> Result<Settings, Failure> {
+        Ok(Settings { waiting, ..Settings::resolve(connection)? })
     }
 
     /// What a context alone says: neither flags nor environment.
@@ -264,7 +278,8 @@ impl Settings {
             values.institution = values.institution.or(layer.institution);
             values.servicer = values.servicer.or(layer.servicer);
         }
-        Settings { values, origins, timeout }
+        let (read, waiting) = (Read::default(), Waiting::default());
+        Settings { values, origins, timeout, read, waiting }
     }
 
     /// The genesis file.

@@ -36,7 +36,7 @@ exits! {
     Permission = 4, "permission", "A certificate, key or role does not allow it.";
     Conflict = 5, "conflict", "It exists already, or the state is not the one it needs.";
     Unavailable = 6, "unavailable", "No node answered in time, or no quorum; the same command may be run again.";
-    Verification = 7, "verification failed", "A hash, root, signature or outcome is not what it must be.";
+    Verification = 7, "verification failed", "A hash, root, signature, proof or outcome is not what it must be; or it is only ordered, and not final.";
     Rejected = 8, "rejected", "The ledger refused, or refused at least one of several.";
     Differences = 10, "differences", "Asked with --exit-code: there are differences.";
     Interrupted = 130, "interrupted", "Stopped by the user.";

@@ -22,15 +22,27 @@ pub enum Readers {
 
 /// Reads a file of at most `size_max` bytes.
 pub fn read(path: &Path, size_max: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| cannot("read", path, &error);
-    let file = fs::File::open(path).map_err(failed)?;
+    let file = fs::File::open(path).map_err(|error| cannot("read", path, &error))?;
+    bounded(file, path, size_max)
+}
+
+fn bounded(input: impl Read, path: &Path, size_max: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    file.take(size_max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let read = input.take(size_max + 1).read_to_end(&mut bytes);
+    read.map_err(|error| cannot("read", path, &error))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= size_max) {
         return Ok(bytes);
     }
     Err(Failure::usage("FILE_TOO_LARGE", format!("{} is too large", path.display()))
         .fact(format!("at most {size_max} bytes are read")))
+}
+
+/// Reads a file of at most `size_max` bytes, or stdin where the path is `-`.
+pub fn read_or_stdin(path: &Path, size_max: u64) -> Result<Vec<u8>, Failure> {
+    if path != Path::new("-") {
+        return read(path, size_max);
+    }
+    bounded(std::io::stdin().lock(), path, size_max)
 }
 
 /// Reads a small text file.

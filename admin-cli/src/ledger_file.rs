@@ -19,6 +19,11 @@ const MAGIC: &[u8; 22] = b"counterfoil ledger 1\n\0";
 /// Largest payload: more than any block that a node builds.
 const PAYLOAD_MAX: u32 = 256 * 1024 * 1024;
 
+/// Whether bytes begin as a ledger's file does.
+pub fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// Kinds of records.
 #[repr(u8)]
 enum Kind {

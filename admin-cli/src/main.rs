@@ -20,6 +20,7 @@ mod quorum;
 mod random;
 mod session;
 mod verdict;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -8,18 +8,25 @@ use std::time::Duration;
 use counterfoil_client::client::Client;
 use counterfoil_client::error::{Error, Refusal};
 use counterfoil_client::outcome::Outcome;
+use counterfoil_client::trusted::Fork;
 use counterfoil_client::{Fate, Order, signer};
 use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_proto::v1;
 use serde_json::Value;
 use tonic::Code;
 
+use crate::commands::genesis;
 use crate::context::{Connection, Settings};
 use crate::error::{self, Failure};
 use crate::exit::Exit;
 use crate::output::{amount, amount_json};
 use crate::verdict;
+use crate::waiting::Waiting;
+
+/// How long a command that signs may wait for the newest certificate.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A client and the settings that it was made of.
 pub struct Session {
@@ -32,14 +39,19 @@ pub struct Session {
 impl Session {
     /// A session that reads.
     pub fn reading(connection: &Connection) -> Result<Session, Failure> {
-        let settings = Settings::resolve(connection)?;
+        Session::reading_as(connection, Waiting::default())
+    }
+
+    /// The same, of what is as certain as this.
+    pub fn reading_as(connection: &Connection, waiting: Waiting) -> Result<Session, Failure> {
+        let settings = Settings::to_submit(connection, waiting)?;
         let client = builder(&settings)?.build()?;
         Ok(Session { client, settings })
     }
 
     /// A session that signs. What an earlier run left without a certain fate is sent again first.
-    pub async fn signing(connection: &Connection) -> Result<Session, Failure> {
-        Session::signing_with(Settings::resolve(connection)?).await
+    pub async fn signing(connection: &Connection, waiting: Waiting) -> Result<Session, Failure> {
+        Session::signing_with(Settings::to_submit(connection, waiting)?).await
     }
 
     /// The same with settings that are settled.
@@ -49,6 +61,7 @@ impl Session {
             .journal(state_directory()?.join("journal"))
             .build()?;
         let session = Session { client, settings };
+        session.refuse_fork().await?;
         for resumed in session.client.resume().await? {
             let fate = match &resumed.result {
                 Ok(outcome) => verdict::sentence(&outcome.verdict),
@@ -60,10 +73,20 @@ impl Session {
     }
 
     /// A session that sends again what is kept, and signs nothing new.
-    pub fn journalled(connection: &Connection) -> Result<Session, Failure> {
-        let settings = Settings::resolve(connection)?;
+    pub fn journalled(connection: &Connection, waiting: Waiting) -> Result<Session, Failure> {
+        let settings = Settings::to_submit(connection, waiting)?;
         let client = builder(&settings)?.journal(state_directory()?.join("journal")).build()?;
         Ok(Session { client, settings })
+    }
+
+    /// Takes the newest certificate into the trusted state: on a history that contradicts it nothing
+    /// is to be ordered. That no node tells of one now is for what follows to find out.
+    async fn refuse_fork(&self) -> Result<(), Failure> {
+        let deadline = FOLLOW_TIMEOUT.min(self.settings.timeout);
+        match self.client.with_deadline(deadline).update_trust().await {
+            Err(fork @ Error::Fork(_)) => Err(fork.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Submits an order and waits for its outcome.
@@ -120,6 +143,11 @@ pub fn unjournalled(settings: &Settings, number: usize) -> Result<Client, Failur
     Ok(builder.build()?)
 }
 
+/// Where what is known for certain of a chain is kept.
+pub fn trusted_state(chain_id: &Hash) -> Result<PathBuf, Failure> {
+    Ok(state_directory()?.join("trusted").join(format!("{chain_id}.bin")))
+}
+
 /// Runs a command that speaks to nodes until it is done or the user stops it.
 pub fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -156,11 +184,19 @@ pub fn state_directory() -> Result<PathBuf, Failure> {
 }
 
 fn builder(settings: &Settings) -> Result<counterfoil_client::builder::ClientBuilder, Failure> {
+    let genesis = genesis::load(settings.genesis()?)?;
+    let trusted = trusted_state(&genesis.chain_id());
     let mut builder = Client::builder()
-        .genesis_file(settings.genesis()?)
+        .genesis(genesis)
         .identity(settings.certificate()?, settings.key()?)
         .endpoints(settings.values.endpoints.iter().cloned())
+        .finality(settings.waiting.finality())
+        .read_mode(settings.read.mode())
         .deadline(settings.timeout);
+    // A program without a home keeps nothing, and begins with the genesis file each time.
+    if let Ok(trusted) = trusted {
+        builder = builder.trusted_state(trusted);
+    }
     if settings.values.institution.is_some() {
         builder = builder.institution(settings.institution()?);
     }
@@ -187,8 +223,24 @@ impl From<Error> for Failure {
             Error::Signer(_) => Failure::new(Exit::Unexpected, "SIGNER_FAILED", message),
             Error::Journal { .. } => Failure::new(Exit::Unexpected, "JOURNAL_FAILED", message)
                 .fact("nothing of this command was sent"),
+            Error::Unproven { .. } => Failure::new(Exit::Verification, "UNPROVEN", message)
+                .fact("nothing in that answer is believed; no other node gave a proof in time")
+                .fix("tell the institution that runs the node; ask another one with --endpoint"),
+            Error::Fork(fork) => forked(message, &fork),
             _ => Failure::new(Exit::Unexpected, "BAD_ANSWER", message),
         }
+    }
+}
+
+/// Two quorums contradict each other: somebody signed both.
+fn forked(message: String, fork: &Fork) -> Failure {
+    let failure = Failure::new(Exit::Verification, "FORK", message)
+        .fact(format!("known {}", fork.known.hash()))
+        .fact(format!("found {}", fork.found.hash()));
+    match &fork.file {
+        Some(file) => failure
+            .fix(format!("counterfoil verify evidence {} says who signed both", file.display())),
+        None => failure,
     }
 }
 

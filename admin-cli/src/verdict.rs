@@ -1,6 +1,6 @@
 //! What the ledger decided, for people and for programs.
 
-use counterfoil_client::outcome::{Outcome, Rejection, State, Verdict};
+use counterfoil_client::outcome::{Finality, Outcome, Rejection, State, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -62,7 +62,31 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
         "items": outcome.items.iter().map(verdict_json).collect::<Vec<_>>(),
         "blockTime": moment::utc_ms(outcome.block_time_ms),
         "replayed": outcome.replayed,
+        "finality": finality_json(&outcome.finality),
     })
+}
+
+/// How certain an outcome is, in words.
+pub fn finality(finality: &Finality) -> String {
+    match finality {
+        Finality::Final { certified_height, signers } => format!(
+            "FINAL by the certificate of height {certified_height}, signed by {} institutions",
+            signers.len()
+        ),
+        Finality::Ordered => "ORDERED, NOT FINAL".to_owned(),
+    }
+}
+
+/// The same for programs.
+pub fn finality_json(finality: &Finality) -> Value {
+    match finality {
+        Finality::Final { certified_height, signers } => json!({
+            "state": "FINAL",
+            "certifiedHeight": certified_height.to_string(),
+            "signers": signers.iter().map(u64::to_string).collect::<Vec<_>>(),
+        }),
+        Finality::Ordered => json!({ "state": "ORDERED" }),
+    }
 }
 
 /// How a command ends that got an outcome.
@@ -90,6 +114,7 @@ pub fn answer(outcome: &Outcome, what: &str, more: Value) -> Answer {
             ("instruction", outcome.id.to_string()),
             ("position", format!("{}{replayed}", position(verdict))),
             ("block time", moment::utc_ms(outcome.block_time_ms)),
+            ("finality", finality(&outcome.finality)),
         ]))
         .exit(exit(outcome))
 }

@@ -73,7 +73,10 @@ fn four_banks_found_a_consortium() {
     assert!(!created.contains("warning"));
     let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!((&inspected["orderingQuorum"], &inspected["finalityQuorum"]), (&3.into(), &3.into()));
+    assert_eq!(
+        (&inspected["orderingQuorum"], &inspected["finalityQuorum"]),
+        (&3.into(), &3.into())
+    );
     assert_eq!(inspected["institutions"].as_array().unwrap().len(), 4);
     assert_eq!(inspected["assets"][0]["code"], "CHF");
     let again = counterfoil(directory, &CREATE);
@@ -106,7 +109,8 @@ fn a_policy_is_founded_as_it_is_written() {
     let directory = directory.path();
     prepare(directory, &BANKS);
     let spec = fs::read_to_string(directory.join("spec.toml")).unwrap();
-    let policy = "[policy]\nfinality_quorum = 4\ncertificate_lag_blocks = 9\ncertificate_lag_ms = 700\n";
+    let policy =
+        "[policy]\nfinality_quorum = 4\ncertificate_lag_blocks = 9\ncertificate_lag_ms = 700\n";
     fs::write(directory.join("spec.toml"), [&spec, policy].concat()).unwrap();
     let created = succeed(directory, &CREATE);
     assert!(created.contains("it is final when 4 of 4 institutions sign it, so 0 may fail"));

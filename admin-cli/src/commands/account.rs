@@ -1,18 +1,24 @@
 //! `account`: opening accounts, balances and postings.
 
+use std::path::PathBuf;
+
 use counterfoil_client::Order;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::date::Date;
+use counterfoil_ledger::verify::Standing;
 use counterfoil_proto::v1;
+use counterfoil_proto::v1::Money;
 use serde_json::{Value, json};
 
 use crate::account_name::{AccountName, SETTLEMENT, account_id, parse_asset};
 use crate::context::{Connection, parse_bic};
 use crate::error::Failure;
+use crate::files::{self, Readers};
 use crate::moment;
 use crate::output::{Answer, Table, hex, uuid};
 use crate::session::{self, Session};
 use crate::verdict;
+use crate::waiting::Waiting;
 
 /// Verbs of `account`.
 #[derive(Debug, clap::Subcommand)]
@@ -30,6 +36,8 @@ pub enum Command {
     },
     /// Shows an account, now or at a height, and its postings
     Show(Box<Show>),
+    /// Saves what proves an account's balance at two heights and every posting between them
+    Prove(Box<Prove>),
 }
 
 /// Arguments of `account open`.
@@ -44,6 +52,9 @@ pub struct Open {
     /// Its name
     #[arg(long, value_name = "NAME", default_value = SETTLEMENT)]
     name: String,
+    /// What to wait for.
+    #[command(flatten)]
+    waiting: Waiting,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -72,6 +83,27 @@ pub struct Show {
     connection: Connection,
 }
 
+/// Arguments of `account prove`.
+#[derive(Debug, clap::Args)]
+pub struct Prove {
+    /// Which.
+    #[command(flatten)]
+    account: AccountName,
+    /// The opening balance is that after the block at this height
+    #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
+    from_height: u64,
+    /// The closing balance is that after the block at this height; the newest that is final, unless
+    /// given
+    #[arg(long, value_name = "HEIGHT")]
+    to_height: Option<u64>,
+    /// The file to write; counterfoil verify balance and verify statement read it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How to connect.
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Reads a date of the command line.
 pub fn parse_date(text: &str) -> Result<Date, String> {
     Date::parse(text).map_err(|_| "write a day that exists as yyyy-mm-dd".to_owned())
@@ -83,6 +115,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
         Command::Open(open) => session::run(open.run()),
         Command::List { asset, connection } => session::run(list(asset, &connection)),
         Command::Show(show) => session::run(show.run()),
+        Command::Prove(prove) => session::run(prove.run()),
     }
 }
 
@@ -90,7 +123,7 @@ impl Open {
     async fn run(&self) -> Result<Answer, Failure> {
         let owner = parse_bic(&self.owner)?;
         let asset = parse_asset(&self.asset)?;
-        let session = Session::signing(&self.connection).await?;
+        let session = Session::signing(&self.connection, self.waiting).await?;
         let servicer = session.institution();
         let id = account_id(&servicer, &owner, asset.as_str(), &self.name)?;
         let order = Order::open_account(&servicer, &owner, &asset, &self.name);
@@ -189,6 +222,42 @@ impl Show {
             }));
         }
         Ok((table, Value::Array(list)))
+    }
+}
+
+impl Prove {
+    async fn run(&self) -> Result<Answer, Failure> {
+        files::refuse_existing(&[&self.out])?;
+        let session = Session::reading(&self.connection)?;
+        let id = self.account.id(&session)?;
+        let proved = session.client.account_proof(id, self.from_height, self.to_height).await?;
+        let bytes = proved.bytes();
+        files::create(&self.out, &bytes, Readers::Owner)?;
+        let verified = &proved.verified;
+        let shown = |standing: &Standing| {
+            let money = Money {
+                asset: verified.asset.as_str().to_owned(),
+                minor_units: i64::try_from(standing.balance).unwrap_or_default(),
+            };
+            format!("{} after height {}", session.money(Some(&money)), standing.height)
+        };
+        Ok(Answer::new(json!({
+            "file": self.out,
+            "bytes": bytes.len().to_string(),
+            "account": verified.id.to_string(),
+            "fromHeight": verified.opening.height.to_string(),
+            "toHeight": verified.closing.height.to_string(),
+            "postingCount": verified.postings.len().to_string(),
+            "finality": verdict::finality_json(&verified.finality),
+        }))
+        .table(Table::facts([
+            ("account id", verified.id.to_string()),
+            ("opening", shown(&verified.opening)),
+            ("closing", shown(&verified.closing)),
+            ("postings", verified.postings.len().to_string()),
+            ("finality", verdict::finality(&verified.finality)),
+            ("file", format!("{}, {} bytes", self.out.display(), bytes.len())),
+        ])))
     }
 }
 

@@ -93,7 +93,8 @@ fn warnings(status: &v1::GetClusterStatusResponse, quorum: Quorum) -> Vec<String
             "certificates lag: nothing new is admitted until these sign again: {missing}"
         )),
         (true, true) => {
-            warnings.push("certificates lag: nothing new is admitted until they catch up".to_owned());
+            warnings
+                .push("certificates lag: nothing new is admitted until they catch up".to_owned());
         }
         (false, false) => warnings.push(format!("certificates lack the signature of {missing}")),
         (false, true) => {}

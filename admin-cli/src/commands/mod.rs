@@ -15,6 +15,7 @@ mod reasons;
 pub mod recon;
 pub mod submit;
 pub mod transfer;
+pub mod verify;
 
 use crate::arguments::{Arguments, Command};
 use crate::error::Failure;
@@ -36,6 +37,7 @@ pub fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::History(arguments) => history::run(&arguments),
         Command::Recon(command) => recon::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Verify(command) => verify::run(*command),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Reasons => Ok(reasons::run()),
         Command::ExitCodes => Ok(exit_codes::run()),

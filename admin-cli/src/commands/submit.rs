@@ -4,7 +4,7 @@
 //! second time.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use counterfoil_client::client::Client;
@@ -25,14 +25,16 @@ use serde_json::{Value, json};
 use crate::account_name::{SETTLEMENT, account_id};
 use crate::commands::account::{date, date_json};
 use crate::commands::genesis;
+use crate::commands::transfer::keep_receipt;
 use crate::context::{Connection, Settings};
 use crate::error::{self, Failure};
 use crate::exit::Exit;
 use crate::files;
-use crate::output::{Answer, Table, amount, amount_json};
+use crate::output::{Answer, Table, amount, amount_json, extend};
 use crate::progress::Progress;
 use crate::session::{self, Session};
 use crate::verdict;
+use crate::waiting::Waiting;
 
 /// Arguments of `submit`.
 #[derive(Debug, clap::Args)]
@@ -59,6 +61,13 @@ pub struct Arguments {
     /// Read, check and show the payments; sign and send nothing
     #[arg(long)]
     dry_run: bool,
+    /// A directory in which to keep the receipt of each payment, under its UETR: counterfoil verify
+    /// receipt reads them
+    #[arg(long, value_name = "DIRECTORY")]
+    receipt_out: Option<PathBuf>,
+    /// What to wait for.
+    #[command(flatten)]
+    waiting: Waiting,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -77,8 +86,8 @@ struct Planned {
 
 /// What is known of a payment's fate.
 enum Fated {
-    /// The ledger decided.
-    Decided(Verdict),
+    /// The ledger decided, and how certain that is.
+    Decided(Verdict, &'static str),
     /// It was sent and may be decided or not.
     Unknown,
     /// It is not on the ledger.
@@ -157,8 +166,11 @@ impl Arguments {
     }
 
     async fn submit(&self, payments: Vec<Planned>) -> Result<Answer, Failure> {
-        let session = Session::signing(&self.connection).await?;
+        let session = Session::signing(&self.connection, self.waiting).await?;
         refuse_foreign(&payments, &session.institution())?;
+        if let Some(directory) = &self.receipt_out {
+            files::create_directory(directory)?;
+        }
         let mut fates = Vec::with_capacity(payments.len());
         let mut problem = None;
         let mut progress = Progress::new("submitted");
@@ -168,7 +180,11 @@ impl Arguments {
                 continue;
             }
             match self.submit_batch(&session.client, batch).await {
-                Ok(outcome) => fates.extend(verdicts(outcome, batch.len())),
+                Ok(outcome) => {
+                    // What was decided is told even where its receipts cannot be kept.
+                    problem = self.keep_receipts(batch, &outcome).err();
+                    fates.extend(verdicts(outcome, batch.len()));
+                }
                 Err(error) => {
                     let unknown = error.outcome() == Fate::Unknown;
                     let fate = || if unknown { Fated::Unknown } else { Fated::NotSent };
@@ -182,7 +198,7 @@ impl Arguments {
         let answer = describe(&payments, &fates);
         match problem {
             // Nothing was decided: there is no answer to give.
-            Some(failure) if !fates.iter().any(|fate| matches!(fate, Fated::Decided(_))) => {
+            Some(failure) if !fates.iter().any(|fate| matches!(fate, Fated::Decided(..))) => {
                 Err(failure)
             }
             Some(failure) => {
@@ -195,18 +211,36 @@ impl Arguments {
         }
     }
 
+    fn keep_receipts(&self, batch: &[Planned], outcome: &Outcome) -> Result<(), Failure> {
+        let Some(directory) = &self.receipt_out else { return Ok(()) };
+        for (item, planned) in (1..).zip(batch) {
+            // A batch that was refused as a whole has the one receipt for all.
+            let receipt = outcome.item_receipt(item).unwrap_or_else(|| outcome.receipt.clone());
+            keep_receipt(&receipt_file(directory, &planned.uetr, outcome), &receipt)?;
+        }
+        Ok(())
+    }
+
     async fn submit_batch(&self, client: &Client, batch: &[Planned]) -> Result<Outcome, Error> {
         let transfers = batch.iter().map(|planned| planned.transfer.clone()).collect();
         client.submit(Order::transfers(transfers, self.all_or_nothing)).await
     }
 }
 
+/// Where the receipt of a payment is kept. A payment that is submitted again has another receipt.
+fn receipt_file(directory: &Path, uetr: &Uetr, outcome: &Outcome) -> PathBuf {
+    directory.join(format!("{uetr}.{}.receipt", outcome.id))
+}
+
 /// The verdict on each payment of a batch; a batch that was refused as a whole refuses each.
 fn verdicts(outcome: Outcome, count: usize) -> Vec<Fated> {
+    let certainty = if outcome.is_final() { "FINAL" } else { "ORDERED" };
     if outcome.items.is_empty() {
-        return vec![outcome.verdict; count].into_iter().map(Fated::Decided).collect();
+        let verdicts = vec![outcome.verdict; count].into_iter();
+        return verdicts.map(|verdict| Fated::Decided(verdict, certainty)).collect();
     }
-    outcome.items.into_iter().map(Fated::Decided).collect()
+    let verdicts = outcome.items.into_iter();
+    verdicts.map(|verdict| Fated::Decided(verdict, certainty)).collect()
 }
 
 /// Only the owner of an account can debit it: a file of another bank is a mistake.
@@ -246,7 +280,7 @@ fn derive_uetr(payment: &payment::Payment) -> Uetr {
 }
 
 /// What is wrong with a file of a bank.
-pub fn format_failure(file: &std::path::Path, error: &FormatError) -> Failure {
+pub fn format_failure(file: &Path, error: &FormatError) -> Failure {
     let message = format!("{}: {}", file.display(), error.fact);
     Failure::usage("FILE_REFUSED", message)
         .fact(format!("at {}", error.place))
@@ -312,8 +346,8 @@ struct Totals {
 impl Totals {
     fn add(&mut self, fate: Option<&Fated>) {
         match fate {
-            Some(Fated::Decided(verdict)) if verdict.is_accepted() => self.settled += 1,
-            Some(Fated::Decided(_)) => self.rejected += 1,
+            Some(Fated::Decided(verdict, _)) if verdict.is_accepted() => self.settled += 1,
+            Some(Fated::Decided(..)) => self.rejected += 1,
             Some(Fated::Unknown) => self.unknown += 1,
             Some(Fated::NotSent) | None => self.not_sent += 1,
         }
@@ -334,7 +368,9 @@ impl Totals {
 
 fn sentence(fate: &Fated) -> String {
     match fate {
-        Fated::Decided(verdict) => verdict::sentence(verdict),
+        Fated::Decided(verdict, certainty) => {
+            format!("{}, {certainty}", verdict::sentence(verdict))
+        }
         Fated::Unknown => "UNKNOWN".to_owned(),
         Fated::NotSent => "NOT SENT".to_owned(),
     }
@@ -342,7 +378,11 @@ fn sentence(fate: &Fated) -> String {
 
 fn fate_json(fate: &Fated) -> Value {
     match fate {
-        Fated::Decided(verdict) => verdict::verdict_json(verdict),
+        Fated::Decided(verdict, certainty) => {
+            let mut json = verdict::verdict_json(verdict);
+            extend(&mut json, json!({ "finality": certainty }));
+            json
+        }
         Fated::Unknown => json!({ "state": "UNKNOWN" }),
         Fated::NotSent => json!({ "state": "NOT_SENT" }),
     }

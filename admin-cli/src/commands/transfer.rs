@@ -1,5 +1,7 @@
 //! `issue`, `redeem`, `transfer`: money, moved once.
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use counterfoil_client::{Order, instructions};
 use counterfoil_ledger::account::AccountId;
@@ -8,15 +10,18 @@ use counterfoil_ledger::date::Date;
 use counterfoil_ledger::text;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
+use prost::Message;
 use serde_json::json;
 
 use crate::account_name::{ISSUANCE, SETTLEMENT, account_id};
 use crate::commands::account::parse_date;
 use crate::context::{Connection, parse_bic};
 use crate::error::Failure;
+use crate::files::{self, Readers};
 use crate::output::{Answer, amount_json};
 use crate::session::{self, Session};
 use crate::verdict;
+use crate::waiting::Waiting;
 
 /// What every movement of money says.
 #[derive(Debug, clap::Args)]
@@ -36,6 +41,12 @@ pub struct Payment {
     /// Settlement date (yyyy-mm-dd); the day of the block, unless given
     #[arg(long, value_parser = parse_date)]
     date: Option<Date>,
+    /// Where to keep the receipt: counterfoil verify receipt reads it
+    #[arg(long, value_name = "FILE")]
+    receipt_out: Option<PathBuf>,
+    /// What to wait for.
+    #[command(flatten)]
+    waiting: Waiting,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -94,7 +105,7 @@ pub fn transfer(arguments: &Transfer) -> Result<Answer, Failure> {
     session::run(async {
         let Transfer { to, from_name, to_name, payment } = arguments;
         let to = parse_bic(to)?;
-        let session = Session::signing(&payment.connection).await?;
+        let session = payment.session().await?;
         let (servicer, from) = (session.settings.servicer()?, session.institution());
         let debit = account_id(&servicer, &from, &payment.asset, from_name)?;
         let credit = account_id(&servicer, &to, &payment.asset, to_name)?;
@@ -107,7 +118,7 @@ pub fn issue(arguments: &Issue) -> Result<Answer, Failure> {
     session::run(async {
         let Issue { to, from_name, to_name, payment } = arguments;
         let to = parse_bic(to)?;
-        let session = Session::signing(&payment.connection).await?;
+        let session = payment.session().await?;
         let servicer = session.institution();
         let debit = account_id(&servicer, &servicer, &payment.asset, from_name)?;
         let credit = account_id(&servicer, &to, &payment.asset, to_name)?;
@@ -119,7 +130,7 @@ pub fn issue(arguments: &Issue) -> Result<Answer, Failure> {
 pub fn redeem(arguments: &Redeem) -> Result<Answer, Failure> {
     session::run(async {
         let Redeem { from_name, to_name, payment } = arguments;
-        let session = Session::signing(&payment.connection).await?;
+        let session = payment.session().await?;
         let (servicer, from) = (session.settings.servicer()?, session.institution());
         let debit = account_id(&servicer, &from, &payment.asset, from_name)?;
         let credit = account_id(&servicer, &servicer, &payment.asset, to_name)?;
@@ -140,6 +151,7 @@ impl Payment {
         let uetr = Uetr::from_bytes(&transfer.uetr).expect("made or read as one");
         let units = i128::from(transfer.amount);
         let outcome = session.submit(Order::transfer(transfer)).await?;
+        let kept = self.receipt_out.as_deref().map(|out| keep_receipt(out, &outcome.receipt));
         let what = format!("{} {}  {what}", format_amount(units, exponent), self.asset);
         let more = json!({
             "amount": amount_json(units, exponent, &self.asset),
@@ -147,7 +159,23 @@ impl Payment {
             "debitAccount": debit.to_string(),
             "creditAccount": credit.to_string(),
         });
-        Ok(verdict::answer(&outcome, &what, more).line(format!("uetr         {uetr}")))
+        let answer = verdict::answer(&outcome, &what, more).line(format!("uetr         {uetr}"));
+        Ok(match kept {
+            None => answer,
+            Some(Ok(line)) => answer.line(line),
+            // The ledger has decided all the same.
+            Some(Err(failure)) => answer.failure(
+                failure.fix(format!("counterfoil instruction receipt {} --out FILE", outcome.id)),
+            ),
+        })
+    }
+
+    /// A session that signs, once it is known that the receipt has a place.
+    async fn session(&self) -> Result<Session, Failure> {
+        if let Some(out) = &self.receipt_out {
+            files::refuse_existing(&[out])?;
+        }
+        Session::signing(&self.connection, self.waiting).await
     }
 
     fn message(
@@ -179,6 +207,13 @@ impl Payment {
     }
 }
 
+/// Keeps a receipt in a new file, and says so.
+pub fn keep_receipt(out: &Path, receipt: &v1::Receipt) -> Result<String, Failure> {
+    let bytes = receipt.encode_to_vec();
+    files::create(out, &bytes, Readers::Owner)?;
+    Ok(format!("receipt      {}, {} bytes", out.display(), bytes.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +225,8 @@ mod tests {
             uetr: uetr.map(str::to_owned),
             end_to_end_id: end_to_end_id.to_owned(),
             date: None,
+            receipt_out: None,
+            waiting: Waiting::default(),
             connection: Connection::default(),
         }
     }

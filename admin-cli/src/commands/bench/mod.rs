@@ -18,6 +18,7 @@ use crate::context::{Connection, Settings};
 use crate::error::Failure;
 use crate::output::{Answer, Table};
 use crate::session::{self, Session};
+use crate::waiting::Waiting;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// A node's process on this machine, for what it costs in CPU time; may be repeated
     #[arg(long = "pid", value_name = "[NAME=]PID")]
     processes: Vec<String>,
+    /// What to wait for.
+    #[command(flatten)]
+    waiting: Waiting,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -73,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 
 impl Arguments {
     async fn run(&self) -> Result<Answer, Failure> {
-        let settings = Settings::resolve(&self.connection)?;
+        let settings = Settings::to_submit(&self.connection, self.waiting)?;
         let session = Session::reading(&self.connection)?;
         session.exponent(&self.asset)?;
         let processes: Vec<Process> =

@@ -1,6 +1,7 @@
 //! `ledger`: the whole ledger in a file, and its verification without any node.
 
 mod export;
+mod proof;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -22,6 +23,29 @@ pub enum Command {
         /// Last height; the newest, unless given
         #[arg(long, value_name = "HEIGHT")]
         to_height: Option<u64>,
+        /// How to connect.
+        #[command(flatten)]
+        connection: Box<Connection>,
+    },
+    /// Saves what proves that the header at a height is in the history of a certified one
+    Proof {
+        /// The height
+        height: u64,
+        /// The certified height is at least this; the newest that is final, unless given
+        #[arg(long, value_name = "HEIGHT")]
+        to_height: Option<u64>,
+        /// The file to write; counterfoil verify chain --proof and verify history read it
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// How to connect.
+        #[command(flatten)]
+        connection: Box<Connection>,
+    },
+    /// Takes the newest certificate into this machine's trusted state, unless it contradicts it
+    Trust {
+        /// Where to keep a copy of the trusted state
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         /// How to connect.
         #[command(flatten)]
         connection: Box<Connection>,
@@ -49,6 +73,12 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
     match command {
         Command::Export { out, to_height, connection } => {
             session::run(export::run(&out, to_height, &connection))
+        }
+        Command::Proof { height, to_height, out, connection } => {
+            session::run(proof::run(height, to_height, &out, &connection))
+        }
+        Command::Trust { out, connection } => {
+            session::run(proof::trust(out.as_deref(), &connection))
         }
         Command::Verify { genesis, file, known, accounts } => {
             verify::run(&genesis, &file, &known, accounts)

@@ -11,7 +11,7 @@ use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::outcome::State as OutcomeState;
 use counterfoil_ledger::replay::{Replay, ReplayError};
 use counterfoil_proto::v1;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::genesis;
 use crate::error::Failure;
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::files;
 use crate::ledger_file::{LedgerFileError, LedgerReader};
 use crate::moment;
-use crate::output::{Answer, Table, amount, amount_json};
+use crate::output::{Answer, Table, amount, amount_json, extend};
 
 /// A header that must be in a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Known {
 
 /// What was counted on the way.
 #[derive(Default)]
-struct Counts {
+pub struct Counts {
     settled: u64,
     rejected: u64,
     recorded: u64,
@@ -58,25 +58,45 @@ pub fn run(
     accounts: bool,
 ) -> Result<Answer, Failure> {
     let genesis = genesis::load(genesis_file)?;
+    let (replay, counts) = replayed(genesis, file, |replay, _| check_known(replay, known))?;
+    missing_known(&replay, known)?;
+    Ok(report(&replay, &counts, accounts, json!({}), &[]))
+}
+
+/// Executes an exported ledger again and compares every byte. What is asked of each block is asked
+/// when it was executed, of the genesis block too.
+pub fn replayed(
+    genesis: Genesis,
+    file: &Path,
+    mut each: impl FnMut(&Replay, &v1::ExportBlocksResponse) -> Result<(), Failure>,
+) -> Result<(Replay, Counts), Failure> {
     let opened = File::open(file).map_err(|error| files::cannot("read", file, &error))?;
     let mut reader = LedgerReader::new(BufReader::with_capacity(1 << 20, opened))
         .map_err(|error| unreadable(file, &error))?;
     same_genesis(&genesis, reader.genesis(), file)?;
     let mut replay = Replay::new(genesis);
     let mut counts = Counts::default();
-    check_known(&replay, known)?;
+    each(&replay, &v1::ExportBlocksResponse::default())?;
     while let Some(block) = reader.block().map_err(|error| unreadable(file, &error))? {
         execute(&mut replay, &block, &mut counts).map_err(|error| {
             broken("LEDGER_INVALID", "the ledger does not hold").fact(error.to_string())
         })?;
-        check_known(&replay, known)?;
+        each(&replay, &block)?;
     }
-    if let Some(missing) = known.iter().find(|known| known.height > replay.state().height()) {
-        return Err(broken("HEADER_MISSING", "the ledger ends before a header that it must have")
-            .fact(format!("it must have height {}", missing.height))
-            .fact(format!("it ends at height {}", replay.state().height())));
+    Ok((replay, counts))
+}
+
+/// Whether the ledger is long enough for what must be in it.
+pub fn missing_known(replay: &Replay, known: &[Known]) -> Result<(), Failure> {
+    let last = replay.state().height();
+    match known.iter().find(|known| known.height > last) {
+        None => Ok(()),
+        Some(missing) => {
+            Err(broken("HEADER_MISSING", "the ledger ends before a header that it must have")
+                .fact(format!("it must have height {}", missing.height))
+                .fact(format!("it ends at height {last}")))
+        }
     }
-    Ok(report(&replay, &counts, accounts))
 }
 
 /// The genesis file is the root of all trust: the one in the ledger's file counts for nothing.
@@ -113,7 +133,8 @@ fn execute(
     Ok(())
 }
 
-fn check_known(replay: &Replay, known: &[Known]) -> Result<(), Failure> {
+/// Whether the block that was executed last is one that must be there.
+pub fn check_known(replay: &Replay, known: &[Known]) -> Result<(), Failure> {
     let state = replay.state();
     let hash = state.header_hash().to_string();
     match known.iter().find(|known| known.height == state.height() && known.hash != hash) {
@@ -128,10 +149,17 @@ fn check_known(replay: &Replay, known: &[Known]) -> Result<(), Failure> {
     }
 }
 
-fn report(replay: &Replay, counts: &Counts, accounts: bool) -> Answer {
+/// What was found; an answer may say more before it.
+pub fn report(
+    replay: &Replay,
+    counts: &Counts,
+    accounts: bool,
+    mut json: Value,
+    lines: &[String],
+) -> Answer {
     let state = replay.state();
     let (table, list) = balances(replay);
-    let json = json!({
+    let found = json!({
         "valid": true,
         "chainId": state.chain_id().to_string(),
         "height": state.height().to_string(),
@@ -144,7 +172,9 @@ fn report(replay: &Replay, counts: &Counts, accounts: bool) -> Answer {
         "accountCount": state.accounts().len(),
         "accounts": accounts.then_some(list),
     });
-    let answer = Answer::new(json)
+    extend(&mut json, found);
+    let answer = lines.iter().fold(Answer::new(json), |answer, line| answer.line(line));
+    let answer = answer
         .line("VALID: every block was executed again and gave the same bytes.")
         .table(Table::facts([
             ("chain id", state.chain_id().to_string()),
@@ -165,7 +195,7 @@ fn report(replay: &Replay, counts: &Counts, accounts: bool) -> Answer {
     if accounts { answer.line("").table(table) } else { answer }
 }
 
-fn balances(replay: &Replay) -> (Table, Vec<serde_json::Value>) {
+fn balances(replay: &Replay) -> (Table, Vec<Value>) {
     let mut table = Table::new(&["SERVICER", "OWNER", "NAME", ">BALANCE", ">POSTINGS"]);
     let mut list = Vec::new();
     for account in replay.state().accounts() {

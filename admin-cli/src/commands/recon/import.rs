@@ -28,6 +28,7 @@ use crate::output::{Answer, Table};
 use crate::progress::Progress;
 use crate::session::{self, Session, state_directory};
 use crate::verdict;
+use crate::waiting::Waiting;
 
 /// Warnings of one file that are shown.
 const WARNINGS_SHOWN_MAX: usize = 20;
@@ -48,6 +49,9 @@ pub struct Arguments {
     /// Read, check and show the book; sign and send nothing
     #[arg(long)]
     dry_run: bool,
+    /// What to wait for.
+    #[command(flatten)]
+    waiting: Waiting,
     /// How to connect.
     #[command(flatten)]
     connection: Connection,
@@ -79,7 +83,7 @@ impl Arguments {
     }
 
     async fn import(&self, bytes: &[u8]) -> Result<Answer, Failure> {
-        let session = Session::signing(&self.connection).await?;
+        let session = Session::signing(&self.connection, self.waiting).await?;
         let defaults = Defaults {
             servicer: session.settings.servicer().ok(),
             institution: session.institution(),

@@ -1,0 +1,269 @@
+//! `counterfoil verify`, offline: every kind of file, every verdict, every exit code, on files that
+//! are made of a real ledger.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, missing_docs)]
+#[path = "../../client-sdk/tests/client/chain.rs"]
+mod chain;
+#[path = "offline/scene.rs"]
+mod scene;
+
+use std::fs;
+
+use counterfoil_client::v1;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::signature::{Label, promise_payload};
+use prost::Message;
+
+use scene::Scene;
+
+#[test]
+fn receipts() {
+    let scene = Scene::new();
+    let receipt = scene.chain.receipt(4, 0, 6);
+    scene.save("payment.receipt", &receipt);
+    let told = scene.ask("verify receipt payment.receipt", 0);
+    assert_eq!((&told["verdict"], &told["state"]), (&"FINAL".into(), &"SETTLED".into()));
+    assert_eq!((&told["certifiedHeight"], &told["position"]["height"]), (&"6".into(), &"4".into()));
+    assert_eq!(told["signers"].as_array().unwrap().len(), 4);
+    assert_eq!(told["signers"][0]["institution"], scene.bics()[0].as_str());
+    assert_eq!(told["transfer"]["minorUnits"], "125050");
+    let table = scene.text("verify receipt payment.receipt", 0);
+    assert!(table.starts_with("FINAL  by the certificate of height 6, signed by "), "{table}");
+    assert_eq!(scene.piped("verify receipt -", &receipt.encode_to_vec())["verdict"], "FINAL");
+
+    // A rejection is proved like everything else, and so is an item of a batch.
+    scene.save("rejected.receipt", &scene.chain.receipt(5, 2, 5));
+    let told = scene.ask("verify receipt rejected.receipt", 0);
+    assert_eq!((&told["state"], &told["itemNumber"]), (&"REJECTED".into(), &2.into()));
+    assert_eq!(told["reason"]["name"], "INSUFFICIENT_FUNDS");
+
+    scene.save("ordered.receipt", &scene.chain.ordered_receipt(4, 0));
+    let (told, failure) = scene.ends("verify receipt ordered.receipt", 7);
+    assert_eq!(told.unwrap()["verdict"], "ORDERED_NOT_FINAL");
+    assert_eq!(failure, "ORDERED_NOT_FINAL");
+    let told = scene.ask("verify receipt ordered.receipt --accept-ordered", 0);
+    assert_eq!(told["verdict"], "ORDERED_NOT_FINAL");
+
+    // One byte of it, any byte.
+    let bytes = receipt.encode_to_vec();
+    for at in (0..bytes.len()).step_by(bytes.len() / 24) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(scene.path("changed.receipt"), changed).unwrap();
+        assert_eq!(scene.refusal("verify receipt changed.receipt"), "REFUSED", "byte {at}");
+    }
+    let mut few = receipt;
+    few.certificate.as_mut().unwrap().signatures.truncate(2);
+    scene.save("few.receipt", &few);
+    let told = scene.text("verify receipt few.receipt", 7);
+    assert!(
+        told.contains("REFUSED: signatures: fewer institutions signed than a quorum"),
+        "{told}"
+    );
+}
+
+#[test]
+fn accounts() {
+    let scene = Scene::new();
+    let proof = scene.chain.account_proof(scene.account(1), 3, 5);
+    scene.save("account.proof", &proof);
+    let balance = scene.ask("verify balance account.proof", 0);
+    assert_eq!(balance["verdict"], "FINAL");
+    assert_eq!(balance["closing"]["balance"]["amount"], "8699.50");
+    assert!(balance.get("postings").is_none());
+    let statement = scene.ask("verify statement account.proof", 0);
+    assert_eq!(statement["opening"]["balance"]["amount"], "10000.00");
+    let postings = statement["postings"].as_array().unwrap();
+    assert_eq!(postings.len(), 2);
+    assert_eq!(postings[1]["balance"]["amount"], "8699.50");
+    let text = scene.text("verify statement account.proof", 0);
+    assert!(text.contains("opening balance after height 3: 10000.00 CHF"), "{text}");
+
+    let mut gap = proof.clone();
+    gap.blocks.remove(0);
+    scene.save("gap.proof", &gap);
+    assert_eq!(scene.refusal("verify statement gap.proof"), "REFUSED");
+    scene.save("ordered.proof", &v1::AccountProof { certificate: None, ..proof });
+    assert_eq!(scene.ends("verify balance ordered.proof", 7).1, "ORDERED_NOT_FINAL");
+    scene.ask("verify balance ordered.proof --accept-ordered", 0);
+}
+
+#[test]
+fn chains() {
+    let scene = Scene::new();
+    scene.export("day.ledger");
+    let last = scene.chain.height();
+    scene.save("last.proof", &scene.chain.history_proof(last, last));
+    scene.save("early.proof", &scene.chain.history_proof(2, 4));
+    let told = scene.ask("verify history early.proof", 0);
+    assert_eq!((&told["height"], &told["certifiedHeight"]), (&"2".into(), &"4".into()));
+
+    let told = scene.ask("verify chain day.ledger --proof last.proof --accounts", 0);
+    assert_eq!((&told["verdict"], &told["valid"]), (&"FINAL".into(), &true.into()));
+    assert_eq!((&told["finalHeight"], &told["height"]), (&"6".into(), &"6".into()));
+    let (told, failure) = scene.ends("verify chain day.ledger --proof early.proof", 7);
+    assert_eq!(told.unwrap()["finalHeight"], "4");
+    assert_eq!(failure, "ORDERED_NOT_FINAL");
+    scene.ask("verify chain day.ledger --proof early.proof --accept-ordered", 0);
+    let (told, _) = scene.ends("verify chain day.ledger", 7);
+    assert_eq!(told.unwrap()["verdict"], "ORDERED_NOT_FINAL");
+    // The older name asks for no certificate.
+    scene.ask("ledger verify --file day.ledger", 0);
+
+    // A trusted state is a certificate that was checked before.
+    let trusted = v1::TrustedState {
+        chain_id: scene.chain.genesis.chain_id().to_bytes(),
+        epochs: Some(v1::EpochChain::default()),
+        newest: Some(scene.chain.certificate(last)),
+    };
+    scene.save("trusted.bin", &trusted);
+    scene.ask("verify chain day.ledger --trusted trusted.bin", 0);
+
+    let other = Scene::with_amount(7);
+    scene.save("other.proof", &other.chain.history_proof(5, 5));
+    assert_eq!(
+        scene.refusal("verify chain day.ledger --proof other.proof"),
+        "CERTIFIED_HEADER_DIFFERS"
+    );
+    let mut bytes = fs::read(scene.path("day.ledger")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(scene.path("changed.ledger"), bytes).unwrap();
+    let code = scene.refusal("verify chain changed.ledger --proof last.proof");
+    assert!(["LEDGER_INVALID", "LEDGER_FILE_BROKEN"].contains(&code.as_str()), "{code}");
+}
+
+#[test]
+fn evidence() {
+    let (scene, other) = (Scene::new(), Scene::with_amount(7));
+    let conflict = v1::ConflictingCertificates {
+        first: Some(scene.chain.certificate(4)),
+        second: Some(other.chain.certificate(4)),
+        other: bytes::Bytes::new(),
+        history_path: Vec::new(),
+    };
+    let kind = v1::evidence::Kind::ConflictingCertificates(conflict);
+    scene.save("fork.evidence", &v1::Evidence { kind: Some(kind) });
+    let told = scene.ask("verify evidence fork.evidence", 0);
+    assert_eq!(
+        (&told["verdict"], &told["kind"]),
+        (&"CONVICTED".into(), &"CONFLICTING_CERTIFICATES".into())
+    );
+    assert_eq!(told["nodes"].as_array().unwrap().len(), 4);
+
+    // Node 2 signed another result of block 4; the ledger says that it was wrong.
+    let mut wrong = scene.chain.headers[4].clone();
+    wrong.tx_root = Hash::of(b"something else");
+    let wrong = v1::WrongExecution {
+        attestation: Some(scene.chain.attestation(2, &wrong)),
+        certificate: Some(scene.chain.certificate(4)),
+    };
+    let kind = v1::evidence::Kind::WrongExecution(wrong);
+    scene.save("wrong.evidence", &v1::Evidence { kind: Some(kind) });
+    let (told, failure) = scene.ends("verify evidence wrong.evidence", 7);
+    assert_eq!((told.unwrap()["verdict"].clone(), failure.as_str()), ("OPEN".into(), "OPEN"));
+    scene.export("day.ledger");
+    let told = scene.ask("verify evidence wrong.evidence --ledger day.ledger", 0);
+    assert_eq!(told["verdict"], "CONVICTED");
+    assert_eq!(told["nodes"][0]["node"], "2");
+    assert_eq!(told["nodes"].as_array().unwrap().len(), 1);
+
+    let same = v1::ConflictingCertificates {
+        first: Some(scene.chain.certificate(4)),
+        second: Some(scene.chain.certificate(4)),
+        other: bytes::Bytes::new(),
+        history_path: Vec::new(),
+    };
+    let kind = v1::evidence::Kind::ConflictingCertificates(same);
+    scene.save("none.evidence", &v1::Evidence { kind: Some(kind) });
+    assert_eq!(scene.refusal("verify evidence none.evidence"), "REFUSED");
+}
+
+#[test]
+fn absences_and_promises() {
+    let mut scene = Scene::new();
+    let signed = scene.unsent();
+    fs::write(scene.path("unsent.signed"), signed.bytes()).unwrap();
+    scene.save("early.absence", &scene.chain.absence(&signed.institution, &signed.id));
+    assert_eq!(scene.ask("verify absence early.absence", 0)["verdict"], "ABSENT");
+    let early = "verify absence early.absence --instruction unsent.signed";
+    let (told, failure) = scene.ends(early, 7);
+    assert_eq!(
+        (told.unwrap()["verdict"].clone(), failure.as_str()),
+        ("ABSENT_SO_FAR".into(), "ABSENT_SO_FAR")
+    );
+
+    let message = v1::SignedInstruction::decode(signed.bytes().clone()).unwrap();
+    let hash = Hash::of(&message.instruction);
+    let deadline_ms = signed.valid_until_ms - 1_000;
+    let payload = promise_payload(&hash, deadline_ms);
+    let promise = v1::Promise {
+        instruction_hash: hash.to_bytes(),
+        deadline_ms,
+        signature: Some(scene.chain.sign(3, Label::Promise, &payload)),
+    };
+    scene.save("unsent.promise", &promise);
+    let told = scene.ask("verify promise unsent.promise", 0);
+    assert_eq!((&told["verdict"], &told["node"]), (&"PROMISED".into(), &"3".into()));
+    let with = |absence: &str| {
+        format!("verify promise unsent.promise --instruction unsent.signed --absence {absence}")
+    };
+    assert_eq!(scene.ends(&with("early.absence"), 7).1, "NOT_BROKEN");
+
+    scene.chain.block(signed.valid_until_ms + 1, Vec::new());
+    let absence = scene.chain.absence(&signed.institution, &signed.id);
+    scene.save("late.absence", &absence);
+    let late = "verify absence late.absence --instruction unsent.signed";
+    assert_eq!(scene.ask(late, 0)["verdict"], "ABSENT_FOR_EVER");
+    assert_eq!(scene.ask(&with("late.absence"), 0)["verdict"], "BROKEN");
+
+    let other = scene.unsent();
+    fs::write(scene.path("other.signed"), other.bytes()).unwrap();
+    let other = "verify absence late.absence --instruction other.signed";
+    assert_eq!(scene.refusal(other), "REFUSED");
+    let mut few = absence;
+    few.signatures.truncate(2);
+    scene.save("few.absence", &few);
+    assert_eq!(scene.refusal("verify absence few.absence"), "REFUSED");
+}
+
+#[test]
+fn other_kinds_of_files_are_named() {
+    let scene = Scene::new();
+    scene.save("a.receipt", &scene.chain.receipt(4, 0, 4));
+    scene.save("an.account", &scene.chain.account_proof(scene.account(1), 0, 5));
+    scene.save("a.history", &scene.chain.history_proof(2, 4));
+    let signed = scene.unsent();
+    fs::write(scene.path("a.signed"), signed.bytes()).unwrap();
+    scene.save("an.absence", &scene.chain.absence(&signed.institution, &signed.id));
+    scene.export("a.ledger");
+    fs::write(scene.path("a.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    for (command, file, found) in [
+        ("receipt", "an.account", "an account proof, not a receipt"),
+        ("receipt", "a.ledger", "an exported ledger"),
+        ("receipt", "genesis.bin", "a genesis file"),
+        ("receipt", "a.signed", "a signed instruction"),
+        ("receipt", "a.pem", "a PEM file"),
+        ("balance", "a.receipt", "a receipt, not an account proof"),
+        ("absence", "a.history", "a history proof"),
+        ("history", "an.absence", "an absence"),
+        ("evidence", "a.receipt", "a receipt, not an evidence"),
+    ] {
+        let command = format!("verify {command} {file}");
+        let text = scene.text(&command, 2);
+        assert!(text.contains("WRONG_KIND") && text.contains(found), "{command}: {text}");
+    }
+    fs::write(scene.path("nonsense"), "nonsense").unwrap();
+    assert_eq!(scene.refusal("verify receipt nonsense"), "REFUSED");
+    assert_eq!(scene.ends("verify receipt missing", 3).1, "FILE_NOT_FOUND");
+    assert_eq!(
+        scene.ends("verify receipt a.receipt --genesis a.receipt", 2).1,
+        "GENESIS_MALFORMED"
+    );
+    assert_eq!(scene.ends("verify receipt a.receipt --trusted a.receipt", 2).1, "WRONG_KIND");
+    let foreign = Scene::named("other.example");
+    fs::write(scene.path("other.bin"), foreign.chain.genesis.bytes()).unwrap();
+    assert_eq!(scene.ends("verify receipt a.receipt --genesis other.bin", 7).1, "REFUSED");
+}
