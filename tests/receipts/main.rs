@@ -4,6 +4,8 @@
 
 mod node;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,6 +55,7 @@ async fn what_nodes_say_can_be_proved() {
     what_is_ordered_says_so(&world).await;
     by_position_for_its_parties_alone(&world, &submitted[0]).await;
     a_busy_account(&world).await;
+    an_account_under_load(&world).await;
     accounts_at_any_height(&world).await;
     histories_between_any_heights(&world).await;
     for stopped in [false, true] {
@@ -330,6 +333,38 @@ async fn a_busy_account(world: &World) {
             client.submit(Order::transfer(pay(payer, payee, 1))).await.unwrap();
         }
     }
+}
+
+/// Blocks of so many leaves carry the accounts once in a second.
+async fn an_account_under_load(world: &World) {
+    let [payer, payee, third] = BANKS;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (client, stopped) = (world.consortium.client(third), stop.clone());
+    let paying = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            let payments = (0..100).map(|_| pay(third, payee, 1)).collect();
+            client.submit(Order::transfers(payments, false)).await.unwrap();
+        }
+    });
+    let asked = world.node(1, payee).await;
+    for _ in 0..6 {
+        let newest = asked.balance(&account(payee, "CHF"), 0, FINAL).await.unwrap();
+        let then = newest.account.unwrap();
+        let height = newest.as_of.unwrap().height;
+        for from in [0, height - 1, height] {
+            let proof = asked.prove_account(&account(payee, "CHF"), from, height).await.unwrap();
+            let verified = verify::account(&world.trust, &proof).unwrap();
+            assert_eq!(verified.closing.posting_count, then.posting_count);
+            let balance = then.balance.as_ref().unwrap().minor_units;
+            assert_eq!(verified.closing.balance, i128::from(balance));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Who was not posted to has the same leaf in an older tree.
+    let proof = world.node(2, payer).await.prove_account(&account(payer, "CHF"), 0, 0).await;
+    verify::account(&world.trust, &proof.unwrap()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    paying.await.unwrap();
 }
 
 async fn accounts_at_any_height(world: &World) {
