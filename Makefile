@@ -31,7 +31,9 @@ stop:
 test: setup
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p counterfoil-node --all-targets --features misbehaviour -- -D warnings
 	cargo build --locked -p counterfoil-node -p counterfoil
+	cargo build --locked -p counterfoil-node --features misbehaviour --bin counterfoil-node-misbehaving
 	cargo test --locked --workspace
 
 lint:

@@ -5,6 +5,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(all(feature = "misbehaviour", not(debug_assertions)))]
+compile_error!("the feature `misbehaviour` is for tests; a release build must not have it");
+
 pub mod api;
 pub mod boot;
 pub mod bounded_file;
@@ -17,6 +20,8 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+#[cfg(feature = "misbehaviour")]
+pub mod misbehaviour;
 pub mod node;
 pub mod process;
 pub mod status;

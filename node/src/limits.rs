@@ -357,6 +357,49 @@ pub const QUIET_INTERVAL: Duration = Duration::from_millis(50);
 /// A node refuses a stamp that is this far ahead of its own clock.
 pub const STAMP_AHEAD_MS_MAX: u64 = 2_000;
 
+/// A node holds it against its leader when fresh stamps are further behind its own clock.
+pub const STAMP_BEHIND_MS_MAX: u64 = 2_000;
+
+/// And have been for this long, every one of them.
+pub const STAMP_BEHIND_TIME_MS: u64 = 10_000;
+
+/// What a node was asked to bring into a block will be in one within this time.
+pub const PROMISE_TIME: Duration = Duration::from_secs(10);
+
+/// A leader has this long to do it, or is to blame; the rest is for the next leader.
+pub const INCLUSION_TIME: Duration = Duration::from_secs(5);
+
+/// How often a node looks at what it sees to.
+pub const INCLUSION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Instructions that a node sees to at once, in all.
+pub const HELD_INSTRUCTIONS_MAX: usize = 1_024;
+
+/// Instructions of one institution that a node sees to at once.
+pub const HELD_INSTRUCTIONS_PER_INSTITUTION_MAX: usize = 128;
+
+/// Bytes of the instructions that a node sees to at once, in all.
+pub const HELD_BYTES_MAX: usize = 64 * MIB;
+
+/// Bytes of the instructions of one institution that a node sees to at once.
+pub const HELD_BYTES_PER_INSTITUTION_MAX: usize = 8 * MIB;
+
+/// Entries that a node may have left to execute and still judge what its leader brings into blocks.
+pub const JUDGE_BEHIND_MAX: u64 = 16;
+
+/// What is held against a leader is told again after this time.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A leader that a majority has deposed gets no vote for this long.
+pub const DEPOSED_TIME: Duration = Duration::from_secs(60);
+
+/// A node that replaces its leader waits at most this long before it stands, and again before it
+/// stands once more.
+pub const REPLACEMENT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How many times it stands; Raft's own elections go on after that.
+pub const REPLACEMENT_ROUNDS_MAX: u32 = 40;
+
 /// A node refuses a term that is this far ahead of its own.
 pub const TERM_LEAP_MAX: u64 = 1_000;
 
@@ -447,4 +490,8 @@ const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis()
 const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
+const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);
+const _: () = assert!(HELD_BYTES_PER_INSTITUTION_MAX < HELD_BYTES_MAX);
+const _: () = assert!(HELD_INSTRUCTIONS_PER_INSTITUTION_MAX < HELD_INSTRUCTIONS_MAX);
 const _: () = assert!(STAMP_AHEAD_MS_MAX > 0 && QUIET_INTERVAL.as_millis() > 0);

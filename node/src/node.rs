@@ -43,6 +43,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let log = LogStore::open(&directory)?;
     let store = StateStore::open(&directory, log.clone())?;
     let peers = peers(&config, &registry, &tls, chain_id.as_bytes());
+    #[cfg(feature = "misbehaviour")]
+    let misbehaving = signer.clone();
     let group = Group::start(group::Parts {
         node: config.node_id,
         genesis,
@@ -58,6 +60,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     })
     .await?;
     let replica = group.replica();
+    #[cfg(feature = "misbehaviour")]
+    crate::misbehaviour::start(replica.clone(), misbehaving);
     let reporter = Arc::new(StatusReporter::new(replica.clone(), log, tls.clone(), clock.clone()));
 
     let (tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
@@ -68,6 +72,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let status = reporter.clone();
     let peer_server = PeerServiceServer::new(PeerServer::new(
         replica.clone(),
+        group.inclusion(),
         Arc::new(move || status.report()),
         drained.clone(),
     ))
@@ -94,7 +99,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         shutdown.clone(),
     );
     tasks.spawn(api::serve(
-        api::Parts { replica, reporter, clock, health: health.clone() },
+        api::Parts {
+            replica,
+            inclusion: group.inclusion(),
+            reporter,
+            clock,
+            health: health.clone(),
+        },
         client_connections,
         shutdown.clone(),
     ));

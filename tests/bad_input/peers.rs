@@ -21,6 +21,8 @@ const ATTEST: &str = "/counterfoil.peer.v1.PeerService/Attest";
 const LAST: &str = "/counterfoil.peer.v1.PeerService/GetLastAttestation";
 const PROPOSAL: &str = "/counterfoil.peer.v1.PeerService/GetSignedProposal";
 const FORWARD: &str = "/counterfoil.peer.v1.PeerService/ForwardInstructions";
+const SHARE: &str = "/counterfoil.peer.v1.PeerService/ShareInstruction";
+const REPORT: &str = "/counterfoil.peer.v1.PeerService/ReportLeader";
 
 /// The liar's node id: the first bank's node.
 const LIAR: u64 = 2;
@@ -79,7 +81,31 @@ pub async fn are_refused(consortium: &Consortium) {
             let request = v1::AttestRequest { attestation };
             refused(what, ATTEST, request.encode_to_vec(), Code::PermissionDenied, words).await;
         }
-        for path in [APPEND, VOTE, FORWARD, ATTEST, LAST, PROPOSAL] {
+        let leader = Some(v1::LeaderId { term, node_id: 1 });
+        let report = |leader, ground, chain_id: &Bytes| v1::ReportLeaderRequest {
+            leader,
+            ground,
+            chain_id: chain_id.clone(),
+        };
+        for (what, request, words) in [
+            ("a complaint about nobody", report(None, 1, &chain_id), "names a leader"),
+            ("a complaint without a ground", report(leader, 9, &chain_id), "names a leader"),
+            ("a complaint on another chain", report(leader, 1, &other), "another chain"),
+        ] {
+            refused(what, REPORT, request.encode_to_vec(), Code::PermissionDenied, words).await;
+        }
+        // One node's word, however often, is no majority's.
+        for node_id in [1, 2, 3, 4] {
+            let leader = Some(v1::LeaderId { term, node_id });
+            let lone = report(leader, 1, &chain_id).encode_to_vec();
+            assert!(wire::call(&channel, REPORT, lone).await.is_ok());
+        }
+        assert_eq!(consortium.metrics(victim, "counterfoil_leaders_deposed_total", ""), 0.0);
+        let share = v1::ShareInstructionRequest { signed_instruction: vec![9; 99].into() };
+        let words = "no signed instruction";
+        let code = Code::PermissionDenied;
+        refused("garbage that is shared", SHARE, share.encode_to_vec(), code, words).await;
+        for path in [APPEND, VOTE, FORWARD, ATTEST, LAST, PROPOSAL, SHARE, REPORT] {
             for garbage in [vec![0; 64], vec![0xff; 64], vec![0x0b; 4_096]] {
                 assert!(wire::call(&channel, path, garbage).await.is_err(), "{path}");
             }

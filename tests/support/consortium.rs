@@ -23,6 +23,9 @@ pub const BANKS: [&str; 3] = ["ALPSCHZZXXX", "BRNECHZZXXX", "CANTCHZZXXX"];
 /// The trust domain.
 pub const CONSORTIUM: &str = "test.example";
 
+/// The program of a node that misbehaves.
+pub const MISBEHAVING: &str = "counterfoil-node-misbehaving";
+
 /// Four institutions with a node each, the agent's first.
 pub struct Consortium {
     directory: tempfile::TempDir,
@@ -42,9 +45,15 @@ struct Node {
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let target = test.ancestors().find(|path| path.join(name).is_file());
-    target.map(|path| path.join(name)).unwrap_or_else(|| {
-        panic!("{name} is not built: run `cargo build -p counterfoil-node -p counterfoil` first")
-    })
+    let build = match name {
+        MISBEHAVING => {
+            "-p counterfoil-node --features misbehaviour --bin counterfoil-node-misbehaving"
+        }
+        _ => "-p counterfoil-node -p counterfoil",
+    };
+    target
+        .map(|path| path.join(name))
+        .unwrap_or_else(|| panic!("{name} is not built: run `cargo build --locked {build}` first"))
 }
 
 /// Runs the command line and returns what it printed; panics with its errors if it failed.
@@ -176,13 +185,18 @@ impl Consortium {
 
     /// The node's program with its configuration, nothing to read, and its errors in its log.
     pub fn command(&self, node: usize, verb: &str) -> Command {
+        self.command_of("counterfoil-node", node, verb)
+    }
+
+    /// Another program in the place of the node's.
+    fn command_of(&self, program: &str, node: usize, verb: &str) -> Command {
         let directory = self.home(self.nodes[node].institution);
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(directory.join("node.log"))
             .expect("the log can be opened");
-        let mut command = Command::new(binary("counterfoil-node"));
+        let mut command = Command::new(binary(program));
         command
             .arg(verb)
             .arg("--config")
@@ -204,8 +218,26 @@ impl Consortium {
         for setting in settings {
             command.args(["--set", setting]);
         }
+        self.spawn(node, command);
+    }
+
+    /// Starts a node that misbehaves.
+    pub fn start_misbehaving(&self, node: usize, behaviour: &str) {
+        let mut command = self.command_of(MISBEHAVING, node, "run");
+        command.env("COUNTERFOIL_MISBEHAVIOUR", behaviour);
+        self.spawn(node, command);
+    }
+
+    fn spawn(&self, node: usize, mut command: Command) {
         let child = command.spawn().expect("it starts");
         *self.nodes[node].process.lock().expect("no test panics here") = Some(child);
+    }
+
+    /// Adds lines to a node's configuration.
+    pub fn configure(&self, node: usize, lines: &str) {
+        let path = self.home(self.nodes[node].institution).join("node.toml");
+        let config = fs::read_to_string(&path).expect("it was written");
+        fs::write(path, format!("{config}{lines}\n")).expect("it is written");
     }
 
     /// SIGKILL: the process has no chance to do anything.
@@ -325,6 +357,25 @@ impl Consortium {
         line.rsplit(' ').next()?.parse().ok()
     }
 
+    /// The sum of a metric's figures whose labels have these words in them.
+    pub fn metrics(&self, node: usize, name: &str, words: &str) -> f64 {
+        let text = self.http_get(node, "/metrics").unwrap_or_default();
+        let lines = text.lines().filter(|line| {
+            let labels = line.strip_prefix(name);
+            labels.is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(words))
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a figure of a node is as it should be.
+    pub fn await_metric(&self, node: usize, name: &str, is: impl Fn(f64) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.metric(node, name).is_some_and(&is) {
+            assert!(Instant::now() < deadline, "{name} of node {}", node + 1);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What a node answers monitoring, head and all.
     pub fn http_get(&self, node: usize, path: &str) -> Option<String> {
         use std::io::{Read, Write};
@@ -353,7 +404,7 @@ impl Drop for Consortium {
         if std::thread::panicking() {
             for node in 0..self.nodes.len() {
                 let log = self.log(node);
-                let tail: Vec<&str> = log.lines().rev().take(15).collect();
+                let tail: Vec<&str> = log.lines().rev().take(40).collect();
                 eprintln!("-- last lines of node {}:", node + 1);
                 tail.iter().rev().for_each(|line| eprintln!("{line}"));
             }

@@ -140,6 +140,8 @@ impl Proof {
                 .map_or_else(Bytes::new, |opening| Bytes::copy_from_slice(&opening.preimage())),
             blocks: Vec::new(),
         };
+        #[cfg(feature = "misbehaviour")]
+        let first = crate::misbehaviour::account_proof(first);
         Ok(Proof { replica, account, first, height })
     }
 

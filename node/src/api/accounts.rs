@@ -72,6 +72,8 @@ impl AccountService for Accounts {
             let view = View::at(&replica, height)?;
             let account = view.account(&request.account, &scope)?;
             let account = render::account(replica.state().registry(), &account)?;
+            #[cfg(feature = "misbehaviour")]
+            let account = crate::misbehaviour::account(account);
             Ok(v1::GetBalanceResponse { account: Some(account), as_of: Some(view.as_of()) })
         })
         .await?;

@@ -46,6 +46,7 @@ use tonic::Status;
 use tonic::service::Routes;
 
 use crate::clock::Clock;
+use crate::consensus::inclusion::Inclusion;
 use crate::consensus::replica::Replica;
 use crate::identity::caller::Caller;
 use crate::limits;
@@ -63,6 +64,8 @@ use watch::Watches;
 pub struct Parts {
     /// This node's part in consensus.
     pub replica: Arc<Replica>,
+    /// Sees to instructions.
+    pub inclusion: Arc<Inclusion>,
     /// What the node says of itself.
     pub reporter: Arc<StatusReporter>,
     /// By which certificates are judged.
@@ -74,6 +77,7 @@ pub struct Parts {
 /// What all services share.
 struct Shared {
     replica: Arc<Replica>,
+    inclusion: Arc<Inclusion>,
     reporter: Arc<StatusReporter>,
     watches: Watches,
     receipts: Receipts,
@@ -98,14 +102,14 @@ pub async fn serve(
     connections: impl Stream<Item = io::Result<Connection>>,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { replica, reporter, clock, health } = parts;
+    let Parts { replica, inclusion, reporter, clock, health } = parts;
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let reporting = health::report(health_reporter, replica.clone(), health);
     let watches = Watches::new(clock.clone(), shutdown.clone());
     let receipts = Receipts::of(replica.clone());
-    let routes = routes(Arc::new(Shared { replica, reporter, watches, receipts }))
-        .add_service(health_service)
-        .add_service(health::reflection());
+    let shared = Shared { replica, inclusion, reporter, watches, receipts };
+    let routes =
+        routes(Arc::new(shared)).add_service(health_service).add_service(health::reflection());
     let serving = server::server()
         .layer(GateLayer::new(clock))
         .add_routes(routes)

@@ -26,6 +26,7 @@ use super::status;
 use super::transfers::Filter;
 use super::transfers::TransferReader;
 use super::visibility::Scope;
+use crate::consensus::inclusion::NoPromise;
 use crate::consensus::replica::Replica;
 use crate::consensus::replica::Submitted;
 use crate::consensus::replica::Unavailable;
@@ -105,6 +106,8 @@ impl SettlementService for Settlement {
             certainty::reach_final(&self.0.replica, position.height).await?;
         }
         let receipt = self.0.receipts.receipt(position).await?;
+        #[cfg(feature = "misbehaviour")]
+        let receipt = crate::misbehaviour::receipt(receipt);
         Ok(Response::new(v1::GetReceiptResponse { receipt: Some(receipt) }))
     }
 
@@ -117,9 +120,26 @@ impl SettlementService for Settlement {
 
     async fn request_inclusion(
         &self,
-        _request: Request<v1::RequestInclusionRequest>,
+        request: Request<v1::RequestInclusionRequest>,
     ) -> Result<Response<v1::RequestInclusionResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let scope = self.0.scope(&request)?;
+        let signed = request
+            .into_inner()
+            .signed_instruction
+            .ok_or_else(|| status::field("signed_instruction", "it is required"))?;
+        let bytes = signed.encode_to_vec().into();
+        drop(signed);
+        match self.0.inclusion.promise(bytes, &scope.institution).await {
+            Ok(promise) => {
+                Ok(Response::new(v1::RequestInclusionResponse { promise: Some(promise) }))
+            }
+            Err(NoPromise::Refused(reason)) => Err(status::refused(reason)),
+            Err(NoPromise::Unavailable(cause)) => Err(status::unavailable(cause)),
+            Err(NoPromise::EndsTooSoon) => Err(status::field(
+                "signed_instruction",
+                "its valid_until_ms is at least 12 seconds ahead; one that ends sooner can only be submitted",
+            )),
+        }
     }
 
     async fn list_transfers_by_uetr(

@@ -89,6 +89,8 @@ pub struct Builder {
     pub clock: Clock,
     /// Submissions, bounded.
     pub queue: mpsc::Receiver<Submission>,
+    /// What this node sees to, and takes before all others.
+    pub urgent: mpsc::Receiver<Submission>,
     /// How long an idle builder gathers before it proposes.
     pub linger: Duration,
 }
@@ -151,6 +153,9 @@ impl Builder {
             }
             tokio::select! {
                 changed = metrics.changed() => changed.ok()?,
+                submission = self.urgent.recv() => {
+                    let _ = submission?.reply.send(Err(NotPlaced::NotLeader));
+                }
                 submission = self.queue.recv() => {
                     let _ = submission?.reply.send(Err(NotPlaced::NotLeader));
                 }
@@ -184,7 +189,7 @@ impl Builder {
                 }
                 // It says only when to look again; finality lives as long as this.
                 Ok(()) = stopped.changed() => {}
-                submission = self.queue.recv(), if room => {
+                submission = self.next(), if room => {
                     let Some(submission) = submission else { return };
                     if !admits {
                         let _ = submission.reply.send(Err(NotPlaced::CertificatesLag));
@@ -210,6 +215,15 @@ impl Builder {
         }
     }
 
+    /// The next that waits, what is urgent before the rest.
+    async fn next(&mut self) -> Option<Submission> {
+        tokio::select! {
+            biased;
+            submission = self.urgent.recv() => submission,
+            submission = self.queue.recv() => submission,
+        }
+    }
+
     /// Takes what else is waiting, up to a block's bounds.
     fn gather(&mut self, first: Submission) -> Vec<Submission> {
         let mut bytes = first.prepared.instruction.bytes.len();
@@ -217,7 +231,8 @@ impl Builder {
         let mut submissions = vec![first];
         // An instruction is smaller than what is left below the bound, so the bound holds with it.
         while bytes < limits::BLOCK_BYTES_TARGET && leaves < limits::BLOCK_ITEMS_TARGET {
-            let Ok(next) = self.queue.try_recv() else { break };
+            let next = self.urgent.try_recv().or_else(|_| self.queue.try_recv());
+            let Ok(next) = next else { break };
             bytes += next.prepared.instruction.bytes.len();
             leaves += next.prepared.instruction.leaf_count();
             submissions.push(next);
@@ -232,10 +247,15 @@ impl Builder {
         submissions: Vec<Submission>,
         underway: &mut Underway,
     ) -> bool {
+        #[cfg(feature = "misbehaviour")]
+        let Some(submissions) = crate::misbehaviour::brought_in(submissions) else { return true };
         let (prepared, replies): (Vec<_>, Vec<_>) =
             submissions.into_iter().map(|it| (it.prepared, it.reply)).unzip();
         let instructions: Vec<Bytes> =
             prepared.iter().map(|prepared| prepared.instruction.bytes.clone()).collect();
+        let stamp_ms = self.clock.now_ms();
+        #[cfg(feature = "misbehaviour")]
+        let stamp_ms = crate::misbehaviour::stamp(stamp_ms);
         let header = ProposalHeader {
             incarnation: 0,
             epoch: 0,
@@ -243,7 +263,7 @@ impl Builder {
             term: lead.term,
             sequence: lead.sequence + 1,
             previous: lead.previous,
-            stamp_ms: self.clock.now_ms(),
+            stamp_ms,
             count: u32::try_from(instructions.len()).expect("a block is bounded in instructions"),
             instructions_root: Proposal::instructions_root(&instructions),
         };

@@ -27,8 +27,10 @@ use super::executor::Executor;
 use super::finality;
 use super::finality::Finality;
 use super::forwarder;
+use super::inclusion::Inclusion;
 use super::log::Log;
 use super::network::Peers;
+use super::oversight::Oversight;
 use super::preparer::Preparer;
 use super::replica::Replica;
 use super::state_machine::StateMachine;
@@ -71,6 +73,7 @@ pub struct Parts {
 pub struct Group {
     log: LogStore,
     replica: Arc<Replica>,
+    inclusion: Arc<Inclusion>,
     raft: Raft,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -106,9 +109,13 @@ impl Group {
         let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
             .await
             .map_err(|fatal| stop_of_fatal(&fatal))?;
+        let count = voters.len();
         found(&raft, voters).await?;
 
+        let oversight =
+            Arc::new(Oversight::new(parts.node, count, raft.clone(), parts.peers.clone()));
         let (queue, submissions) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
+        let (urgent, first) = mpsc::channel(limits::HELD_INSTRUCTIONS_MAX);
         let (forwards, forwarded) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
         let (barriers, asked) = mpsc::channel(limits::BARRIERS_MAX);
         let replica = Arc::new(Replica {
@@ -122,10 +129,12 @@ impl Group {
             queue,
             room: Arc::new(Semaphore::new(limits::ADMISSION_BYTES_MAX)),
             forwards,
+            oversight,
             barriers,
             applied_index,
             restarted,
         });
+        let inclusion = Arc::new(Inclusion::new(replica.clone(), parts.signer.clone(), urgent));
         let builder = Builder {
             node: parts.node,
             signer: parts.signer,
@@ -135,6 +144,7 @@ impl Group {
             finality: finality.clone(),
             clock: parts.clock,
             queue: submissions,
+            urgent: first,
             linger: parts.linger,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -144,15 +154,22 @@ impl Group {
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
         let forwarding = forwarder::run(forwarded, raft.clone(), parts.peers);
         tasks.spawn(stop.clone().run_until_cancelled_owned(forwarding));
+        let including = inclusion.clone().run();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(including));
         let elections = stand_again(raft.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
         tasks.close();
-        Ok(Group { log: stored, replica, raft, tasks, stop })
+        Ok(Group { log: stored, replica, inclusion, raft, tasks, stop })
     }
 
     /// What the API holds of it.
     pub fn replica(&self) -> Arc<Replica> {
         self.replica.clone()
+    }
+
+    /// What the API asks to see to an instruction.
+    pub fn inclusion(&self) -> Arc<Inclusion> {
+        self.inclusion.clone()
     }
 
     /// Waits until consensus or the storage below it has died of an error, and says why.
@@ -248,7 +265,8 @@ async fn stand_again(raft: Raft, election_max: Duration) {
     }
 }
 
-fn random_fraction(of: Duration) -> Duration {
+/// A random part of a time.
+pub(super) fn random_fraction(of: Duration) -> Duration {
     let mut random = [0; 2];
     // Without randomness the pause is what it was: elections still happen.
     let _ = getrandom::fill(&mut random);

@@ -7,12 +7,16 @@
 pub mod answer;
 pub mod builder;
 mod checked;
+pub mod distrust;
 pub mod executor;
 pub mod finality;
 pub mod forwarder;
 pub mod group;
+mod held;
+pub mod inclusion;
 pub mod log;
 pub mod network;
+pub mod oversight;
 pub mod peer_service;
 pub mod preparer;
 pub mod replica;

@@ -23,6 +23,7 @@ use openraft::raft::InstallSnapshotResponse;
 use openraft::raft::VoteRequest;
 use openraft::raft::VoteResponse;
 use tonic::transport::Channel;
+use tracing::warn;
 
 use super::Types;
 use super::wire;
@@ -50,6 +51,16 @@ impl Peers {
                 .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX),
         )
+    }
+
+    /// A client of each peer, with its node id.
+    pub fn clients(&self) -> impl Iterator<Item = (u64, PeerServiceClient<Channel>)> + '_ {
+        self.channels.keys().filter_map(|node| Some((*node, self.client(*node)?)))
+    }
+
+    /// The consortium, as messages between nodes name it.
+    pub fn chain_id(&self) -> Bytes {
+        self.chain_id.clone()
     }
 }
 
@@ -87,6 +98,29 @@ fn lost(node: u64, status: &tonic::Status) -> RPCError<u64, EmptyNode, RaftError
     }
 }
 
+#[cfg(feature = "misbehaviour")]
+fn misbehave(mut rpc: AppendEntriesRequest<Types>, to: u64) -> AppendEntriesRequest<Types> {
+    for entry in &mut rpc.entries {
+        if let openraft::EntryPayload::Normal(proposal) = &mut entry.payload
+            && let Some(other) = crate::misbehaviour::other_proposal(to, &proposal.0)
+        {
+            proposal.0 = other;
+        }
+    }
+    rpc
+}
+
+/// Terms leap no further in answers than in requests: openraft would follow.
+fn check_term(node: u64, term: u64, answered: &openraft::Vote<u64>) -> Result<(), NetworkError> {
+    if answered.leader_id.term <= term.saturating_add(limits::TERM_LEAP_MAX) {
+        return Ok(());
+    }
+    let rule = "the term leaps";
+    warn!(sender = node, rule, "refused a peer's answer");
+    metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &node.to_string()), ("rule", rule)]);
+    Err(NetworkError::new(&std::io::Error::other(rule)))
+}
+
 fn request<T>(message: T, limit: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(limit);
@@ -99,15 +133,21 @@ impl RaftNetwork<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> RaftResult<AppendEntriesResponse<u64>> {
+        let (node, term) = (self.node, rpc.vote.leader_id.term);
+        #[cfg(feature = "misbehaviour")]
+        let rpc = misbehave(rpc, node);
         let message = wire::append_to_message(rpc, &self.chain_id);
-        let node = self.node;
         let client = self.client()?;
         let response = client
             .append_entries(request(message, option.hard_ttl()))
             .await
             .map_err(|status| lost(node, &status))?;
-        wire::appended_of_message(response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))
+        let response = wire::appended_of_message(response.into_inner())
+            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        if let AppendEntriesResponse::HigherVote(vote) = &response {
+            check_term(node, term, vote).map_err(RPCError::Network)?;
+        }
+        Ok(response)
     }
 
     async fn install_snapshot(
@@ -128,6 +168,7 @@ impl RaftNetwork<Types> for Peer {
         rpc: VoteRequest<u64>,
         option: RPCOption,
     ) -> RaftResult<VoteResponse<u64>> {
+        let term = rpc.vote.leader_id.term;
         let message: v1::RequestVoteRequest = wire::vote_request_to_message(&rpc, &self.chain_id);
         let node = self.node;
         let client = self.client()?;
@@ -135,7 +176,9 @@ impl RaftNetwork<Types> for Peer {
             .request_vote(request(message, option.hard_ttl()))
             .await
             .map_err(|status| lost(node, &status))?;
-        wire::voted_of_message(&response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))
+        let response = wire::voted_of_message(&response.into_inner())
+            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        check_term(node, term, &response.vote).map_err(RPCError::Network)?;
+        Ok(response)
     }
 }

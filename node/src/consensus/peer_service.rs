@@ -2,8 +2,6 @@
 //! certificate names, of this chain, and says nothing that an honest node would not say.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
@@ -11,6 +9,7 @@ use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
 use openraft::EntryPayload;
+use openraft::LogId;
 use openraft::error::RaftError;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
@@ -20,14 +19,20 @@ use tonic::Streaming;
 use tracing::warn;
 
 use super::Raft;
+use super::distrust::Ground;
+use super::distrust::Leader;
 use super::finality::Unheard;
 use super::forwarder::forwarded_of;
+use super::inclusion::Inclusion;
+use super::inclusion::NoPromise;
+use super::oversight;
 use super::replica::Replica;
 use super::replica::Submitted;
 use super::replica::Unavailable;
 use super::wire;
 use crate::identity::caller::Caller;
 use crate::limits;
+use crate::telemetry::metrics;
 
 /// What a node's own status is asked of.
 pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send + Sync>;
@@ -35,10 +40,8 @@ pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send
 /// Serves the other nodes.
 pub struct PeerServer {
     replica: Arc<Replica>,
+    inclusion: Arc<Inclusion>,
     status: StatusSource,
-    /// The leader whose stamp was ahead of this node's clock: node, term, and until when. Its
-    /// heartbeats do not count either, or it would stay in office without getting anything done.
-    hasty: Mutex<Option<(u64, u64, u64)>>,
     /// Streams end when this is cancelled.
     shutdown: CancellationToken,
 }
@@ -47,10 +50,11 @@ impl PeerServer {
     /// Serves for a replica.
     pub fn new(
         replica: Arc<Replica>,
+        inclusion: Arc<Inclusion>,
         status: StatusSource,
         shutdown: CancellationToken,
     ) -> PeerServer {
-        PeerServer { replica, status, hasty: Mutex::new(None), shutdown }
+        PeerServer { replica, inclusion, status, shutdown }
     }
 
     fn raft(&self) -> &Raft {
@@ -68,7 +72,13 @@ impl PeerServer {
 
     fn refuse(&self, sender: u64, rule: &'static str) -> Status {
         warn!(sender, rule, "refused a peer's message");
+        metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &sender.to_string()), ("rule", rule)]);
         Status::permission_denied(rule)
+    }
+
+    fn malformed(&self, sender: u64, error: wire::Malformed) -> Status {
+        self.refuse(sender, "the message is malformed");
+        Status::invalid_argument(error.to_string())
     }
 
     fn check_chain(&self, sender: u64, chain_id: &[u8]) -> Result<(), Status> {
@@ -129,8 +139,8 @@ impl PeerServer {
     fn check_executed(
         &self,
         sender: u64,
-        entry: openraft::LogId<u64>,
-        executed: Option<openraft::LogId<u64>>,
+        entry: LogId<u64>,
+        executed: Option<LogId<u64>>,
     ) -> Result<(), Status> {
         let Some(executed) = executed.filter(|executed| entry.index <= executed.index) else {
             return Ok(());
@@ -161,12 +171,11 @@ impl PeerServer {
         append: &openraft::raft::AppendEntriesRequest<super::Types>,
     ) -> Result<(), Status> {
         let now_ms = self.replica.clock.now_ms();
-        let term = append.vote.leader_id.term;
-        let mut hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
-        if hasty.is_some_and(|(node, of, until)| (node, of) == (sender, term) && now_ms < until) {
-            return Err(Status::permission_denied("a stamp is ahead of this node's clock"));
+        let leader = Leader { node: sender, term: append.vote.leader_id.term };
+        let distrust = self.replica.oversight.distrust();
+        if let Some(rule) = distrust.refuses_entries(leader, now_ms) {
+            return Err(Status::permission_denied(rule));
         }
-        *hasty = None;
         for entry in &append.entries {
             match &entry.payload {
                 EntryPayload::Blank => {}
@@ -175,10 +184,16 @@ impl PeerServer {
                         return Err(self.refuse(sender, "a proposal is larger than a block"));
                     }
                     let header = proposal.0.get(..PROPOSAL_HEADER_LENGTH);
-                    let stamp = header.and_then(ProposalHeader::decode).map_or(0, |it| it.stamp_ms);
+                    let Some(header) = header.and_then(ProposalHeader::decode) else { continue };
+                    let stamp = header.stamp_ms;
                     if stamp > now_ms + limits::STAMP_AHEAD_MS_MAX {
-                        *hasty = Some((sender, term, stamp - limits::STAMP_AHEAD_MS_MAX));
+                        distrust.hasten(leader, stamp - limits::STAMP_AHEAD_MS_MAX);
                         return Err(self.refuse(sender, "a stamp is ahead of this node's clock"));
+                    }
+                    if self.is_fresh(entry.log_id, append.leader_commit)
+                        && distrust.stamped(leader, stamp, now_ms)
+                    {
+                        self.replica.oversight.accuse(leader, Ground::Lags);
                     }
                 }
                 EntryPayload::Membership(membership) => {
@@ -193,14 +208,17 @@ impl PeerServer {
         }
         Ok(())
     }
+
+    /// Whether an entry is new to this node and on its way still: what a node catches up on was stamped
+    /// when it was proposed, and says nothing of the leader's clock.
+    fn is_fresh(&self, id: LogId<u64>, committed: Option<LogId<u64>>) -> bool {
+        let last = self.raft().metrics().borrow().last_log_index;
+        last < Some(id.index) && committed.is_none_or(|committed| committed.index < id.index)
+    }
 }
 
 fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
     Status::unavailable(format!("Raft: {error:?}"))
-}
-
-fn malformed(error: wire::Malformed) -> Status {
-    Status::invalid_argument(error.to_string())
 }
 
 #[tonic::async_trait]
@@ -212,7 +230,8 @@ impl PeerService for PeerServer {
         let sender = PeerServer::sender(&request)?;
         let message = request.into_inner();
         self.check_chain(sender, &message.chain_id)?;
-        let append = wire::append_of_message(message).map_err(malformed)?;
+        let append =
+            wire::append_of_message(message).map_err(|error| self.malformed(sender, error))?;
         self.check_vote(sender, &append.vote)?;
         self.check_order(sender, &append)?;
         self.check_entries(sender, &append)?;
@@ -232,8 +251,12 @@ impl PeerService for PeerServer {
         let sender = PeerServer::sender(&request)?;
         let message = request.into_inner();
         self.check_chain(sender, &message.chain_id)?;
-        let vote = wire::vote_request_of_message(&message).map_err(malformed)?;
+        let vote = wire::vote_request_of_message(&message)
+            .map_err(|error| self.malformed(sender, error))?;
         self.check_vote(sender, &vote.vote)?;
+        if self.replica.oversight.distrust().refuses_candidate(sender, Instant::now()) {
+            return Err(Status::permission_denied("a majority has just deposed this node"));
+        }
         let response = self.raft().vote(vote).await.map_err(failed)?;
         Ok(Response::new(wire::voted_to_message(&response)))
     }
@@ -258,6 +281,39 @@ impl PeerService for PeerServer {
         });
         let results = futures::future::join_all(decided).await;
         Ok(Response::new(v1::ForwardInstructionsResponse { results }))
+    }
+
+    async fn share_instruction(
+        &self,
+        request: Request<v1::ShareInstructionRequest>,
+    ) -> Result<Response<v1::ShareInstructionResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let bytes = request.into_inner().signed_instruction;
+        match self.inclusion.hold_shared(bytes).await {
+            Ok(()) => Ok(Response::new(v1::ShareInstructionResponse {})),
+            Err(NoPromise::Unavailable(cause)) => Err(Status::unavailable(cause.to_string())),
+            // A moment earlier or by another clock it may have been admissible.
+            Err(NoPromise::EndsTooSoon) => Err(Status::failed_precondition("it ends too soon")),
+            Err(NoPromise::Refused(reason)) if reason.code() >= 300 => {
+                Err(Status::failed_precondition(reason.meaning()))
+            }
+            Err(NoPromise::Refused(_)) => {
+                Err(self.refuse(sender, "what it shares is no signed instruction"))
+            }
+        }
+    }
+
+    async fn report_leader(
+        &self,
+        request: Request<v1::ReportLeaderRequest>,
+    ) -> Result<Response<v1::ReportLeaderResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let report = request.into_inner();
+        self.check_chain(sender, &report.chain_id)?;
+        let (leader, ground) = oversight::reported(&report)
+            .ok_or_else(|| self.refuse(sender, "a complaint names a leader and a ground"))?;
+        self.replica.oversight.report(sender, leader, ground);
+        Ok(Response::new(v1::ReportLeaderResponse {}))
     }
 
     async fn get_read_index(

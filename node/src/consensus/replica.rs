@@ -33,6 +33,7 @@ use super::executor::Executor;
 use super::finality::Finality;
 use super::forwarder::Forward;
 use super::network::Peers;
+use super::oversight::Oversight;
 use super::preparer::Preparer;
 use crate::clock::Clock;
 use crate::limits;
@@ -54,6 +55,7 @@ pub struct Replica {
     /// Bytes that instructions on their way may still take.
     pub(super) room: Arc<Semaphore>,
     pub(super) forwards: mpsc::Sender<Forward>,
+    pub(super) oversight: Arc<Oversight>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
     /// The term in which this node led when it stopped, and the last index of its log.
@@ -237,7 +239,11 @@ impl Replica {
     }
 
     /// Shape and signature; large ones off the threads that serve.
-    async fn check(&self, bytes: Bytes, caller: Option<&Bic>) -> Result<Prepared, Reason> {
+    pub(super) async fn check(
+        &self,
+        bytes: Bytes,
+        caller: Option<&Bic>,
+    ) -> Result<Prepared, Reason> {
         let prepared = if bytes.len() > limits::INLINE_CHECK_BYTES_MAX {
             let preparer = self.preparer.clone();
             tokio::task::spawn_blocking(move || preparer.instruction(bytes))
@@ -353,7 +359,13 @@ impl Replica {
         }
     }
 
-    async fn forward(&self, prepared: &Prepared, room: Room, deadline: Instant) -> Submitted {
+    /// Hands an instruction to the leader.
+    pub(super) async fn forward(
+        &self,
+        prepared: &Prepared,
+        room: Room,
+        deadline: Instant,
+    ) -> Submitted {
         self.preparer.remember(prepared);
         let (reply, told) = oneshot::channel();
         let bytes = prepared.instruction.bytes.clone();

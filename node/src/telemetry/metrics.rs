@@ -112,6 +112,16 @@ metrics_table! {
         "Headers signed by a node, by its id, that contradict this node's own or each other.";
     PEER_FAILURES: Counter = "counterfoil_peer_failures_total" ["peer"]
         "Calls to another node that failed, by its node id.";
+    PEER_MESSAGES_REFUSED: Counter = "counterfoil_peer_messages_refused_total" ["peer", "rule"]
+        "Messages and answers that an honest node would not send, by the sender's node id and the rule that they break.";
+    LEADERS_DISBELIEVED: Counter = "counterfoil_leaders_disbelieved_total" ["ground"]
+        "Leaders that this node held something against, by ground: censors or lags.";
+    LEADERS_DEPOSED: Counter = "counterfoil_leaders_deposed_total" []
+        "Leaders that a majority of nodes held something against, as this node was told.";
+    PROMISES: Counter = "counterfoil_promises_total" ["result"]
+        "Promises to bring an instruction into a block: given, kept, broken.";
+    HELD_INSTRUCTIONS: Gauge = "counterfoil_held_instructions" []
+        "Instructions that this node sees to until they are decided.";
     LOG_SYNC_SECONDS: Histogram = "counterfoil_log_sync_duration_seconds" []
         "Time to append entries to the log and fsync it.";
     STATE_WRITE_SECONDS: Histogram = "counterfoil_state_write_duration_seconds" []

@@ -52,10 +52,16 @@ struct Outgoing {
 fn outgoing(finality: Arc<Finality>) -> impl Stream<Item = peer::AttestRequest> + Send + 'static {
     let own = finality.own.subscribe();
     let ends = Instant::now() + limits::ATTEST_STREAM_AGE_MAX;
-    stream::unfold(Outgoing { finality, own, ends, fresh: true }, |mut outgoing| async move {
-        let attestation = Some(outgoing.next().await?.message);
-        Some((peer::AttestRequest { attestation }, outgoing))
-    })
+    let said =
+        stream::unfold(Outgoing { finality, own, ends, fresh: true }, |mut outgoing| async move {
+            let attestation = Some(outgoing.next().await?.message);
+            Some((peer::AttestRequest { attestation }, outgoing))
+        });
+    #[cfg(feature = "misbehaviour")]
+    let said = futures::StreamExt::flat_map(said, |said| {
+        stream::iter(crate::misbehaviour::attestations(said))
+    });
+    said
 }
 
 impl Outgoing {
