@@ -5,10 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 KEEP ?= 0
 
-.PHONY: help setup build demo stop test lint format bench
+.PHONY: help setup build misbehaving demo stop test lint format bench
 
 help:
-	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day"
+	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
 	@echo "make demo KEEP=1   the same, and the nodes stay; make stop ends them"
 	@echo "make test          format check, clippy with warnings denied, all tests"
 	@echo "make build         release binaries in target/release"
@@ -22,7 +22,11 @@ setup:
 build: setup
 	cargo build --locked --release -p counterfoil-node -p counterfoil
 
-demo: build
+# The liar of the demo and of the tests. It is never built as a release.
+misbehaving: setup
+	cargo build --locked -p counterfoil-node --features misbehaviour --bin counterfoil-node-misbehaving
+
+demo: build misbehaving
 	@KEEP=$(KEEP) deploy/demo/demo.sh
 
 stop:
@@ -33,7 +37,7 @@ test: setup
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p counterfoil-node --all-targets --features misbehaviour -- -D warnings
 	cargo build --locked -p counterfoil-node -p counterfoil
-	cargo build --locked -p counterfoil-node --features misbehaviour --bin counterfoil-node-misbehaving
+	$(MAKE) --no-print-directory misbehaving
 	cargo test --locked --workspace
 
 lint:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A business day of a settlement agent and three banks, on this machine: found, fund, settle, lose
-# the leader, reconcile, redeem, export, verify. It shows every kind of command that it uses, fails
+# the leader, reconcile, redeem, prove, export, verify, and convict a node that lies. It shows every kind of command that it uses, fails
 # if anything is not as it must be, and leaves nothing behind.
 #
 #   demo.sh         runs the day; with KEEP=1 the nodes stay
 #   demo.sh stop    stops nodes that stayed
 #
 # COUNTERFOIL_DEMO_DIR   where everything is kept while it runs; target/demo, unless given
+# COUNTERFOIL_MISBEHAVING   the program of the node that lies; target/debug/counterfoil-node-misbehaving
 # COUNTERFOIL_BASE_PORT, COUNTERFOIL_BIN: see deploy/local/up.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,6 +17,7 @@ files=deploy/demo
 place=${COUNTERFOIL_DEMO_DIR:-target/demo}
 directory=$(realpath -m "$place")
 banks=("${institutions[@]:1}")
+misbehaving=${COUNTERFOIL_MISBEHAVING:-target/debug/counterfoil-node-misbehaving}
 answer=''
 started=no
 
@@ -29,6 +31,7 @@ main() {
         *) fail "usage: demo.sh [stop]" ;;
     esac
     require_programs
+    [ -x "$misbehaving" ] || fail "there is no $misbehaving: run \`make misbehaving\`"
     clear_place
     require_free_ports 4
     trap on_exit EXIT
@@ -45,7 +48,9 @@ main() {
     import_books
     compare_breaks
     redeem
+    verify_receipt
     export_and_verify
+    catch_liar
     title "The day is over: every check held, $SECONDS s"
 }
 
@@ -299,13 +304,41 @@ break_rows() {
 }
 
 redeem() {
-    title "10. A bank redeems a part of its money"
-    ask redeem --context alps --asset CHF --amount 25000000.00 --end-to-end-id REDEEM-1 --date 2026-04-02
+    title "10. A bank redeems a part of its money, and keeps the receipt"
+    ask redeem --context alps --asset CHF --amount 25000000.00 --end-to-end-id REDEEM-1 --date 2026-04-02 \
+        --receipt-out "$place/redeem.receipt"
     indented
 }
 
+verify_receipt() {
+    title "11. The receipt proves itself to anybody who holds the genesis file; no node is asked"
+    ask verify receipt --genesis "$place/genesis.bin" "$place/redeem.receipt"
+    indented
+    local middle size
+    size=$(stat -c %s "$place/redeem.receipt")
+    middle=$((size / 2))
+    cp "$place/redeem.receipt" "$place/changed.receipt"
+    flip_bit "$place/changed.receipt" $middle
+    say ""
+    say "  … and with one bit changed, in byte $middle of $size:"
+    show counterfoil verify receipt --genesis "$place/genesis.bin" "$place/changed.receipt"
+    local code=0
+    answer=$("$bin/counterfoil" verify receipt --genesis "$place/genesis.bin" "$place/changed.receipt" 2>&1) || code=$?
+    indented
+    check "exit code for the changed receipt" $code 7
+}
+
+# Changes the lowest bit of one byte of a file.
+flip_bit() {
+    local file=$1 at=$2 byte
+    byte=$(od -An -tu1 -j"$at" -N1 "$file")
+    # shellcheck disable=SC2059
+    printf "\\x$(printf %02x $((byte ^ 1)))" |
+        dd of="$file" bs=1 seek="$at" conv=notrunc status=none
+}
+
 export_and_verify() {
-    title "11. The auditor takes the whole ledger, and asks no node whether it is right"
+    title "12. The auditor takes the whole ledger, and asks no node whether it is right"
     ask ledger export --context setl-auditor --out "$place/day.ledger"
     indented
     ask ledger verify --genesis "$place/genesis.bin" --file "$place/day.ledger" --accounts
@@ -324,6 +357,42 @@ export_and_verify() {
 
 # Servicer, owner, name, balance, asset of a table of accounts.
 balances() { awk '$5 ~ /^(CHF|EUR)$/ { print $1, $2, $3, $4, $5 }' | sort; }
+
+# The liar is of another build: the honest program has nothing of it.
+catch_liar() {
+    local liar=4 other=2 name evidence
+    name=${institutions[liar - 1]}
+    title "13. Node $liar, of $name, begins to lie: it signs two headers for each block"
+    kill -TERM "$(node_pid "$directory" $liar)"
+    wait_gone "$directory" $liar 30 || fail "node $liar did not stop"
+    show "COUNTERFOIL_MISBEHAVIOUR=sign-twice counterfoil-node-misbehaving run --config $name/node.toml"
+    COUNTERFOIL_MISBEHAVIOUR=sign-twice start_node "$directory" $liar "$misbehaving"
+    wait_healthy "$directory" 4 60
+    ask transfer --context alps --to BRNECHZZXXX --asset CHF --amount 12.50
+    indented
+    evidence=$(await_evidence $other double-attestation $liar)
+    say "  node $other has kept what convicts it:"
+    ask verify evidence --genesis "$place/genesis.bin" "$evidence"
+    indented
+    grep -q CONVICTED <<<"$answer" && grep -q "$name" <<<"$answer" ||
+        fail "the evidence does not convict $name"
+    say "  ✓ node $liar is convicted by its own two signatures"
+}
+
+# The file in which one node keeps evidence of a kind against another, as soon as it is there.
+await_evidence() {
+    local keeper=$1 kind=$2 against=$3 tenth file
+    for ((tenth = 0; tenth < 200; tenth++)); do
+        for file in "$directory/${institutions[keeper - 1]}/data/evidence/$kind"-*-"$against".evidence; do
+            if [ -e "$file" ]; then
+                echo "$file"
+                return
+            fi
+        done
+        sleep 0.1
+    done
+    fail "node $keeper has kept no evidence within 20 s"
+}
 
 explain_kept() {
     title "The nodes are still running. To talk to them:"

@@ -211,11 +211,12 @@ init_node() {
     "$bin/counterfoil-node" init --config "$directory/${institutions[node - 1]}/node.toml" >/dev/null
 }
 
-# Starts a node in the background. Its own session: it outlives this script and its terminal.
+# Starts a node in the background, of another program if one is given. Its own session: it outlives
+# this script and its terminal.
 start_node() {
-    local directory=$1 node=$2 home
+    local directory=$1 node=$2 program=${3:-$bin/counterfoil-node} home
     home=$directory/${institutions[node - 1]}
-    setsid "$bin/counterfoil-node" run --config "$home/node.toml" </dev/null >>"$home/node.log" 2>&1 &
+    setsid "$program" run --config "$home/node.toml" </dev/null >>"$home/node.log" 2>&1 &
     echo $! >"$home/node.pid"
     disown
 }
