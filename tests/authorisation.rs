@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "authorisation/certificates.rs"]
+mod certificates;
 #[path = "authorisation/receipts.rs"]
 mod receipts;
 
 use std::collections::BTreeSet;
-use std::io;
-use std::time::Duration;
 
 use counterfoil_client::instructions::{self, Order};
 use counterfoil_client::outcome::Outcome;
@@ -18,10 +18,9 @@ use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
-use counterfoil_tests::authority::Authority;
 use counterfoil_tests::banking::{accepted, account, open_and_fund};
-use counterfoil_tests::consortium::{AGENT, BANKS, CONSORTIUM, Consortium};
-use counterfoil_tests::wire::{self, Credential, Told};
+use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
+use counterfoil_tests::wire::{self, Told};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use rustls::AlertDescription;
@@ -127,8 +126,8 @@ async fn everybody_gets_what_is_theirs() {
     let consortium = Consortium::start();
     let business = Business::day(&consortium).await;
     every_role_on_every_method(&consortium).await;
-    certificates_that_are_none(&consortium).await;
-    a_certificate_that_expires_while_it_is_used(&consortium).await;
+    certificates::are_refused(&consortium).await;
+    certificates::expire_while_they_are_used(&consortium).await;
     others_data_is_like_no_data(&consortium, &business).await;
     receipts::are_their_parties(&consortium, &business).await;
     lists_have_what_is_ones_own(&consortium, &business).await;
@@ -200,114 +199,6 @@ async fn every_role_on_every_method(consortium: &Consortium) {
         for (path, ..) in CLIENTS {
             assert_eq!(empty_call(&peer, path).await.0, Code::Unimplemented, "{path}");
         }
-    }
-}
-
-/// Tries a method with a certificate, if it gets as far as a method.
-async fn attempt(address: &str, credential: Option<&Credential>, path: &str) -> io::Result<Code> {
-    let channel = wire::connect(address, credential).await?;
-    Ok(empty_call(&channel, path).await.0)
-}
-
-async fn certificates_that_are_none(consortium: &Consortium) {
-    let victim = BANKS[0];
-    let own = Authority::of(consortium, victim);
-    let other = Authority::of(consortium, BANKS[1]);
-    let stranger = Authority::stranger(victim);
-    for role in ROLES {
-        let cases = [
-            ("no certificate", None, AlertDescription::CertificateRequired),
-            (
-                "expired",
-                Some(own.issue_expired(victim, role)),
-                AlertDescription::CertificateExpired,
-            ),
-            (
-                "a foreign authority's, claiming the victim",
-                Some(stranger.issue(CONSORTIUM, victim, role)),
-                AlertDescription::UnknownCA,
-            ),
-            (
-                "another member's authority's, claiming the victim",
-                Some(other.issue(CONSORTIUM, victim, role)),
-                AlertDescription::UnknownCA,
-            ),
-            (
-                "of no member",
-                Some(own.issue(CONSORTIUM, "NOBDCHZZXXX", role)),
-                AlertDescription::UnknownCA,
-            ),
-            (
-                "of another consortium",
-                Some(own.issue("other.example", victim, role)),
-                AlertDescription::CertificateUnknown,
-            ),
-            (
-                "of no role",
-                Some(own.issue(CONSORTIUM, victim, "root")),
-                AlertDescription::CertificateUnknown,
-            ),
-        ];
-        for (what, credential, alert) in &cases {
-            let tables =
-                [(consortium.client_address(2), CLIENTS), (consortium.peer_address(2), PEERS)];
-            for (address, table) in tables {
-                for (path, ..) in table {
-                    let answer = attempt(address, credential.as_ref(), path).await;
-                    let error = answer.expect_err(&format!("{what}: {role} {path}"));
-                    assert_eq!(wire::alert(&error), Some(*alert), "{what}: {role} {path}: {error}");
-                }
-            }
-        }
-    }
-    // The node of one institution is no node of another's making, and no node that nobody registered.
-    let peer = consortium.peer_address(2);
-    let unregistered = format!("{victim}/authority");
-    let two = consortium.home(victim).join("two");
-    counterfoil_tests::consortium::counterfoil(&[
-        "pki",
-        "issue",
-        "--authority",
-        consortium.path().join(unregistered).to_str().unwrap(),
-        "--consortium",
-        CONSORTIUM,
-        "--role",
-        "node",
-        "--name",
-        "two",
-        "--out",
-        two.to_str().unwrap(),
-    ]);
-    let error = attempt(peer, Some(&Credential::of(&two)), PEERS[0].0).await.unwrap_err();
-    assert_eq!(wire::alert(&error), Some(AlertDescription::AccessDenied));
-}
-
-async fn a_certificate_that_expires_while_it_is_used(consortium: &Consortium) {
-    let bank = BANKS[0];
-    let short = Authority::of(consortium, bank).issue_until(bank, "client", Duration::from_secs(4));
-    let address = consortium.client_address(0);
-    let channel = wire::connect(address, Some(&short)).await.unwrap();
-    let path = "/counterfoil.v1.AccountService/ListAccounts";
-    assert_eq!(empty_call(&channel, path).await.0, Code::Ok);
-    let watch = v1::WatchMovementsRequest {
-        account: account(bank, "CHF").as_bytes().to_vec().into(),
-        start_after: None,
-        ..Default::default()
-    };
-    let watch_path = "/counterfoil.v1.AccountService/WatchMovements";
-    let mut watch = wire::open(&channel, watch_path, watch.encode_to_vec()).await.unwrap();
-    let ended = async {
-        loop {
-            if let Err(status) = watch.message().await {
-                return Told::of(&status);
-            }
-        }
-    };
-    let told = tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
-    assert!(told.is(Code::Unauthenticated, "CERTIFICATE_EXPIRED"), "{told:?}");
-    for (path, ..) in CLIENTS {
-        let (_, told) = empty_call(&channel, path).await;
-        assert!(told.is(Code::Unauthenticated, "CERTIFICATE_EXPIRED"), "{path}: {told:?}");
     }
 }
 
