@@ -377,6 +377,9 @@ catch_liar() {
     grep -q CONVICTED <<<"$answer" && grep -q "$name" <<<"$answer" ||
         fail "the evidence does not convict $name"
     say "  ✓ node $liar is convicted by its own two signatures"
+    kill -TERM "$(node_pid "$directory" $liar)"
+    wait_gone "$directory" $liar 30 || fail "node $liar did not stop"
+    say "  It is stopped. Its institution comes back with a new node and a new key; three of four go on."
 }
 
 # The file in which one node keeps evidence of a kind against another, as soon as it is there.
