@@ -30,8 +30,17 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// What the ledger may depend on: nothing here reads a clock, a file, a socket or a random number.
-const LEDGER_DEPENDENCIES: &[&str] =
-    &["bytes", "counterfoil-proto", "ed25519-dalek", "p256", "pkcs8", "prost", "sha2", "thiserror"];
+const LEDGER_DEPENDENCIES: &[&str] = &[
+    "base64ct",
+    "bytes",
+    "counterfoil-proto",
+    "ed25519-dalek",
+    "p256",
+    "pkcs8",
+    "prost",
+    "sha2",
+    "thiserror",
+];
 
 /// Which modules of `node/src` each module may import. Read from above, this is the architecture.
 const NODE_IMPORTS: &[(&str, &[&str])] = &[

@@ -14,6 +14,7 @@ pub mod asset;
 pub mod bic;
 pub mod block;
 pub mod canonical;
+pub mod checkpoint;
 pub mod date;
 pub mod genesis;
 pub mod hash;

@@ -10,6 +10,7 @@ use counterfoil_ledger::{
     account::{Account, AccountId},
     apply::{Decision, LogPosition},
     block::{decode_leaves, encode_leaves},
+    checkpoint::{Checkpoint, Note},
     genesis::Genesis,
     header::Header,
     instruction::{Draft, Instruction},
@@ -77,6 +78,12 @@ fn read_as_everything(bytes: &[u8]) {
     }
     if let Some(account) = Account::decode(bytes) {
         assert_eq!(account.encode(), bytes);
+    }
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_string().as_bytes(), bytes);
+        if let Ok(checkpoint) = Checkpoint::parse(&note.text) {
+            assert_eq!(checkpoint.text(), note.text);
+        }
     }
     let _ = PublicKey::from_spki(bytes);
     let _ = SoftwareSigner::from_pkcs8_der(bytes);

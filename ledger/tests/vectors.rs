@@ -20,6 +20,7 @@ use counterfoil_ledger::{
         HeadRecord, LeafRecord, Movement, Position, Side, encode_leaves, posting_bytes,
         reference_key,
     },
+    checkpoint::{Checkpoint, Cosigners, Note},
     date::Date,
     genesis::Genesis,
     hash::Hash,
@@ -75,6 +76,7 @@ fn all() -> Vec<(&'static str, Sections)> {
     files.push(("leaves", leaves()));
     files.push(("account", account()));
     files.push(("header", headers(&chain)));
+    files.push(("checkpoint", checkpoint(&chain)));
     let records = chain.records.iter().flat_map(|(key, value)| {
         [("key".to_owned(), key.clone()), ("value".to_owned(), value.clone())]
     });
@@ -103,6 +105,28 @@ fn stored(chain: &support::Chain) -> Sections {
             }
         }
     }
+    sections
+}
+
+/// The checkpoint of the golden chain's last block, signed by one node and cosigned by a quorum.
+fn checkpoint(chain: &support::Chain) -> Sections {
+    let consortium = &chain.consortium;
+    let registry = Registry::of(&consortium.genesis);
+    let name = &consortium.genesis.message().consortium;
+    let cosigners = Cosigners::of(name, &consortium.chain_id(), &registry);
+    let header = &chain.blocks.last().unwrap().header;
+    let origin = cosigners.origin().to_owned();
+    let checkpoint = Checkpoint { origin, size: header.height, root: header.history_root };
+    let time_s = support::NOON_MS / 1_000;
+    let signer = |node: &u64| &consortium.nodes[node];
+    let mut signatures = vec![cosigners.sign(1, signer(&1), &checkpoint).unwrap().unwrap()];
+    for (node, time_s) in consortium.nodes.keys().take(cosigners.quorum()).zip(time_s..) {
+        signatures.extend(cosigners.cosign(*node, signer(node), &checkpoint, time_s).unwrap());
+    }
+    let note = Note { text: checkpoint.text(), signatures };
+    assert!(cosigners.verify(&note).unwrap().quorum);
+    let mut sections = one("what the first cosignature signs", checkpoint.cosigned(time_s));
+    sections.extend(one("note", note.to_string()));
     sections
 }
 
