@@ -345,6 +345,34 @@ pub const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a proposal may take before its submitters are told that its fate is unknown.
 pub const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a checkpoint is given out before the nodes are asked for the next: witnesses cosign the
+/// same one only if it stands for a while.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the same height's checkpoint is given out before it is cosigned anew.
+pub const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a node that is asked for a statement waits until it knows the height to be final.
+pub const STATEMENT_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the statements of other nodes are waited for.
+pub const STATEMENTS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a proof of absence may take, the block included that it may need.
+pub const ABSENCE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Proofs of absence that one institution may ask for in each interval.
+pub const ABSENCES_PER_INTERVAL_MAX: u32 = 20;
+
+/// The interval of [`ABSENCES_PER_INTERVAL_MAX`].
+pub const ABSENCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Characters that are repeated of what another node says of a failure.
+pub const PROBLEM_LENGTH_MAX: usize = 120;
+
+/// Between two empty blocks that were asked for.
+pub const WANTED_BLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Between two looks at what RocksDB met in the background.
 pub const STORAGE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -489,6 +517,10 @@ const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs(
 const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
 const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(STATEMENT_WAIT.as_secs() < STATEMENTS_TIMEOUT.as_secs());
+const _: () = assert!(STATEMENTS_TIMEOUT.as_secs() < ABSENCE_TIMEOUT.as_secs());
+const _: () = assert!(ABSENCE_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(STAMP_AHEAD_MS_MAX < STATEMENTS_TIMEOUT.as_millis() as u64);
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
 const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);

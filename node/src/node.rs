@@ -59,7 +59,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         clock: clock.clone(),
     })
     .await?;
-    let replica = group.replica();
+    let (replica, statements) = (group.replica(), group.statements());
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
     let reporter = Arc::new(StatusReporter::new(replica.clone(), log, tls.clone(), clock.clone()));
@@ -73,6 +73,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let peer_server = PeerServiceServer::new(PeerServer::new(
         replica.clone(),
         group.inclusion(),
+        statements.clone(),
         Arc::new(move || status.report()),
         drained.clone(),
     ))
@@ -102,6 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         api::Parts {
             replica,
             inclusion: group.inclusion(),
+            statements,
             reporter,
             clock,
             health: health.clone(),

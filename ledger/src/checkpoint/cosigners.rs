@@ -114,6 +114,13 @@ impl Cosigners {
         Ok(Some(NoteSignature { name, key_hash, value }))
     }
 
+    /// A node's cosignature, of which nothing but the value has travelled.
+    pub fn cosignature(&self, node: u64, value: &[u8]) -> Option<NoteSignature> {
+        let cosigner = self.nodes.get(&node)?;
+        let (name, key_hash) = (cosigner.name.clone(), cosigner.cosignature_hash);
+        Some(NoteSignature { name, key_hash, value: value.to_vec() })
+    }
+
     /// The moment of a node's cosignature, if it is one of that node over the checkpoint.
     pub fn cosigned_at(
         &self,

@@ -114,7 +114,8 @@ impl AuditService for Audit {
         &self,
         _request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let checkpoint = self.0.statements.checkpoint().await.map_err(status::not_gathered)?;
+        Ok(Response::new(v1::GetCheckpointResponse { checkpoint: checkpoint.to_string() }))
     }
 
     async fn list_history(

@@ -20,6 +20,7 @@ mod health;
 mod history_proof;
 mod nodes;
 mod page;
+mod rate;
 mod reading;
 mod receipts;
 mod reconciliation;
@@ -34,6 +35,7 @@ mod watch;
 use std::io;
 use std::sync::Arc;
 
+use counterfoil_ledger::bic::Bic;
 use counterfoil_proto::v1::account_service_server::AccountServiceServer;
 use counterfoil_proto::v1::audit_service_server::AuditServiceServer;
 use counterfoil_proto::v1::node_service_server::NodeServiceServer;
@@ -48,6 +50,7 @@ use tonic::service::Routes;
 use crate::clock::Clock;
 use crate::consensus::inclusion::Inclusion;
 use crate::consensus::replica::Replica;
+use crate::consensus::statements::Statements;
 use crate::identity::caller::Caller;
 use crate::limits;
 use crate::listener::Connection;
@@ -56,6 +59,7 @@ use crate::status::StatusReporter;
 use crate::telemetry::health::Health;
 
 use gate::GateLayer;
+use rate::Rate;
 use receipts::Receipts;
 use visibility::Scope;
 use watch::Watches;
@@ -66,6 +70,8 @@ pub struct Parts {
     pub replica: Arc<Replica>,
     /// Sees to instructions.
     pub inclusion: Arc<Inclusion>,
+    /// What it states over its signature.
+    pub statements: Arc<Statements>,
     /// What the node says of itself.
     pub reporter: Arc<StatusReporter>,
     /// By which certificates are judged.
@@ -78,9 +84,12 @@ pub struct Parts {
 struct Shared {
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
+    statements: Arc<Statements>,
     reporter: Arc<StatusReporter>,
     watches: Watches,
     receipts: Receipts,
+    /// Proofs of absence cost every node a search and a signature.
+    absences: Rate<Bic>,
 }
 
 impl Shared {
@@ -102,12 +111,14 @@ pub async fn serve(
     connections: impl Stream<Item = io::Result<Connection>>,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { replica, inclusion, reporter, clock, health } = parts;
+    let Parts { replica, inclusion, statements, reporter, clock, health } = parts;
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let reporting = health::report(health_reporter, replica.clone(), health);
     let watches = Watches::new(clock.clone(), shutdown.clone());
     let receipts = Receipts::of(replica.clone());
-    let shared = Shared { replica, inclusion, reporter, watches, receipts };
+    let absences = Rate::new(limits::ABSENCES_PER_INTERVAL_MAX, limits::ABSENCE_INTERVAL);
+    let shared =
+        Shared { replica, inclusion, statements, reporter, watches, receipts, absences };
     let routes =
         routes(Arc::new(shared)).add_service(health_service).add_service(health::reflection());
     let serving = server::server()

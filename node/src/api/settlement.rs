@@ -7,6 +7,7 @@ use bytes::Bytes;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::state::TIME_MAX_MS;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::get_receipt_request::Subject;
@@ -113,9 +114,27 @@ impl SettlementService for Settlement {
 
     async fn prove_absence(
         &self,
-        _request: Request<v1::ProveAbsenceRequest>,
+        request: Request<v1::ProveAbsenceRequest>,
     ) -> Result<Response<v1::ProveAbsenceResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let institution = self.0.scope(&request)?.institution;
+        let time = gate::time_left(request.metadata().as_ref(), limits::ABSENCE_TIMEOUT);
+        let deadline = Instant::now() + time.saturating_sub(limits::ANSWER_MARGIN.min(time / 2));
+        let request = request.into_inner();
+        let id = InstructionId::from_bytes(&request.id)
+            .map_err(|_| status::field("id", "a UUIDv7 of 16 bytes"))?;
+        let valid_until_ms = request.valid_until_ms;
+        if valid_until_ms == 0 || valid_until_ms > TIME_MAX_MS {
+            return Err(status::field(
+                "valid_until_ms",
+                "the instruction's valid_until_ms, Unix milliseconds",
+            ));
+        }
+        if !self.0.absences.take(institution, Instant::now()) {
+            return Err(status::overloaded("Too many proofs of absence are asked for."));
+        }
+        let absence = self.0.statements.absence(&institution, &id, valid_until_ms, deadline).await;
+        let absence = Some(absence.map_err(status::not_gathered)?);
+        Ok(Response::new(v1::ProveAbsenceResponse { absence }))
     }
 
     async fn request_inclusion(

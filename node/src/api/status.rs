@@ -17,6 +17,7 @@ use tonic_types::StatusExt;
 
 use crate::consensus::finality::Standing;
 use crate::consensus::replica::Unavailable;
+use crate::consensus::statements::NotGathered;
 use crate::identity::Role;
 use crate::identity::caller::CertificateExpired;
 use crate::limits;
@@ -157,6 +158,50 @@ fn lacking<'a>(reason: &'a str, height: u64, standing: &Standing) -> Info<'a> {
         .with("certified_height", standing.certified_height.to_string())
         .with("missing_institutions", missing.join(","))
         .retry(limits::RETRY_DELAY)
+}
+
+/// Statements of a quorum could not be had, or may not be.
+pub(super) fn not_gathered(cause: NotGathered) -> Status {
+    match cause {
+        NotGathered::Decided => impossible(
+            "ID_DECIDED",
+            "The ledger has decided this id: it is not absent.",
+            "Ask GetInstruction what became of it.",
+        ),
+        NotGathered::NotPast { wait } => Info::new("NOT_EXPIRED")
+            .with("wait_ms", wait.as_millis().to_string())
+            .with(
+                "remedy",
+                "Ask again when valid_until_ms is past; until then it may still be decided.",
+            )
+            .not_taken()
+            .retry(wait)
+            .status(
+                Code::FailedPrecondition,
+                format!("valid_until_ms is {} ms ahead.", wait.as_millis()),
+            ),
+        NotGathered::Missing { missing, needed } => {
+            let institutions: Vec<&str> =
+                missing.iter().map(|it| it.institution.as_str()).collect();
+            let problems: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            Info::new("QUORUM_NOT_REACHED")
+                .with("missing_institutions", institutions.join(","))
+                .with("needed", needed.to_string())
+                .with("remedy", "Ask again; if it lasts, the institutions that are named have to mend their nodes.")
+                .not_taken()
+                .retry(limits::RETRY_DELAY)
+                .status(
+                    Code::Unavailable,
+                    format!("Fewer nodes signed than a quorum of {needed}; missing: {}.", problems.join("; ")),
+                )
+        }
+        NotGathered::NoBlock => Info::new("BLOCK_TIME_NOT_REACHED")
+            .with("remedy", "Ask again, here or at another node.")
+            .not_taken()
+            .retry(limits::RETRY_DELAY)
+            .status(Code::Unavailable, "No block past valid_until_ms came in time."),
+        NotGathered::Unavailable(cause) => unavailable(cause),
+    }
 }
 
 /// A bound was reached; nothing was taken.

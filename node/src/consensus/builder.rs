@@ -34,6 +34,7 @@ use super::executor::Executor;
 use super::finality::Finality;
 use super::preparer::PreparedProposal;
 use super::preparer::Preparer;
+use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
 use crate::limits;
 use crate::telemetry::metrics;
@@ -91,6 +92,8 @@ pub struct Builder {
     pub queue: mpsc::Receiver<Submission>,
     /// What this node sees to, and takes before all others.
     pub urgent: mpsc::Receiver<Submission>,
+    /// The block time that somebody waits for.
+    pub wanted: Arc<WantedBlock>,
     /// How long an idle builder gathers before it proposes.
     pub linger: Duration,
 }
@@ -205,6 +208,11 @@ impl Builder {
                 () = tokio::time::sleep(limits::QUIET_INTERVAL),
                     if idle && admits && self.executor.state().wants_flagged_block() =>
                 {
+                    lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
+                }
+                // Time passes in blocks; without instructions somebody has to ask for it.
+                () = self.wanted.due(|| self.executor.state().block_time_ms()), if idle => {
+                    self.wanted.granted();
                     lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
                 }
             }

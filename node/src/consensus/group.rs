@@ -34,6 +34,8 @@ use super::oversight::Oversight;
 use super::preparer::Preparer;
 use super::replica::Replica;
 use super::state_machine::StateMachine;
+use super::statements::Statements;
+use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
 use crate::config::RaftTiming;
 use crate::exit::ExitCode;
@@ -74,6 +76,7 @@ pub struct Group {
     log: LogStore,
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
+    statements: Arc<Statements>,
     raft: Raft,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -135,6 +138,9 @@ impl Group {
             restarted,
         });
         let inclusion = Arc::new(Inclusion::new(replica.clone(), parts.signer.clone(), urgent));
+        let wanted = Arc::new(WantedBlock::default());
+        let statements =
+            Arc::new(Statements::new(replica.clone(), parts.signer.clone(), wanted.clone()));
         let builder = Builder {
             node: parts.node,
             signer: parts.signer,
@@ -145,6 +151,7 @@ impl Group {
             clock: parts.clock,
             queue: submissions,
             urgent: first,
+            wanted,
             linger: parts.linger,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -159,7 +166,7 @@ impl Group {
         let elections = stand_again(raft.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
         tasks.close();
-        Ok(Group { log: stored, replica, inclusion, raft, tasks, stop })
+        Ok(Group { log: stored, replica, inclusion, statements, raft, tasks, stop })
     }
 
     /// What the API holds of it.
@@ -170,6 +177,11 @@ impl Group {
     /// What the API asks to see to an instruction.
     pub fn inclusion(&self) -> Arc<Inclusion> {
         self.inclusion.clone()
+    }
+
+    /// What the node states over its signature when it is asked.
+    pub fn statements(&self) -> Arc<Statements> {
+        self.statements.clone()
     }
 
     /// Waits until consensus or the storage below it has died of an error, and says why.

@@ -21,6 +21,8 @@ pub mod peer_service;
 pub mod preparer;
 pub mod replica;
 pub mod state_machine;
+pub mod statements;
+pub mod wanted_block;
 pub mod wire;
 
 use std::fmt;

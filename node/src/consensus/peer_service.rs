@@ -29,6 +29,8 @@ use super::oversight;
 use super::replica::Replica;
 use super::replica::Submitted;
 use super::replica::Unavailable;
+use super::statements::NotStated;
+use super::statements::Statements;
 use super::wire;
 use crate::identity::caller::Caller;
 use crate::limits;
@@ -41,6 +43,7 @@ pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send
 pub struct PeerServer {
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
+    statements: Arc<Statements>,
     status: StatusSource,
     /// Streams end when this is cancelled.
     shutdown: CancellationToken,
@@ -51,10 +54,11 @@ impl PeerServer {
     pub fn new(
         replica: Arc<Replica>,
         inclusion: Arc<Inclusion>,
+        statements: Arc<Statements>,
         status: StatusSource,
         shutdown: CancellationToken,
     ) -> PeerServer {
-        PeerServer { replica, inclusion, status, shutdown }
+        PeerServer { replica, inclusion, statements, status, shutdown }
     }
 
     fn raft(&self) -> &Raft {
@@ -217,6 +221,21 @@ impl PeerServer {
     }
 }
 
+impl PeerServer {
+    /// Why a statement that a peer asked for was not made. One that an honest node would not ask for
+    /// is logged.
+    fn not_stated(&self, sender: u64, error: NotStated) -> Status {
+        match error {
+            NotStated::Malformed(rule) => Status::invalid_argument(rule),
+            NotStated::Foreign(rule) => self.refuse(sender, rule),
+            NotStated::Decided => Status::failed_precondition(error.to_string()),
+            NotStated::NoSignature | NotStated::NotFinal | NotStated::Unavailable(_) => {
+                Status::unavailable(error.to_string())
+            }
+        }
+    }
+}
+
 fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
     Status::unavailable(format!("Raft: {error:?}"))
 }
@@ -367,5 +386,36 @@ impl PeerService for PeerServer {
         let height = request.into_inner().height;
         let proposal = self.replica.finality().signed_proposal(height).await;
         Ok(Response::new(v1::GetSignedProposalResponse { proposal }))
+    }
+
+    async fn sign_checkpoint(
+        &self,
+        request: Request<v1::SignCheckpointRequest>,
+    ) -> Result<Response<v1::SignCheckpointResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let asked = request.into_inner();
+        let cosignature = self.statements.cosign(asked.height, &asked.history_root).await;
+        let cosignature = cosignature.map_err(|error| self.not_stated(sender, error))?;
+        Ok(Response::new(v1::SignCheckpointResponse { cosignature: cosignature.value.into() }))
+    }
+
+    async fn state_absence(
+        &self,
+        request: Request<v1::StateAbsenceRequest>,
+    ) -> Result<Response<v1::StateAbsenceResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let signature = self.statements.state_absence(request.into_inner()).await;
+        let signature = signature.map_err(|error| self.not_stated(sender, error))?;
+        Ok(Response::new(v1::StateAbsenceResponse { signature: Some(signature) }))
+    }
+
+    async fn request_block(
+        &self,
+        request: Request<v1::RequestBlockRequest>,
+    ) -> Result<Response<v1::RequestBlockResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let asked = self.statements.want_block(request.into_inner().block_time_ms).await;
+        asked.map_err(|error| self.not_stated(sender, error))?;
+        Ok(Response::new(v1::RequestBlockResponse {}))
     }
 }
