@@ -43,6 +43,7 @@ const CLIENTS: &[Row] = &[
     ("/counterfoil.v1.SettlementService/GetInstruction", "Y-Y-", INVALID),
     ("/counterfoil.v1.SettlementService/GetReceipt", "Y-Y-", INVALID),
     ("/counterfoil.v1.SettlementService/RequestInclusion", "Y---", INVALID),
+    ("/counterfoil.v1.SettlementService/ProveAbsence", "Y---", INVALID),
     ("/counterfoil.v1.SettlementService/ListTransfersByUetr", "Y-Y-", INVALID),
     ("/counterfoil.v1.AccountService/ListAccounts", "YYY-", FINE),
     ("/counterfoil.v1.AccountService/GetBalance", "YYY-", INVALID),
@@ -63,6 +64,7 @@ const CLIENTS: &[Row] = &[
     ),
     ("/counterfoil.v1.AuditService/GetHistoryProof", "YYY-", FINE),
     ("/counterfoil.v1.AuditService/GetEpochChain", "YYY-", FINE),
+    ("/counterfoil.v1.AuditService/GetCheckpoint", "YYY-", FINE),
     ("/counterfoil.v1.AuditService/ListHistory", "Y-Y-", FINE),
     ("/counterfoil.v1.NodeService/GetNodeStatus", "YYY-", FINE),
     ("/counterfoil.v1.NodeService/GetClusterStatus", "YYY-", FINE),
@@ -87,6 +89,9 @@ const PEERS: &[Row] = &[
     ("/counterfoil.peer.v1.PeerService/Attest", "---Y", (Code::PermissionDenied, "")),
     ("/counterfoil.peer.v1.PeerService/GetLastAttestation", "---Y", FINE),
     ("/counterfoil.peer.v1.PeerService/GetSignedProposal", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/SignCheckpoint", "---Y", (Code::InvalidArgument, "")),
+    ("/counterfoil.peer.v1.PeerService/StateAbsence", "---Y", (Code::InvalidArgument, "")),
+    ("/counterfoil.peer.v1.PeerService/RequestBlock", "---Y", FINE),
 ];
 
 /// The paths of all methods of a package.

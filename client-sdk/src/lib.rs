@@ -43,6 +43,7 @@ pub mod audit;
 mod belief;
 pub mod builder;
 mod certificate;
+pub mod checkpoint;
 pub mod client;
 mod clock;
 mod endpoints;

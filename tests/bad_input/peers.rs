@@ -23,6 +23,9 @@ const PROPOSAL: &str = "/counterfoil.peer.v1.PeerService/GetSignedProposal";
 const FORWARD: &str = "/counterfoil.peer.v1.PeerService/ForwardInstructions";
 const SHARE: &str = "/counterfoil.peer.v1.PeerService/ShareInstruction";
 const REPORT: &str = "/counterfoil.peer.v1.PeerService/ReportLeader";
+const COSIGN: &str = "/counterfoil.peer.v1.PeerService/SignCheckpoint";
+const ABSENCE: &str = "/counterfoil.peer.v1.PeerService/StateAbsence";
+const BLOCK: &str = "/counterfoil.peer.v1.PeerService/RequestBlock";
 
 /// The liar's node id: the first bank's node.
 const LIAR: u64 = 2;
@@ -111,10 +114,45 @@ pub async fn are_refused(consortium: &Consortium) {
         let words = "no signed instruction";
         let code = Code::PermissionDenied;
         refused("garbage that is shared", SHARE, share.encode_to_vec(), code, words).await;
-        for path in [APPEND, VOTE, FORWARD, ATTEST, LAST, PROPOSAL, SHARE, REPORT] {
+        let raft_and_finality = [APPEND, VOTE, FORWARD, ATTEST, LAST, PROPOSAL];
+        for path in raft_and_finality.into_iter().chain([SHARE, REPORT, COSIGN, ABSENCE, BLOCK]) {
             for garbage in [vec![0; 64], vec![0xff; 64], vec![0x0b; 4_096]] {
                 assert!(wire::call(&channel, path, garbage).await.is_err(), "{path}");
             }
+        }
+        // What it wants to have signed is signed only if it is so.
+        let history_root = Bytes::from(vec![7; 32]);
+        let rewritten = v1::SignCheckpointRequest { height: 1, history_root: history_root.clone() };
+        let words = "not of this node's history";
+        refused(
+            "a rewritten history",
+            COSIGN,
+            rewritten.encode_to_vec(),
+            Code::PermissionDenied,
+            words,
+        )
+        .await;
+        let far = v1::SignCheckpointRequest { height: FAR, history_root };
+        let words = "not final";
+        refused("a height to come", COSIGN, far.encode_to_vec(), Code::Unavailable, words).await;
+        let absent = v1::StateAbsenceRequest {
+            institution: BANKS[1].to_owned(),
+            id: Bytes::from(vec![9; 15]),
+            height: 1,
+        };
+        let words = "UUIDv7";
+        refused("no id", ABSENCE, absent.encode_to_vec(), Code::InvalidArgument, words).await;
+        if victim == consortium.leader() {
+            let tomorrow = v1::RequestBlockRequest { block_time_ms: now_ms() + 86_400_000 };
+            let words = "ahead of this node's clock";
+            refused(
+                "tomorrow's block",
+                BLOCK,
+                tomorrow.encode_to_vec(),
+                Code::PermissionDenied,
+                words,
+            )
+            .await;
         }
         let forward = |count| {
             let signed_instructions = vec![Bytes::from(vec![9; 99]); count];

@@ -7,3 +7,4 @@ pub mod consortium;
 pub mod data;
 pub mod load;
 pub mod wire;
+pub mod witness;

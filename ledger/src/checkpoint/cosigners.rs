@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::note::malformed;
+use super::note::{encode, malformed};
 use super::{
     COSIGNATURE_TIME_MAX_S, Checkpoint, Note, NoteSignature, NoteSignatureKind, key_hash, origin,
 };
@@ -84,6 +84,17 @@ impl Cosigners {
     /// The name under which a node cosigns.
     pub fn name(&self, node: u64) -> Option<&str> {
         self.nodes.get(&node).map(|cosigner| cosigner.name.as_str())
+    }
+
+    /// What a witness is configured with: the nodes' keys in the log's name, as C2SP verifier keys, by
+    /// node id.
+    pub fn verifier_keys(&self) -> impl Iterator<Item = String> {
+        self.nodes.values().filter_map(|cosigner| {
+            let PublicKey::Ed25519(point) = &cosigner.key else { return None };
+            let id = u32::from_be_bytes(cosigner.signature_hash);
+            let key = [&[NoteSignatureKind::Ed25519 as u8], &point.as_bytes()[..]].concat();
+            Some(format!("{}+{id:08x}+{}", self.origin, encode(&key)))
+        })
     }
 
     /// Signs in the log's name. None where the node cannot.

@@ -1,5 +1,6 @@
 //! `ledger`: the whole ledger in a file, and its verification without any node.
 
+mod checkpoint;
 mod export;
 mod proof;
 pub mod verify;
@@ -23,6 +24,15 @@ pub enum Command {
         /// Last height; the newest, unless given
         #[arg(long, value_name = "HEIGHT")]
         to_height: Option<u64>,
+        /// How to connect.
+        #[command(flatten)]
+        connection: Box<Connection>,
+    },
+    /// Writes the newest final height as a C2SP checkpoint, cosigned by a quorum of nodes
+    Checkpoint {
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
         /// How to connect.
         #[command(flatten)]
         connection: Box<Connection>,
@@ -80,6 +90,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
         Command::Trust { out, connection } => {
             session::run(proof::trust(out.as_deref(), &connection))
         }
+        Command::Checkpoint { out, connection } => session::run(checkpoint::run(&out, &connection)),
         Command::Verify { genesis, file, known, accounts } => {
             verify::run(&genesis, &file, &known, accounts)
         }

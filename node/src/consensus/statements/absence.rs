@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use counterfoil_ledger::bic::Bic;
-use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::signature;
 use counterfoil_ledger::signature::Label;
+use counterfoil_ledger::signature::absence_payload;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
 use tokio::time::Instant;
@@ -20,11 +20,6 @@ use super::Statements;
 use super::gathering::problem;
 use crate::consensus::replica::Unavailable;
 use crate::limits;
-
-/// What is signed under `absent/1`.
-fn payload(institution: &Bic, id: &InstructionId, header: &Hash) -> Vec<u8> {
-    [institution.as_str().as_bytes(), &id.as_bytes()[..], &header.as_bytes()[..]].concat()
-}
 
 impl Statements {
     /// That an id was decided by no block up to one whose time is past a moment, by a quorum.
@@ -56,7 +51,7 @@ impl Statements {
             Err(NotStated::Unavailable(cause)) => return Err(cause.into()),
             Err(_) => return Err(self.nobody(needed)),
         };
-        let payload = payload(institution, id, &header.hash());
+        let payload = absence_payload(institution, id, &header.hash());
         let own = self.own_statement(&payload).await.map_err(|error| error.to_string());
         let signatures = self.gather(own, needed, deadline, async |node, mut client| {
             let answer = client.state_absence(asked.clone()).await.map_err(|it| problem(&it))?;
@@ -89,7 +84,7 @@ impl Statements {
         if self.is_decided(&institution, &id).await? {
             return Err(NotStated::Decided);
         }
-        self.own_statement(&payload(&institution, &id, &header.hash())).await
+        self.own_statement(&absence_payload(&institution, &id, &header.hash())).await
     }
 
     async fn own_statement(&self, payload: &[u8]) -> Result<v1::NodeSignature, NotStated> {
