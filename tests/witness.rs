@@ -15,10 +15,17 @@ use counterfoil_ledger::checkpoint::{Checkpoint, Note};
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::merkle::{leaf_hash, path, root_of};
 use counterfoil_ledger::signature::PublicKey;
+use counterfoil_proto::peer::v1 as peer;
 use counterfoil_tests::banking::{accepted, account, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
+use counterfoil_tests::wire::{self, Told};
 use counterfoil_tests::witness::{Witness, vkey};
+use prost::Message;
+use tonic::Code;
 
+const SIGN_CHECKPOINT: &str = "/counterfoil.peer.v1.PeerService/SignCheckpoint";
+
+/// The witness's own.
 const NAME: &str = "witness.example/w1";
 
 /// What the witness is told of the consortium: the origin with each node's key.
@@ -127,6 +134,7 @@ async fn a_witness_follows_and_is_not_led_back() {
     // It remembers when it is started again.
     drop(witness);
     is_not_led_back(&consortium, &auditor, &open(), &cosigned, &leaves);
+    no_node_goes_back_either(&consortium, &leaves, size).await;
     the_command_line_writes_the_same(&consortium, size, &vkeys(&auditor));
 }
 
@@ -171,6 +179,30 @@ fn is_not_led_back(
     assert_eq!(ask(size, &[], &forged).0, 403);
     // None of this has moved it.
     assert_eq!(ask(size, &[], &cosigned.note).0, 200);
+}
+
+/// A cosignature says that its node has seen nothing newer; asked for an older height, a node that has
+/// cosigned a newer one does not say so.
+async fn no_node_goes_back_either(consortium: &Consortium, leaves: &[Hash], size: u64) {
+    let credential = consortium.credential(BANKS[0], "node");
+    let mut refused = 0;
+    for node in 0..consortium.node_count() {
+        let address = consortium.peer_address(node);
+        let channel = wire::connect(address, Some(&credential)).await.unwrap();
+        let ask = async |height: u64| {
+            let below = &leaves[..usize::try_from(height).unwrap()];
+            let history_root = root_of(below.iter().copied()).to_bytes();
+            let request = peer::SignCheckpointRequest { height, history_root };
+            wire::call(&channel, SIGN_CHECKPOINT, request.encode_to_vec()).await
+        };
+        let answer = ask(size).await.unwrap().unwrap();
+        let answer = peer::SignCheckpointResponse::decode(answer).unwrap();
+        assert_eq!(answer.cosignature.len(), 72);
+        let told = Told::of(&ask(size - 1).await.unwrap_err());
+        assert_eq!(told.code, Code::Unavailable as i32, "{told:?}");
+        refused += u32::from(told.message.contains("cosigned a greater height"));
+    }
+    assert_eq!(refused, 4);
 }
 
 fn the_command_line_writes_the_same(consortium: &Consortium, size: u64, vkeys: &[String]) {

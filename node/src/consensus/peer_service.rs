@@ -229,9 +229,10 @@ impl PeerServer {
             NotStated::Malformed(rule) => Status::invalid_argument(rule),
             NotStated::Foreign(rule) => self.refuse(sender, rule),
             NotStated::Decided => Status::failed_precondition(error.to_string()),
-            NotStated::NoSignature | NotStated::NotFinal | NotStated::Unavailable(_) => {
-                Status::unavailable(error.to_string())
-            }
+            NotStated::Older
+            | NotStated::NoSignature
+            | NotStated::NotFinal
+            | NotStated::Unavailable(_) => Status::unavailable(error.to_string()),
         }
     }
 }

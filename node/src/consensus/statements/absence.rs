@@ -14,6 +14,7 @@ use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
 use tokio::time::Instant;
 
+use super::Missing;
 use super::NotGathered;
 use super::NotStated;
 use super::Statements;
@@ -49,7 +50,7 @@ impl Statements {
         let header = match header {
             Ok(header) => header,
             Err(NotStated::Unavailable(cause)) => return Err(cause.into()),
-            Err(_) => return Err(self.nobody(needed)),
+            Err(_) => return Err(self.not_final(needed)),
         };
         let payload = absence_payload(institution, id, &header.hash());
         let own = self.own_statement(&payload).await.map_err(|error| error.to_string());
@@ -127,6 +128,7 @@ impl Statements {
             if ahead_ms > 0 {
                 return Err(NotGathered::NotPast { wait: Duration::from_millis(ahead_ms) });
             }
+            self.replica.finality().admits()?;
             if !asked {
                 asked = self.ask_for_block(moment_ms, deadline).await;
             }
@@ -159,12 +161,16 @@ impl Statements {
         self.replica.store().header(height)?.ok_or(Unavailable::Stopping)
     }
 
-    /// Nobody signs what is not final.
-    fn nobody(&self, needed: usize) -> NotGathered {
-        let missing = self.signers.nodes().filter_map(|node| {
-            let problem = NotStated::NotFinal.to_string();
-            Some(super::Missing { institution: *self.signers.institution(node)?, problem })
-        });
+    /// Nobody states anything of a height that is not final; why it is not is known.
+    fn not_final(&self, needed: usize) -> NotGathered {
+        let missing = self.replica.finality().standing().missing;
+        if missing.is_empty() {
+            return Unavailable::NotFinal.into();
+        }
+        let problem = "it has not signed the newest header";
+        let missing = missing.into_iter();
+        let missing =
+            missing.map(|institution| Missing { institution, problem: problem.to_owned() });
         NotGathered::Missing { missing: missing.collect(), needed }
     }
 }

@@ -1,6 +1,7 @@
 //! Checkpoints: the newest final height, cosigned by a quorum of nodes.
 
 use std::sync::Arc;
+use std::sync::PoisonError;
 
 use counterfoil_ledger::checkpoint::Checkpoint;
 use counterfoil_ledger::checkpoint::Note;
@@ -45,17 +46,35 @@ impl Statements {
         if let Some(cached) = cache.as_ref().filter(|cached| cached.stands(height)) {
             return cached.note.clone();
         }
-        let note = self.gather_checkpoint(height).await.map(Arc::new);
+        let (height, note) = self.newest_checkpoint().await;
+        let note = note.map(Arc::new);
         *cache = Some(Cached { height, at: Instant::now(), note: note.clone() });
         note
     }
 
-    async fn gather_checkpoint(&self, height: u64) -> Result<Note, NotGathered> {
+    /// The checkpoint of the newest final height; of the next one where that comes to nothing, as it
+    /// does if another node has had a newer one cosigned already.
+    async fn newest_checkpoint(&self) -> (u64, Result<Note, NotGathered>) {
+        let deadline = Instant::now() + limits::STATEMENTS_TIMEOUT;
+        let mut certified = self.certified.clone();
+        loop {
+            let height = *certified.borrow_and_update();
+            let note = self.gather_checkpoint(height, deadline).await;
+            if note.is_ok() {
+                return (height, note);
+            }
+            let next = tokio::time::timeout_at(deadline, certified.changed()).await;
+            if !matches!(next, Ok(Ok(()))) {
+                return (height, note);
+            }
+        }
+    }
+
+    async fn gather_checkpoint(&self, height: u64, deadline: Instant) -> Result<Note, NotGathered> {
         let header = self.replica.store().header(height).map_err(Unavailable::from)?;
         let header = header.ok_or(Unavailable::Stopping)?;
         let checkpoint = self.checkpoint_of(&header);
         let own = self.own_cosignature(checkpoint.clone()).await.map_err(|it| it.to_string());
-        let deadline = Instant::now() + limits::STATEMENTS_TIMEOUT;
         let needed = self.cosigners.quorum();
         let cosigned = self.gather(own, needed, deadline, async |node, mut client| {
             if self.cosigners.name(node).is_none() {
@@ -100,7 +119,16 @@ impl Statements {
         self.own_cosignature(self.checkpoint_of(&header)).await
     }
 
+    /// A cosignature says of its time that this node had seen nothing newer: it goes back behind
+    /// nothing that it has cosigned.
     async fn own_cosignature(&self, checkpoint: Checkpoint) -> Result<NoteSignature, NotStated> {
+        {
+            let mut cosigned = self.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
+            if checkpoint.size < *cosigned {
+                return Err(NotStated::Older);
+            }
+            *cosigned = checkpoint.size;
+        }
         let (node, cosigners) = (self.replica.node(), self.cosigners.clone());
         let now_s = self.replica.clock.now_s();
         let cosignature =

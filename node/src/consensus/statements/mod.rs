@@ -6,6 +6,7 @@ mod checkpoint;
 mod gathering;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use counterfoil_ledger::checkpoint::Cosigners;
@@ -33,6 +34,8 @@ pub struct Statements {
     certified: watch::Receiver<u64>,
     wanted: Arc<WantedBlock>,
     checkpoint: checkpoint::Cache,
+    /// The greatest height that this node has cosigned since it started.
+    cosigned: Mutex<u64>,
 }
 
 /// Why this node does not state something.
@@ -50,6 +53,9 @@ pub enum NotStated {
     /// The height is not final to this node's knowledge.
     #[error("the height is not final to this node's knowledge")]
     NotFinal,
+    /// It has cosigned a greater height.
+    #[error("it has cosigned a greater height")]
+    Older,
     /// Its key does not sign this.
     #[error("its attestation key did not sign")]
     NoSignature,
@@ -79,7 +85,8 @@ impl Statements {
         };
         let certified = replica.finality().certified();
         let checkpoint = checkpoint::Cache::default();
-        Statements { replica, signer, signers, cosigners, certified, wanted, checkpoint }
+        let cosigned = Mutex::default();
+        Statements { replica, signer, signers, cosigners, certified, wanted, checkpoint, cosigned }
     }
 
     /// This node's own header of a height, once that is final to its knowledge; a bounded wait.
@@ -129,6 +136,8 @@ impl Statements {
         if ahead_ms > limits::STAMP_AHEAD_MS_MAX {
             return Err(NotStated::Foreign("the block time is ahead of this node's clock"));
         }
+        // A block that cannot become final helps nobody.
+        self.replica.finality().admits()?;
         tokio::time::sleep(Duration::from_millis(ahead_ms)).await;
         self.wanted.ask(block_time_ms);
         Ok(())
