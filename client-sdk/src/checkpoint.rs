@@ -25,7 +25,7 @@ impl Client {
 
     /// The newest final height as a C2SP checkpoint, at most a moment old. It is believed only if a
     /// quorum of nodes cosigned it.
-    pub async fn cosigned_checkpoint(&self) -> Result<CosignedCheckpoint, Error> {
+    pub async fn checkpoint(&self) -> Result<CosignedCheckpoint, Error> {
         let cosigners = self.cosigners();
         let read = move |response: v1::GetCheckpointResponse| {
             let note = Note::parse(response.checkpoint.as_bytes()).map_err(|it| it.to_string())?;

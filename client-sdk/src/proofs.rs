@@ -216,16 +216,6 @@ impl Client {
             |channel, request| async move { settlement(channel).request_inclusion(request).await };
         Ok(self.proved(request, read, rpc).await?)
     }
-
-    /// The newest final height as a C2SP checkpoint, cosigned by the nodes; see
-    /// `docs/reference/format.md`.
-    pub async fn checkpoint(&self) -> Result<String, Error> {
-        let read = |response: v1::GetCheckpointResponse| Ok::<_, String>(response.checkpoint);
-        self.ask(v1::GetCheckpointRequest {}, read, |channel, request| async move {
-            audit(channel).get_checkpoint(request).await
-        })
-        .await
-    }
 }
 
 /// Merges the parts of an account proof, as many as a proof may have.

@@ -15,7 +15,7 @@ use crate::session::Session;
 pub async fn run(out: &Path, connection: &Connection) -> Result<Answer, Failure> {
     files::refuse_existing(&[out])?;
     let session = Session::reading(connection)?;
-    let cosigned = session.client.cosigned_checkpoint().await?;
+    let cosigned = session.client.checkpoint().await?;
     let checkpoint = &cosigned.signed.checkpoint;
     files::create(out, cosigned.note.to_string().as_bytes(), Readers::All)?;
     let registry = session.client.registry();
