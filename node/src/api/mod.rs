@@ -117,8 +117,7 @@ pub async fn serve(
     let watches = Watches::new(clock.clone(), shutdown.clone());
     let receipts = Receipts::of(replica.clone());
     let absences = Rate::new(limits::ABSENCES_PER_INTERVAL_MAX, limits::ABSENCE_INTERVAL);
-    let shared =
-        Shared { replica, inclusion, statements, reporter, watches, receipts, absences };
+    let shared = Shared { replica, inclusion, statements, reporter, watches, receipts, absences };
     let routes =
         routes(Arc::new(shared)).add_service(health_service).add_service(health::reflection());
     let serving = server::server()

@@ -174,6 +174,7 @@ impl Builder {
             openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
         >,
     ) {
+        let (wanted, executor) = (self.wanted.clone(), self.executor.clone());
         let mut underway: Underway = FuturesUnordered::new();
         let mut lost = false;
         let mut stopped = self.finality.admission_stopped();
@@ -211,8 +212,8 @@ impl Builder {
                     lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
                 }
                 // Time passes in blocks; without instructions somebody has to ask for it.
-                () = self.wanted.due(|| self.executor.state().block_time_ms()), if idle => {
-                    self.wanted.granted();
+                () = wanted.due(|| executor.state().block_time_ms()), if idle && admits => {
+                    wanted.granted();
                     lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
                 }
             }
