@@ -12,7 +12,9 @@ mod scene;
 use std::fs;
 
 use counterfoil_client::v1;
+use counterfoil_ledger::checkpoint::{Checkpoint, Cosigners, Note};
 use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::{Label, promise_payload};
 use prost::Message;
 
@@ -230,6 +232,31 @@ fn absences_and_promises() {
 }
 
 #[test]
+fn checkpoints() {
+    let scene = Scene::new();
+    let genesis = &scene.chain.genesis;
+    let consortium = &genesis.message().consortium;
+    let cosigners = Cosigners::of(consortium, &genesis.chain_id(), &Registry::of(genesis));
+    let root = scene.chain.headers[5].history_root;
+    let checkpoint = Checkpoint { origin: cosigners.origin().to_owned(), size: 5, root };
+    let cosign = |node: &u64| {
+        let key = &scene.chain.nodes[node];
+        cosigners.cosign(*node, key, &checkpoint, 1_795_400_000).unwrap().unwrap()
+    };
+    let note = |nodes: &[u64]| {
+        let signatures = nodes.iter().map(cosign).collect();
+        Note { text: checkpoint.text(), signatures }.to_string()
+    };
+    fs::write(scene.path("day.checkpoint"), note(&[1, 2, 4])).unwrap();
+    let told = scene.ask("verify checkpoint day.checkpoint", 0);
+    assert_eq!((&told["verdict"], &told["height"]), (&"FINAL".into(), &"5".into()));
+    fs::write(scene.path("few.checkpoint"), note(&[1, 2])).unwrap();
+    assert_eq!(scene.ends("verify checkpoint few.checkpoint", 7).1, "ORDERED_NOT_FINAL");
+    fs::write(scene.path("bad.checkpoint"), note(&[1, 2, 4]).replace("\n5\n", "\n6\n")).unwrap();
+    assert_eq!(scene.refusal("verify checkpoint bad.checkpoint"), "REFUSED");
+}
+
+#[test]
 fn other_kinds_of_files_are_named() {
     let scene = Scene::new();
     scene.save("a.receipt", &scene.chain.receipt(4, 0, 4));
@@ -250,6 +277,7 @@ fn other_kinds_of_files_are_named() {
         ("absence", "a.history", "a history proof"),
         ("history", "an.absence", "an absence"),
         ("evidence", "a.receipt", "a receipt, not an evidence"),
+        ("checkpoint", "a.receipt", "a receipt"),
     ] {
         let command = format!("verify {command} {file}");
         let text = scene.text(&command, 2);

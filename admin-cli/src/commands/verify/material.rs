@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use counterfoil_client::instructions::Signed;
+use counterfoil_ledger::checkpoint::Note;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::header::HEADER_LENGTH;
 use counterfoil_ledger::proof::Proof;
@@ -201,6 +202,11 @@ const KINDS: &[Kind] = &[
         name: "signed instruction",
         command: None,
         looks: |bytes| Signed::from_bytes(bytes.clone()).is_ok(),
+    },
+    Kind {
+        name: "checkpoint",
+        command: Some("verify checkpoint FILE"),
+        looks: |bytes| Note::parse(bytes).is_ok(),
     },
     Kind { name: "PEM file", command: None, looks: |bytes| bytes.starts_with(b"-----BEGIN ") },
 ];

@@ -2,6 +2,7 @@
 
 mod account;
 mod chain;
+mod checkpoint;
 mod evidence;
 pub mod finality;
 mod history;
@@ -29,6 +30,8 @@ pub enum Command {
     Chain(Chain),
     /// A history proof: that a header is in the history of a certified one
     History(Single),
+    /// A checkpoint: whether a quorum of nodes cosigned it
+    Checkpoint(Receipt),
     /// Evidence of misbehaviour: who is convicted
     Evidence(Evidence),
     /// A statement of absence: that an id was decided by no block
@@ -134,6 +137,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
         Command::Statement(arguments) => account::statement(&arguments),
         Command::Chain(arguments) => chain::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::Checkpoint(arguments) => checkpoint::run(&arguments),
         Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Absence(arguments) => statements::absence(&arguments),
         Command::Promise(arguments) => statements::promise(&arguments),
