@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 KEEP ?= 0
 
-.PHONY: help setup build misbehaving demo stop test lint format bench
+.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -13,6 +13,7 @@ help:
 	@echo "make test          format check, clippy with warnings denied, all tests"
 	@echo "make build         release binaries in target/release"
 	@echo "make bench         throughput and latency of three local nodes"
+	@echo "make bench-finality  what certificates cost, and how fast proofs are verified"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -48,3 +49,7 @@ format:
 
 bench: build
 	@deploy/bench/bench.sh
+
+bench-finality: build
+	@deploy/bench/finality.sh
+	@cargo run --locked --release -p counterfoil-ledger --example verify_speed

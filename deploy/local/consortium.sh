@@ -125,7 +125,11 @@ write_specification() {
     printf '\n[[assets]]\ncode = "%s"\nexponent = 2\n' CHF
     printf '\n[[assets]]\ncode = "%s"\nexponent = 2\n' EUR
     # Three institutions have to choose: all must sign, and it takes more than one liar.
-    [ "$nodes" -ne 3 ] || printf '\n[policy]\nfinality_quorum = 3\n'
+    if [ "$nodes" -eq 3 ] || [ -n "${policy:-}" ]; then
+        printf '\n[policy]\n'
+        [ "$nodes" -ne 3 ] || printf 'finality_quorum = 3\n'
+        printf '%s\n' "${policy:-}"
+    fi
     for ((node = 1; node <= nodes; node++)); do
         bic=${institutions[node - 1]}
         scope=institution
