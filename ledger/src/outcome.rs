@@ -115,6 +115,11 @@ impl Outcome {
     }
 }
 
+/// What a leaf holds of its effects: their SHA-256, or zero where there are none.
+pub fn effects_hash(effects: &[u8]) -> Hash {
+    if effects.is_empty() { Hash::ZERO } else { Hash::of(effects) }
+}
+
 /// A leaf of `tx_root`, 116 bytes: instruction hash [32] · item number u32 · item hash [32] ·
 /// outcome [16] · effects hash [32].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +132,7 @@ pub struct Leaf {
     pub item_hash: Hash,
     /// What became of it.
     pub outcome: Outcome,
-    /// SHA-256 of the effects; zero where there are none.
+    /// See [`effects_hash`].
     pub effects_hash: Hash,
 }
 
@@ -137,9 +142,8 @@ impl Leaf {
         instruction_hash: Hash,
         (item_number, item_hash): (u32, Hash),
         outcome: Outcome,
-        effects: &[u8],
+        effects_hash: Hash,
     ) -> Leaf {
-        let effects_hash = if effects.is_empty() { Hash::ZERO } else { Hash::of(effects) };
         Leaf { instruction_hash, item_number, item_hash, outcome, effects_hash }
     }
 

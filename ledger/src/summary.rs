@@ -35,6 +35,8 @@ pub struct Summary {
     pub first_posting: u64,
     /// How many postings.
     pub posting_count: u16,
+    /// SHA-256 of what it did to the books; none if nothing.
+    pub effects_hash: Option<Hash>,
     /// SHA-256 of the instruction's bytes.
     pub instruction_hash: Hash,
     /// Hash of the header of the block that decided.
@@ -81,6 +83,7 @@ impl VerifiedReceipt {
             block_time_ms: self.header.block_time_ms,
             first_posting: self.outcome.first_posting,
             posting_count: self.outcome.posting_count,
+            effects_hash: Some(self.effects_hash).filter(|hash| *hash != Hash::ZERO),
             instruction_hash: self.instruction_hash,
             header_hash: self.header.hash(),
             finality: self.finality.clone(),

@@ -29,7 +29,7 @@ use prost::Message;
 use support::{
     Archive, Chain, Consortium, NOON_MS,
     archive::certify,
-    build::{HOUR_MS, id_of, transfer},
+    build::{HOUR_MS, book_entry, id_of, transfer},
     changes,
     consortium::bic_of,
 };
@@ -220,6 +220,90 @@ fn heads_are_kept_now_and_then() {
         kept.extend(head.map(|head| head.posting_count));
     }
     assert!(kept.len() >= 4 && kept.windows(2).all(|pair| pair[1] - pair[0] < 512), "{kept:?}");
+}
+
+/// A chain whose last block has a batch of two transfers: the first was awaited by the books of both
+/// banks, the second by none.
+fn with_an_awaited_batch() -> Archive {
+    let mut chain = golden_chain();
+    let until = NOON_MS + HOUR_MS;
+    let (alpha, beta) = (golden::account("Alpha", "main"), golden::account("Beta", "main"));
+    let mut items = ["awaited", "not awaited"].map(|label| transfer(label, &alpha, &beta, 5));
+    // No statement covers it: nothing is missing.
+    items[1].settlement_date = 20_261_125;
+    let sides = [("Alpha", alpha, v1::Side::Debit), ("Beta", beta, v1::Side::Credit)];
+    let books = sides.map(|(bank, account, side)| {
+        let entry = book_entry(bank, &account, side, 5, 20_261_123);
+        let entry = v1::BookEntry { uetr: items[0].uetr.clone(), ..entry };
+        let id = id_of(&format!("book of {bank}"), NOON_MS);
+        let draft = Draft::book_entries(id, &bic_of(bank), until, &[entry]);
+        chain.consortium.sign(&bic_of(bank), draft)
+    });
+    chain.execute(NOON_MS + 60_000, books.to_vec());
+    let id = id_of("awaited", NOON_MS);
+    let draft = Draft::transfers(id, &bic_of("Alpha"), until, &items, false);
+    let batch = chain.consortium.sign(&bic_of("Alpha"), draft);
+    chain.execute(NOON_MS + 61_000, vec![batch]);
+    Archive::of(chain)
+}
+
+/// Each of two banks may have the receipt of a transfer between them, and neither may read what it did
+/// to the other's books. Whoever has the effects can put them in place of their hash.
+#[test]
+fn effects_of_transfers_are_in_receipts_as_hashes() {
+    let archive = with_an_awaited_batch();
+    let (trust, tip) = (archive.trust(), archive.height());
+    let stored = archive.stored(tip);
+    let effects = Bytes::copy_from_slice(&stored.leaves[1].effects);
+    // Alpha's break healed, and a match in each of the two books.
+    assert_eq!((effects.len(), stored.leaves[2].effects.len()), (3 * 48, 0));
+    let hash = Hash::of(&effects).to_bytes();
+
+    let receipt = archive.receipt(tip, 1, Some(tip));
+    assert_eq!((&receipt.effects[..], &receipt.effects_hash), (&[][..], &hash));
+    assert_eq!(archive.receipt(tip, 2, None).effects_hash, Bytes::new());
+    let verdict = verify::receipt(&trust, &receipt).unwrap();
+    assert_eq!((&verdict.effects[..], verdict.effects_hash), (&[][..], Hash::of(&effects)));
+    let with = |effects: &Bytes, effects_hash: &[u8]| v1::Receipt {
+        effects: effects.clone(),
+        effects_hash: Bytes::copy_from_slice(effects_hash),
+        ..receipt.clone()
+    };
+    let shown = verify::receipt(&trust, &with(&effects, &[])).unwrap();
+    assert_eq!((&shown.effects, shown.effects_hash), (&effects, verdict.effects_hash));
+    let part = |receipt| verify::receipt(&trust, &receipt).unwrap_err().part;
+    assert_eq!(part(with(&effects, &hash)), "effects");
+    assert_eq!(part(with(&Bytes::new(), &hash[..31])), "effects_hash");
+    assert_eq!(part(with(&Bytes::new(), &[0; 32])), "effects_hash");
+    assert_eq!(part(with(&Bytes::new(), &[])), "leaf_path");
+    let unmarked = v1::Receipt {
+        effects_hash: Bytes::from_static(&[0; 32]),
+        ..archive.receipt(tip, 2, Some(tip))
+    };
+    assert_eq!(part(unmarked), "effects_hash");
+
+    let whole = archive.receipt(tip, 0, Some(tip));
+    let (_, signed) = stored.instruction(0).unwrap();
+    let check = |proof: &v1::BatchProof| verify::batch(&trust, &whole, &signed.items, proof);
+    let hashed = prove::batch(stored, 0).unwrap();
+    assert_eq!(hashed.effects_hashes, [&hash[..], &[0; 32]].concat());
+    assert!(hashed.effects.is_empty());
+    let batch = check(&hashed).unwrap();
+    assert_eq!(batch.item_receipt(1).unwrap(), receipt);
+    assert_eq!(batch.item_receipt(2).unwrap(), archive.receipt(tip, 2, Some(tip)));
+    let shown = v1::BatchProof {
+        effects: vec![effects.clone(), Bytes::new()],
+        effects_hashes: Bytes::new(),
+        ..hashed.clone()
+    };
+    assert_eq!(check(&shown).unwrap().item_receipt(1), Some(with(&effects, &[])));
+    let both = v1::BatchProof { effects_hashes: hashed.effects_hashes.clone(), ..shown.clone() };
+    assert_eq!(check(&both).unwrap_err().part, "effects");
+    for proof in [hashed, shown] {
+        for other in changes::of_batch(&proof) {
+            assert!(check(&other).is_err(), "{other:?}");
+        }
+    }
 }
 
 /// The worst receipt: an item of the largest batch in the largest block, certified by seven, late in

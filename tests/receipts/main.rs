@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod books;
 mod node;
 
 use std::sync::Arc;
@@ -54,6 +55,7 @@ async fn what_nodes_say_can_be_proved() {
     let submitted = every_kind_of_receipt(&world).await;
     what_is_ordered_says_so(&world).await;
     by_position_for_its_parties_alone(&world, &submitted[0]).await;
+    books::of_another_are_not_told(&world).await;
     a_busy_account(&world).await;
     an_account_under_load(&world).await;
     accounts_at_any_height(&world).await;
@@ -292,6 +294,7 @@ async fn again_later(world: &World, submitted: &Submitted, node: usize) {
         let then = &submitted.verified;
         assert_eq!((&verified.header, verified.leaf), (&then.header, then.leaf));
         assert_eq!((verified.outcome, &verified.effects), (then.outcome, &then.effects));
+        assert_eq!(verified.effects_hash, then.effects_hash);
     };
     same(&world.receipt(&asked.receipt_of(&id, 0).await.unwrap()));
     let answer = asked.instruction(&id).await;

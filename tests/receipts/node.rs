@@ -154,6 +154,16 @@ impl Node {
         }
     }
 
+    /// The matches of the account owner's book, as many as are on one page.
+    pub async fn matches(&self, account: &AccountId) -> Vec<v1::Match> {
+        let account = Bytes::copy_from_slice(account.as_bytes());
+        let book = v1::Book::Owner.into();
+        let request = v1::ListMatchesRequest { account, book, ..Default::default() };
+        let page: v1::ListMatchesResponse =
+            self.call("ReconciliationService/ListMatches", &request).await.unwrap();
+        page.matches
+    }
+
     /// All parts, merged as their bytes are.
     pub async fn prove_account(
         &self,

@@ -133,7 +133,9 @@ pub fn corruptions(fields: &[Field]) -> Vec<Vec<u8>> {
         }
     }
     let whole = encode(fields);
-    found.extend([&[0][..], &[0x72, 0], &[0x0a, 0], &whole].map(|more| [&whole, more].concat()));
+    found.extend(
+        [&[0][..], &[0x72, 0], &[0x7a, 0], &[0x0a, 0], &whole].map(|more| [&whole, more].concat()),
+    );
     found.extend((1..16).map(|part| whole[..whole.len() * part / 16].to_vec()));
     let original = encode(fields);
     found.retain(|bytes| *bytes != original);
@@ -148,7 +150,7 @@ pub fn mixtures(fields: &[Field], others: &[Field]) -> Vec<Vec<u8>> {
         let behind = fields.iter().filter(|field| field.number > number);
         encode(&before.chain(other).chain(behind).cloned().collect::<Vec<_>>())
     };
-    (1..=13).map(mix).collect()
+    (1..=14).map(mix).collect()
 }
 
 fn find_places(fields: &[Field], path: &mut Vec<usize>, places: &mut Vec<Vec<usize>>) {

@@ -26,6 +26,7 @@ struct Parts {
     item: Vec<u8>,
     outcome: Vec<u8>,
     effects: Vec<u8>,
+    effects_hash: Vec<u8>,
     record: Vec<u8>,
     key_id: Hash,
     active: (u64, u64),
@@ -41,6 +42,7 @@ impl Parts {
             item: receipt.item.to_vec(),
             outcome: receipt.outcome.to_vec(),
             effects: receipt.effects.to_vec(),
+            effects_hash: receipt.effects_hash.to_vec(),
             record: receipt.keys[0].record.to_vec(),
             key_id: Hash::from_slice(&receipt.signatures[0].key_id).unwrap(),
             active: (receipt.keys[0].active_from, receipt.keys[0].inactive_from),
@@ -73,14 +75,19 @@ impl Parts {
             0 => Hash::ZERO,
             _ => merkle::leaf_hash(&self.item),
         };
-        let effects = if self.effects.is_empty() { Hash::ZERO } else { Hash::of(&self.effects) };
+        // What the leaf has fits whichever is given, even where both are, or where it is no hash.
+        let effects = match (&self.effects[..], &self.effects_hash[..]) {
+            ([], []) => vec![0; 32],
+            (effects, []) => Hash::of(effects).0.to_vec(),
+            (_, hash) => hash.to_vec(),
+        };
         let instruction_hash = Hash::of(&self.instruction);
         let leaf = [
             &instruction_hash.as_bytes()[..],
             &self.item_number.to_be_bytes(),
             item_hash.as_bytes(),
             &self.outcome,
-            effects.as_bytes(),
+            &effects,
         ];
         let record = registry::leaf(Kind::Key, self.key_id.as_bytes(), self.active, &self.record);
         let header = Header {
@@ -112,6 +119,7 @@ impl Parts {
                 index: 0,
                 path: Vec::new(),
             }],
+            effects_hash: self.effects_hash.clone().into(),
         }
     }
 }
@@ -154,7 +162,15 @@ pub fn forgeries(world: &World, genuine: &v1::Receipt) -> Vec<v1::Receipt> {
         add(&|it| it.outcome.resize(length, 0), signer);
     }
     for effects in [&[][..], &[0], &[1; 48], &[1; 49]] {
-        add(&|it| it.effects = effects.to_vec(), signer);
+        let hash = Hash::of(effects).0;
+        for effects_hash in
+            [&[][..], &hash, &[0; 32], &hash[1..], &[&hash[..], &[0]].concat(), &[0]]
+        {
+            add(
+                &|it| (it.effects, it.effects_hash) = (effects.to_vec(), effects_hash.to_vec()),
+                signer,
+            );
+        }
     }
     instructions(&mut add, signer);
     items(&mut add, signer);

@@ -57,7 +57,7 @@ SCHEMA = """
 Receipt       1 instruction bytes, 2 signatures Signature*, 3 item bytes, 4 item_number uint32,
               5 item_path bytes*, 6 outcome bytes, 7 effects bytes, 8 leaf_index uint32,
               9 leaf_path bytes*, 10 header bytes, 11 history_path bytes*, 12 certificate Certificate,
-              13 keys KeyProof*
+              13 keys KeyProof*, 14 effects_hash bytes
 Signature     1 key_id bytes, 2 value bytes
 KeyProof      1 record bytes, 2 active_from uint64, 3 inactive_from uint64, 4 index uint32, 5 path bytes*
 Certificate   1 header bytes, 2 signatures NodeSignature*
@@ -521,6 +521,10 @@ def check_leaf(receipt, instruction, header):
         need(root == batch.items_root, "the item is not in the batch")
     check_outcome(receipt.outcome)
     effects_hash = sha256(receipt.effects) if receipt.effects else bytes(32)
+    if receipt.effects_hash:
+        effects_hash = receipt.effects_hash
+        need(not receipt.effects, "effects, and their hash beside them")
+        need(len(effects_hash) == 32 and any(effects_hash), "the hash of effects is not one")
     number = struct.pack(">I", receipt.item_number)
     leaf = sha256(receipt.instruction) + number + item_hash + receipt.outcome + effects_hash
     root = path_root(leaf_hash(leaf), receipt.leaf_index, header.leaf_count, receipt.leaf_path)

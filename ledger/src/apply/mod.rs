@@ -18,7 +18,7 @@ use crate::{
     header::Header,
     instruction::{Body, Instruction},
     merkle::{self, Frontier},
-    outcome::{Event, Leaf, Outcome, State as OutcomeState},
+    outcome::{Event, Leaf, Outcome, State as OutcomeState, effects_hash},
     proposal::{Proposal, ProposalHeader},
     reason::Reason,
     registry::Registry,
@@ -298,7 +298,8 @@ impl<'a> Work<'a> {
         outcome: Outcome,
         effects: Vec<u8>,
     ) -> Hash {
-        let hash = Leaf::of(instruction.hash, (item, item_hash), outcome, &effects).hash();
+        let item_of = (item, item_hash);
+        let hash = Leaf::of(instruction.hash, item_of, outcome, effects_hash(&effects)).hash();
         self.leaf_hashes.push(hash);
         self.leaves.push(LeafRecord { instruction: place, item, outcome, effects });
         hash

@@ -12,7 +12,7 @@ use crate::{
     history::StoredBlock,
     instruction::Transfer,
     merkle,
-    outcome::{Leaf, State},
+    outcome::{Leaf, State, effects_hash},
 };
 
 /// Reads leaves. The instruction that was read last is kept decoded: those of a batch lie side by
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
             Some(item) => merkle::leaf_hash(last.signed.items.get(item)?),
         };
         let item = (record.item, item_hash);
-        let leaf = Leaf::of(last.hash, item, record.outcome, &record.effects);
+        let leaf = Leaf::of(last.hash, item, record.outcome, effects_hash(&record.effects));
         Some((&last.signed, leaf))
     }
 

@@ -10,11 +10,12 @@ use counterfoil_proto::v1;
 
 use crate::{
     account::AccountId,
+    block::LeafRecord,
     hash::Hash,
     header::Header,
     history::StoredBlock,
     merkle::{self, Tree, path},
-    outcome::Leaf,
+    outcome::{Event, Leaf},
     registry::Registry,
 };
 
@@ -74,6 +75,11 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let record = self.block().leaves.get(place)?;
         let signed = self.signed(leaf)?;
         let key = Hash::from_slice(&signed.signatures.first()?.key_id)?;
+        let (effects, effects_hash) = match self.leaves.get(place)?.effects_hash {
+            Hash::ZERO => (Bytes::new(), Bytes::new()),
+            _ if is_of_one_book(record) => (Bytes::copy_from_slice(&record.effects), Bytes::new()),
+            hash => (Bytes::new(), hash.to_bytes()),
+        };
         let (item, item_path) = match record.item.checked_sub(1) {
             None => (Bytes::new(), Vec::new()),
             Some(item) => self.item(leaf, signed, item)?,
@@ -85,13 +91,14 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
             item_number: record.item,
             item_path,
             outcome: Bytes::copy_from_slice(&record.outcome.encode()),
-            effects: Bytes::copy_from_slice(&record.effects),
+            effects,
             leaf_index: leaf,
             leaf_path: bytes(&self.tree.path(place)?),
             header: Bytes::copy_from_slice(&self.block().header.encode()),
             history_path: Vec::new(),
             certificate: None,
             keys: vec![registry.key_proof(&key)?],
+            effects_hash,
         })
     }
 
@@ -104,12 +111,20 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
             return None;
         }
         let outcomes = records.iter().flat_map(|record| record.outcome.encode()).collect();
+        let (mut effects, mut effects_hashes) = (Vec::new(), Vec::new());
         let some = records.iter().any(|record| !record.effects.is_empty());
-        let effects = records.iter().filter(|_| some);
+        if some && records.iter().all(is_of_one_book) {
+            let each = records.iter().map(|record| Bytes::copy_from_slice(&record.effects));
+            effects = each.collect();
+        } else if some {
+            let leaves = self.leaves.get(row.start + 1..row.end)?;
+            effects_hashes = leaves.iter().flat_map(|leaf| leaf.effects_hash.0).collect();
+        }
         Some(v1::BatchProof {
             outcomes,
-            effects: effects.map(|record| Bytes::copy_from_slice(&record.effects)).collect(),
+            effects,
             range_path: bytes(&self.tree.range_path(&row)?),
+            effects_hashes: effects_hashes.into(),
         })
     }
 
@@ -144,6 +159,12 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let item = usize::try_from(item).ok()?;
         Some((signed.items.get(item)?.clone(), bytes(&tree.path(item)?)))
     }
+}
+
+/// Whether the effects of a leaf are in one book alone, that of whoever signed it. A transfer's are in
+/// the books of both banks, and neither may read the other's.
+fn is_of_one_book(record: &LeafRecord) -> bool {
+    matches!(record.outcome.event, Event::BookEntryRecorded | Event::StatementRecorded)
 }
 
 /// The receipt of one leaf; see [`Prover::receipt`].

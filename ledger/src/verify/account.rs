@@ -79,14 +79,12 @@ pub fn account(trust: &Trust, proof: &v1::AccountProof) -> Result<VerifiedAccoun
     let ordered = from <= to && to <= header.height;
     require(ordered, "to_height", "from_height, to_height and the header's do not ascend")?;
     let postings = postings(proof, &header, &leaf.head)?;
-    let balances = standings(&leaf, &postings, from, to)
+    let (opening, closing) = standings(&leaf, &postings, from, to)
         .ok_or(unproven("leaf", "its balance or posting count is not what the postings lead to"))?;
-    let (opening, closing) = balances;
     let fresh = opening.posting_count == 0;
     require(fresh == proof.opening.is_empty(), "opening", "it is there from the first posting on")?;
     require(!fresh || opening.balance == 0, "leaf", "an account begins with nothing")?;
-    let certificate = proof.certificate.as_ref();
-    let finality = finality(trust, &header, &proof.history_path, certificate)?;
+    let finality = finality(trust, &header, &proof.history_path, &proof.certificate)?;
     Ok(VerifiedAccount {
         id,
         servicer,

@@ -7,7 +7,7 @@ use super::{Trust, Unproven, VerifiedReceipt, hashes, receipt::items_root, requi
 use crate::{
     hash::Hash,
     merkle::{self, Tree, path::RangeTree},
-    outcome::{Leaf, OUTCOME_LENGTH, Outcome},
+    outcome::{self, Leaf, OUTCOME_LENGTH, Outcome},
 };
 
 /// A batch whose outcomes verify.
@@ -20,6 +20,7 @@ pub struct VerifiedBatch {
     receipt: v1::Receipt,
     items: Vec<Bytes>,
     effects: Vec<Bytes>,
+    effects_hashes: Vec<Hash>,
     items_tree: Tree,
     block_tree: RangeTree,
 }
@@ -39,12 +40,12 @@ pub fn batch(
     else {
         return Err(unproven("receipt", "the instruction is not a batch"));
     };
-    let root = items_root(batch)?;
     let all = usize::try_from(batch.count) == Ok(items.len());
     require(all, "items", "they are not as many as the instruction says")?;
     let item_hashes: Vec<Hash> = items.iter().map(|item| merkle::leaf_hash(item)).collect();
     let mut items_tree = Tree::default();
     items_tree.set(item_hashes.iter().copied().enumerate());
+    let root = items_root(batch)?;
     require(items_tree.root() == root, "items", "they are not those under items_root")?;
 
     let each = proof.outcomes.len() == items.len() * OUTCOME_LENGTH;
@@ -52,17 +53,12 @@ pub fn batch(
     let outcomes = proof.outcomes.chunks_exact(OUTCOME_LENGTH).map(Outcome::decode);
     let outcomes: Vec<Outcome> =
         outcomes.collect::<Option<_>>().ok_or(unproven("outcomes", "one is not an outcome"))?;
-    let none = proof.effects.is_empty();
-    let effects = if none { vec![Bytes::new(); items.len()] } else { proof.effects.clone() };
-    require(effects.len() == items.len(), "effects", "each item has some, or none of them")?;
-    let said = none || effects.iter().any(|it| !it.is_empty());
-    require(said, "effects", "where no item has any the list is empty")?;
+    let effects_hashes = effects_hashes(proof, items.len())?;
 
-    let of = |item, outcome, effects: &[u8]| {
-        Leaf::of(instruction.instruction_hash, item, outcome, effects).hash()
-    };
-    let mut row = vec![of((0, Hash::ZERO), instruction.outcome, &instruction.effects)];
-    let items_said = (1..).zip(item_hashes).zip(&outcomes).zip(&effects);
+    let hash = instruction.instruction_hash;
+    let of = |item, outcome, effects| Leaf::of(hash, item, outcome, effects).hash();
+    let mut row = vec![of((0, Hash::ZERO), instruction.outcome, instruction.effects_hash)];
+    let items_said = (1..).zip(item_hashes).zip(&outcomes).zip(effects_hashes.iter().copied());
     row.extend(items_said.map(|((item, outcome), effects)| of(item, *outcome, effects)));
     let path = hashes("range_path", &proof.range_path)?;
     let (start, size) = (u64::from(instruction.leaf), u64::from(instruction.header.leaf_count));
@@ -74,10 +70,27 @@ pub fn batch(
         outcomes,
         receipt: receipt.clone(),
         items: items.to_vec(),
-        effects,
+        effects: proof.effects.clone(),
+        effects_hashes,
         items_tree,
         block_tree,
     })
+}
+
+/// What the leaf of each item holds of its effects, which are given or stood for by their hashes.
+fn effects_hashes(proof: &v1::BatchProof, count: usize) -> Result<Vec<Hash>, Unproven> {
+    let (given, hashed) = (&proof.effects, &proof.effects_hashes);
+    require(given.is_empty() || hashed.is_empty(), "effects", "these or their hashes, not both")?;
+    let given = given.iter().map(|it| Some(outcome::effects_hash(it)));
+    let hashes = given.chain(hashed.chunks(32).map(Hash::from_slice));
+    let hashes: Vec<Hash> =
+        hashes.collect::<Option<_>>().ok_or(unproven("effects_hashes", "each has 32 bytes"))?;
+    if hashes.is_empty() {
+        return Ok(vec![Hash::ZERO; count]);
+    }
+    let said = hashes.len() == count && hashes.iter().any(|it| *it != Hash::ZERO);
+    require(said, "effects", "there are as many as items; where no item has any, none")?;
+    Ok(hashes)
 }
 
 impl VerifiedBatch {
@@ -91,12 +104,15 @@ impl VerifiedBatch {
         let place = place(item)?;
         let bytes = |path: Vec<Hash>| path.iter().map(Hash::to_bytes).collect();
         let leaf_index = self.instruction.leaf.checked_add(item)?;
+        let hash = self.effects_hashes.get(place)?;
+        let hashed = self.effects.is_empty() && *hash != Hash::ZERO;
         Some(v1::Receipt {
             item: self.items.get(place)?.clone(),
             item_number: item,
             item_path: bytes(self.items_tree.path(place)?),
             outcome: Bytes::copy_from_slice(&self.outcomes.get(place)?.encode()),
-            effects: self.effects.get(place)?.clone(),
+            effects: self.effects.get(place).cloned().unwrap_or_default(),
+            effects_hash: if hashed { hash.to_bytes() } else { Bytes::new() },
             leaf_index,
             leaf_path: bytes(self.block_tree.path(u64::from(leaf_index))?),
             ..self.receipt.clone()

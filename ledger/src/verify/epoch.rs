@@ -24,12 +24,10 @@ pub(super) fn change(
     let by_new = change.after.as_ref().ok_or(unproven("after", "it is missing"))?;
     require(by_old.header == by_new.header, "after", "it holds another header than `before`")?;
     let (header, _) = trust.certified(by_old)?;
-    let next = header.epoch == trust.epoch();
-    require(next, "before", "the change of an epoch carries that epoch")?;
+    require(header.epoch == trust.epoch(), "before", "the change of an epoch carries that epoch")?;
     let records = Records::of(&header, &change.records)?;
     let after = records.signers(&trust.chain_id())?;
-    let hash = header.hash();
-    after.quorum_signed(Label::Header, hash.as_bytes(), &by_new.signatures)?;
+    after.quorum_signed(Label::Header, header.hash().as_bytes(), &by_new.signatures)?;
     Ok((header, after))
 }
 
@@ -100,10 +98,7 @@ impl<'a> Records<'a> {
         let named = |fields: &LeafFields| fields.kind == Kind::Key as u8 && fields.id[..] == *id;
         let mut found = self.counting.iter().filter(|(fields, _)| named(fields));
         let (Some((fields, record)), None) = (found.next(), found.next()) else {
-            return Err(unproven(
-                "records",
-                "the key that a node names does not count, or not once",
-            ));
+            return Err(unproven("records", "a node's key does not count, or not once"));
         };
         let there = Hash::of(record) == fields.record;
         require(there, "records", "a record that is needed is not given")?;

@@ -153,10 +153,9 @@ fn attested(
     let attestation = attestation.ok_or(unproven(part, "it is missing"))?;
     let header = super::header(part, &attestation.header, &trust.chain_id())?;
     let hash = header.hash();
-    let signature = attestation.signature.as_ref();
-    let signed = signature
-        .and_then(|by| Some((by.node, trust.signer(Label::Header, hash.as_bytes(), by)?.0)));
-    Ok((header, vec![signed.ok_or(unproven(part, "its signature is not its node's"))?]))
+    let by = attestation.signature.as_ref();
+    let by = by.and_then(|by| Some((by.node, trust.signer(Label::Header, hash.as_bytes(), by)?.0)));
+    Ok((header, vec![by.ok_or(unproven(part, "its signature is not its node's"))?]))
 }
 
 /// A header and the quorum of its epoch that signed it, even where the epoch had ended.

@@ -23,11 +23,8 @@ pub fn history(trust: &Trust, proof: &v1::HistoryProof) -> Result<VerifiedHistor
     let (certified, signers) = trust.certified(certificate)?;
     in_history(&header, &proof.history_path, &certified)?;
     let path = hashes("consistency_path", &proof.consistency_path)?;
-    let consistent = is_consistent(
-        (header.height, header.history_root),
-        (certified.height, certified.history_root),
-        &path,
-    );
+    let tree = |it: &Header| (it.height, it.history_root);
+    let consistent = is_consistent(tree(&header), tree(&certified), &path);
     require(consistent, "consistency_path", "the later tree does not begin with the earlier one")?;
     Ok(VerifiedHistory { header, certified, signers })
 }

@@ -124,7 +124,7 @@ fn finality(
     trust: &Trust,
     header: &Header,
     path: &[Bytes],
-    certificate: Option<&v1::Certificate>,
+    certificate: &Option<v1::Certificate>,
 ) -> Result<Finality, Unproven> {
     let Some(certificate) = certificate else {
         require(path.is_empty(), "history_path", "without a certificate there is none")?;

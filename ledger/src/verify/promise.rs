@@ -29,9 +29,8 @@ pub fn promise(trust: &Trust, promise: &v1::Promise) -> Result<VerifiedPromise, 
         .ok_or(unproven("instruction_hash", "a hash has 32 bytes"))?;
     let signature = promise.signature.as_ref().ok_or(unproven("signature", "it is missing"))?;
     let payload = promise_payload(&instruction_hash, promise.deadline_ms);
-    let (institution, _) = trust
-        .signer(Label::Promise, &payload, signature)
-        .ok_or(unproven("signature", "it is not its node's"))?;
+    let signer = trust.signer(Label::Promise, &payload, signature);
+    let (institution, _) = signer.ok_or(unproven("signature", "it is not its node's"))?;
     let deadline_ms = promise.deadline_ms;
     Ok(VerifiedPromise { node: signature.node, institution, instruction_hash, deadline_ms })
 }
@@ -40,12 +39,11 @@ impl VerifiedPromise {
     /// Whether the promise is broken: the instruction, whose bytes are given, was absent as of a block
     /// past the deadline.
     pub fn is_broken(&self, instruction: &Bytes, absence: &AbsenceVerdict) -> bool {
-        let Ok(message) = decode::<v1::Instruction>("instruction", instruction) else {
-            return false;
-        };
-        Hash::of(instruction) == self.instruction_hash
-            && message.institution == absence.institution.as_str()
-            && message.id[..] == absence.id.as_bytes()[..]
-            && absence.header.block_time_ms > self.deadline_ms
+        decode::<v1::Instruction>("instruction", instruction).is_ok_and(|message| {
+            Hash::of(instruction) == self.instruction_hash
+                && message.institution == absence.institution.as_str()
+                && message.id[..] == absence.id.as_bytes()[..]
+                && absence.header.block_time_ms > self.deadline_ms
+        })
     }
 }

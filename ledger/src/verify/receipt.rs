@@ -11,7 +11,7 @@ use crate::{
     id::InstructionId,
     instruction::BATCH_ITEMS_MAX,
     merkle,
-    outcome::{Leaf, Outcome},
+    outcome::{self, Leaf, Outcome},
     registry::{self, Kind, read_key_record},
     signature::{self, Label},
 };
@@ -33,8 +33,10 @@ pub struct VerifiedReceipt {
     pub item: Option<Item>,
     /// What became of it.
     pub outcome: Outcome,
-    /// What it did to the books.
+    /// What it did to the books; empty if nothing, or if the receipt has the hash alone.
     pub effects: Bytes,
+    /// SHA-256 of what it did to the books; zero if nothing.
+    pub effects_hash: Hash,
     /// The block that decided.
     pub header: Header,
     /// The leaf in the block, from 0.
@@ -80,11 +82,11 @@ pub fn receipt(trust: &Trust, receipt: &v1::Receipt) -> Result<VerifiedReceipt, 
     let instruction_hash = Hash::of(&receipt.instruction);
     let item_hash = item.as_ref().map_or(Hash::ZERO, |item| merkle::leaf_hash(&item.bytes));
     let numbered = (receipt.item_number, item_hash);
-    let leaf = Leaf::of(instruction_hash, numbered, outcome, &receipt.effects).hash();
+    let effects_hash = effects_hash(receipt)?;
+    let leaf = Leaf::of(instruction_hash, numbered, outcome, effects_hash).hash();
     let place = (u64::from(receipt.leaf_index), u64::from(header.leaf_count));
     on_path("leaf_path", leaf, place, &receipt.leaf_path, &header.tx_root)?;
-    let certificate = receipt.certificate.as_ref();
-    let finality = finality(trust, &header, &receipt.history_path, certificate)?;
+    let finality = finality(trust, &header, &receipt.history_path, &receipt.certificate)?;
     Ok(VerifiedReceipt {
         institution,
         id,
@@ -94,6 +96,7 @@ pub fn receipt(trust: &Trust, receipt: &v1::Receipt) -> Result<VerifiedReceipt, 
         item,
         outcome,
         effects: receipt.effects.clone(),
+        effects_hash,
         header,
         leaf: receipt.leaf_index,
         finality,
@@ -130,6 +133,16 @@ fn signed(
     let holds = value.is_some_and(|value| key.verify(&preimage, value));
     require(holds, "signatures", "it is not the key's over the instruction")?;
     Ok(id)
+}
+
+/// What the leaf holds of the effects, which are given or stood for by their hash.
+fn effects_hash(receipt: &v1::Receipt) -> Result<Hash, Unproven> {
+    if receipt.effects_hash.is_empty() {
+        return Ok(outcome::effects_hash(&receipt.effects));
+    }
+    require(receipt.effects.is_empty(), "effects", "these or effects_hash, not both")?;
+    let hash = Hash::from_slice(&receipt.effects_hash).filter(|hash| *hash != Hash::ZERO);
+    hash.ok_or(unproven("effects_hash", "it has 32 bytes, not all zero, or none"))
 }
 
 /// Checks that the item is the one of its number in the instruction's batch.

@@ -64,7 +64,9 @@ impl Signers {
     /// Whether a signature is its node's.
     pub fn signed(&self, label: Label, payload: &[u8], by: &v1::NodeSignature) -> bool {
         let preimage = signature::preimage(label, &self.chain_id, payload);
-        self.holds(&preimage, by)
+        let value = <&[u8; 64]>::try_from(&by.value[..]);
+        let key = self.key(by.node);
+        key.zip(value.ok()).is_some_and(|(key, value)| key.verify(&preimage, value))
     }
 
     /// Checks that a quorum signed a payload, each once and in order of their ids, and nobody else.
@@ -85,8 +87,7 @@ impl Signers {
         if signatures.iter().any(|it| !self.nodes.contains_key(&it.node)) {
             return refuse("one is by a node that does not sign in this epoch");
         }
-        let preimage = signature::preimage(label, &self.chain_id, payload);
-        if !signatures.iter().all(|it| self.holds(&preimage, it)) {
+        if !signatures.iter().all(|it| self.signed(label, payload, it)) {
             return refuse("one is not its node's");
         }
         Ok(signatures.iter().map(|it| it.node).collect())
@@ -95,15 +96,8 @@ impl Signers {
     /// Checks a certificate of this epoch; returns its header and who signed it.
     pub fn certified(&self, certificate: &v1::Certificate) -> Result<(Header, Vec<u64>), Unproven> {
         let header = super::header("certificate.header", &certificate.header, &self.chain_id)?;
-        let hash = header.hash();
-        let signers =
-            self.quorum_signed(Label::Header, hash.as_bytes(), &certificate.signatures)?;
+        let signed = &certificate.signatures;
+        let signers = self.quorum_signed(Label::Header, header.hash().as_bytes(), signed)?;
         Ok((header, signers))
-    }
-
-    fn holds(&self, preimage: &[u8], by: &v1::NodeSignature) -> bool {
-        let value = <&[u8; 64]>::try_from(&by.value[..]);
-        let key = self.key(by.node);
-        key.zip(value.ok()).is_some_and(|(key, value)| key.verify(preimage, value))
     }
 }

@@ -132,10 +132,8 @@ impl Trust {
 
     /// Who signs a header: those of its epoch, as far as the epoch reaches.
     pub(super) fn signers_of(&self, header: &Header) -> Result<&Signers, Unproven> {
-        let signers = self.signers(header.epoch).ok_or(unproven(
-            "epoch",
-            "its signers are not known here: the epoch chain does not reach it",
-        ))?;
+        let unknown = unproven("epoch", "its signers are not known: the epoch chain ends earlier");
+        let signers = self.signers(header.epoch).ok_or(unknown)?;
         let change = |epoch: u64| Some(self.changes.get(usize::try_from(epoch).ok()?)?.0.height);
         let ended = change(header.epoch).is_some_and(|end| header.height > end);
         require(!ended, "epoch", "it had ended at this height: these nodes signed no more")?;

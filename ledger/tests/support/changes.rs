@@ -1,7 +1,7 @@
 //! Changes of proofs: none of them may verify as something else.
 
 use bytes::Bytes;
-use counterfoil_ledger::{proof::Proof, verify};
+use counterfoil_ledger::{outcome::effects_hash, proof::Proof, verify};
 use counterfoil_proto::v1;
 
 /// A list with one element gone, twice, or in its neighbour's place; never the list itself.
@@ -77,7 +77,28 @@ pub fn of_history(it: &v1::HistoryProof) -> Vec<v1::HistoryProof> {
 }
 
 pub fn of_batch(it: &v1::BatchProof) -> Vec<v1::BatchProof> {
-    lists!(it, effects, range_path)
+    let mut changed = lists!(it, effects, range_path);
+    let hashes: Vec<&[u8]> = it.effects_hashes.chunks(32).collect();
+    let mut others: Vec<Vec<u8>> = of_list(&hashes).iter().map(|list| list.concat()).collect();
+    others.extend(
+        [&[][..], &[0; 32], &[0; 64], &[&it.effects_hashes[..], &[0]].concat()].map(<[u8]>::to_vec),
+    );
+    others.push(vec![0; it.effects_hashes.len()]);
+    others.retain(|other| other[..] != it.effects_hashes[..]);
+    changed.extend(others.into_iter().map(|effects_hashes| v1::BatchProof {
+        effects_hashes: effects_hashes.into(),
+        ..it.clone()
+    }));
+    if !it.effects.is_empty() {
+        // The hashes of what is given: beside it.
+        let hashes = it.effects.iter().flat_map(|effects| effects_hash(effects).0);
+        changed.push(v1::BatchProof { effects_hashes: hashes.collect(), ..it.clone() });
+    }
+    if !it.effects_hashes.is_empty() {
+        let effects = vec![Bytes::new(); it.effects_hashes.len() / 32];
+        changed.push(v1::BatchProof { effects, ..it.clone() });
+    }
+    changed
 }
 
 pub fn of_absence(it: &v1::Absence) -> Vec<v1::Absence> {

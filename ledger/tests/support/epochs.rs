@@ -200,7 +200,7 @@ impl World {
         let signed = draft.sign(signer, &self.consortium.chain_id()).unwrap();
         let outcome = Outcome::of_event(State::Recorded, Event::AccountOpened);
         let hash = Hash::of(&signed.instruction);
-        let leaf = Leaf::of(hash, (0, Hash::ZERO), outcome, &[]);
+        let leaf = Leaf::of(hash, (0, Hash::ZERO), outcome, Hash::ZERO);
         let header = self.next(&[leaf.hash()]);
         self.headers.push(header.clone());
         let key_id = signer.key_id();

@@ -32,6 +32,8 @@ pub const LABELS: [Label; 3] = [Label::Header, Label::Absence, Label::Promise];
 pub fn proofs(chain: Chain) -> Sections {
     let archive = Archive::of(chain);
     let (trust, tip) = (archive.trust(), archive.height());
+    let late = archive.receipt(8, 0, Some(tip));
+    assert!(late.effects.is_empty() && late.effects_hash.len() == 32);
     let receipts = [
         ("receipt: ordered", archive.receipt(3, 0, None)),
         ("receipt: final, its own header certified", archive.receipt(3, 1, Some(3))),
@@ -41,6 +43,7 @@ pub fn proofs(chain: Chain) -> Sections {
         ("receipt: final, item 2 of the batch", archive.receipt(4, 2, Some(tip))),
         ("receipt: final, a book entry with effects", archive.receipt(6, 1, Some(tip))),
         ("receipt: final, a statement", archive.receipt(7, 0, Some(tip))),
+        ("receipt: final, a transfer with the hash of its effects", late),
     ];
     let mut sections = vec![section("certificate", &archive.certificate(tip))];
     for (name, receipt) in receipts {

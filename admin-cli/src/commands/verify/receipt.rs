@@ -1,6 +1,7 @@
 //! `verify receipt`: what became of an instruction or an item.
 
 use counterfoil_client::v1;
+use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::outcome::State;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::verify::{self, Trust, VerifiedReceipt};
@@ -45,6 +46,7 @@ pub fn describe(trust: &Trust, verified: &VerifiedReceipt) -> Answer {
         ("position", position),
         ("block time", moment::utc_ms(summary.block_time_ms)),
         ("postings", postings(summary.first_posting, summary.posting_count)),
+        ("hash of effects", effects_hash(summary.effects_hash)),
         ("signed with key", verified.key_id.to_string()),
         ("instruction hash", summary.instruction_hash.to_string()),
         ("header", summary.header_hash.to_string()),
@@ -86,6 +88,7 @@ fn json(trust: &Trust, verified: &VerifiedReceipt) -> Value {
             "blockTime": moment::utc_ms(summary.block_time_ms),
             "firstPosting": summary.first_posting.to_string(),
             "postingCount": summary.posting_count,
+            "effectsHash": summary.effects_hash.map(|hash| hash.to_string()),
             "keyId": verified.key_id.to_string(),
             "instructionHash": summary.instruction_hash.to_string(),
             "headerHash": summary.header_hash.to_string(),
@@ -122,6 +125,10 @@ fn state(state: State) -> &'static str {
         State::Recorded => "RECORDED",
         State::Itemised => "ITEMISED",
     }
+}
+
+fn effects_hash(hash: Option<Hash>) -> String {
+    hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string())
 }
 
 fn postings(first: u64, count: u16) -> String {
