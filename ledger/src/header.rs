@@ -108,6 +108,15 @@ impl Header {
         (version == 1 && header.encode() == bytes).then_some(header)
     }
 
+    /// Where the block stands and what it is made of, all of it known before it is executed. Two
+    /// headers that agree in this can differ in what somebody's execution gave, and in nothing else.
+    /// The place in the Raft log is part of it: no proposal holds the index, so whoever executes a
+    /// block elsewhere in its log has another header and is not wrong.
+    pub fn place(&self) -> (Hash, u32, u64, Hash, Hash, [u64; 3]) {
+        let log = [self.raft_term, self.raft_index, self.proposer];
+        (self.chain_id, self.incarnation, self.height, self.previous, self.proposal_hash, log)
+    }
+
     /// SHA-256 of the bytes.
     pub fn hash(&self) -> Hash {
         Hash::of(&self.encode())

@@ -62,8 +62,7 @@ impl Conviction {
     /// whoever signed another one is convicted. What has no open question stays as it is.
     pub fn with_replayed(mut self, replayed: &Header) -> Result<Conviction, Unproven> {
         let Some(open) = self.open.take() else { return Ok(self) };
-        let place = |it: &Header| (it.chain_id, it.height, it.proposal_hash, it.previous);
-        let one_place = place(replayed) == place(&open.certified);
+        let one_place = replayed.place() == open.certified.place();
         require(one_place, "replayed", "it is not the block that the two headers are about")?;
         let attesters = open.attesters.into_iter().filter(|_| *replayed != open.attested);
         let signers = open.signers.into_iter().filter(|_| *replayed != open.certified);
@@ -135,8 +134,7 @@ fn double_proposal(trust: &Trust, it: &v1::DoubleProposal) -> Result<Conviction,
 fn wrong_execution(trust: &Trust, it: &v1::WrongExecution) -> Result<Conviction, Unproven> {
     let (certified, signers) = certified(trust, "certificate", it.certificate.as_ref())?;
     let (attested, attesters) = attested(trust, "attestation", it.attestation.as_ref())?;
-    let place = |it: &Header| (it.height, it.incarnation, it.proposal_hash, it.previous);
-    let one_place = place(&attested) == place(&certified);
+    let one_place = attested.place() == certified.place();
     require(one_place, "attestation", "it is about another block than the certificate")?;
     require(attested != certified, "attestation", "it is the certified header")?;
     let what = format!("signed another result of block {} than a quorum", certified.height);
