@@ -135,8 +135,13 @@ impl ClientBuilder {
     }
 
     /// The file in which the client keeps what it knows for certain: who signs, and the newest
-    /// certificate that it has checked ([`Client::update_trust`]). It is made where it is missing, and
-    /// holds wherever the genesis file does. Without one this is known for as long as the client lives.
+    /// certificate that [`Client::update_trust`] has taken. It is made where it is missing, and holds
+    /// wherever the genesis file does; processes may share it. Without one this is known for as long as
+    /// the client lives.
+    ///
+    /// Nothing else takes a newer certificate: a receipt's own does not show that it has the known one
+    /// in its history. A program that runs for long calls [`Client::update_trust`] now and then, once a
+    /// minute say, so that another history is found out soon.
     pub fn trusted_state(mut self, path: impl Into<PathBuf>) -> Self {
         self.trusted_state = Some(path.into());
         self
@@ -184,6 +189,7 @@ impl ClientBuilder {
             attempt: self.attempt.unwrap_or(ATTEMPT_DEFAULT),
             read_mode: self.read_mode.unwrap_or(ReadMode::Final),
             finality: self.finality.unwrap_or(Finality::Final),
+            asks_all: false,
         })
     }
 }

@@ -23,8 +23,9 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::belief::{self, Answered};
 use crate::builder::ClientBuilder;
+use crate::clock;
 use crate::endpoints::{CallError, Endpoints, Patience};
-use crate::error::{Earlier, Error, Failure};
+use crate::error::{Error, Failure, Fate};
 use crate::instructions::{Order, Signed};
 use crate::journal::Journal;
 use crate::outcome::Outcome;
@@ -42,6 +43,8 @@ pub struct Client {
     pub(crate) attempt: Duration,
     pub(crate) read_mode: v1::ReadMode,
     pub(crate) finality: v1::Finality,
+    /// A refusal counts only if every endpoint that answers refuses.
+    pub(crate) asks_all: bool,
 }
 
 pub(crate) struct Inner {
@@ -99,7 +102,8 @@ impl Client {
     }
 
     /// The same client that waits until what it submits, watches or has proved is as certain as this;
-    /// [`v1::Finality::Final`] at first. Ordered is sooner, and holds unless nodes lie.
+    /// [`v1::Finality::Final`] at first. Ordered is sooner, and holds unless nodes lie: the bytes stay
+    /// in the journal until [`Client::resume`] has seen the outcome final.
     pub fn with_finality(&self, finality: v1::Finality) -> Client {
         Client { finality, ..self.clone() }
     }
@@ -126,7 +130,8 @@ impl Client {
 
     /// Signs an order, keeps it in the journal, sends it, and sends the same bytes again until the
     /// ledger has decided and a node proves it, or the deadline passes. A node whose answer proves
-    /// nothing is not believed. A rejection is an [`Outcome`]; what an error means
+    /// nothing is not believed; after a refusal the other endpoints are asked as well, and one that
+    /// proves an outcome is right. A rejection is an [`Outcome`]; what an error means
     /// for the instruction is told by [`Error::outcome`]. To drop the future is like a crash: its fate
     /// is not known, and [`Client::resume`] learns it.
     pub async fn submit(&self, order: Order) -> Result<Outcome, Error> {
@@ -161,13 +166,15 @@ impl Client {
         self.settle(signed, false).await.0
     }
 
-    /// Sends again, oldest first, what the journal holds: what an earlier run did not learn the
-    /// fate of. Ends early when no node answers; the rest stays in the journal. Call it before
-    /// anything new is submitted.
+    /// Sends again, oldest first, what the journal holds: what an earlier run did not learn the fate
+    /// of, or knows to be ordered only. It waits until each is final, whatever
+    /// [`Client::with_finality`] says. Ends early when no node answers; the rest stays in the journal.
+    /// Call it before anything new is submitted.
     pub async fn resume(&self) -> Result<Vec<Resumed>, Error> {
+        let client = self.with_finality(v1::Finality::Final);
         let mut resumed = Vec::new();
-        for signed in self.pending().await? {
-            let (result, answered) = self.settle(&signed, true).await;
+        for signed in client.pending().await? {
+            let (result, answered) = client.settle(&signed, true).await;
             resumed.push(Resumed { id: signed.id, result });
             if !answered {
                 break;
@@ -235,8 +242,50 @@ impl Client {
 
     /// Sends the bytes until their fate is certain or the deadline passes, and keeps the journal in
     /// step. Also says whether any node answered.
+    ///
+    /// Once an attempt may have been taken no refusal settles the fate: a node that lies would have the
+    /// owner order the same again. Then only an outcome that is proved does, or a proved absence.
     async fn settle(&self, signed: &Signed, maybe_taken: bool) -> (Result<Outcome, Error>, bool) {
         let id = signed.id;
+        let asking = Client { asks_all: true, ..self.clone() };
+        match asking.send_once(signed).await {
+            Ok(outcome) => {
+                // What is only ordered may still be lost: resuming learns whether it is final.
+                if outcome.is_final() {
+                    self.forget(id).await;
+                }
+                (Ok(outcome), true)
+            }
+            Err(CallError::Refused { refusal, maybe_taken: earlier }) => {
+                let (is_final, is_too_late) =
+                    (refusal.known == Some(Reason::IdReused), refusal.is_too_late());
+                let error = Error::Refused(Box::new(refusal));
+                let result = match maybe_taken || earlier {
+                    false => self.withdraw(id, error).await,
+                    true if is_final || is_too_late || is_past(signed) => {
+                        asking.settle_by_proof(signed, error).await
+                    }
+                    true => Err(Error::Unknown { id, cause: error.to_string() }),
+                };
+                (result, true)
+            }
+            // Its bytes stay in the journal: its fate is the least of what is to be found out now.
+            Err(CallError::Exhausted { error: error @ Error::Fork(_), .. }) => (Err(error), false),
+            Err(CallError::Exhausted { error, maybe_taken: earlier }) => {
+                let answered = matches!(error, Error::BadAnswer { .. } | Error::Unproven { .. });
+                match maybe_taken || earlier {
+                    false => (self.withdraw(id, error).await, false),
+                    true if answered && is_past(signed) => {
+                        (asking.settle_by_proof(signed, error).await, true)
+                    }
+                    true => (Err(Error::Unknown { id, cause: error.to_string() }), false),
+                }
+            }
+        }
+    }
+
+    /// Submits the bytes, and believes an outcome that is proved.
+    async fn send_once(&self, signed: &Signed) -> Result<Outcome, CallError> {
         let message = v1::SubmitInstructionRequest {
             signed_instruction: Some(signed.message.clone()),
             wait_for: self.finality.into(),
@@ -249,43 +298,24 @@ impl Client {
             };
             belief::outcome(&self.inner.trusted, trust, signed, self.finality, &answered)
         };
-        let sent = self.proved(message, read, |channel, request| async move {
-            settlement(channel).submit_instruction(request).await
-        });
-        let unknown = |cause: String| Err(Error::Unknown { id, cause });
-        match sent.await {
-            Ok(outcome) => {
-                self.forget(id).await;
-                (Ok(outcome), true)
-            }
-            Err(CallError::Refused { refusal, maybe_taken: earlier }) => {
-                let earlier = match maybe_taken || earlier {
-                    true => refusal.on_earlier_attempts(),
-                    false => Earlier::NotTaken,
-                };
-                let error = Error::Refused(Box::new(refusal));
-                let result = match earlier {
-                    Earlier::NotTaken => self.withdraw(id, error).await,
-                    Earlier::NoneToCome => self.settle_expired(signed, error).await,
-                    Earlier::Unknown => unknown(error.to_string()),
-                };
-                (result, true)
-            }
-            // Its bytes stay in the journal: its fate is the least of what is to be found out now.
-            Err(CallError::Exhausted { error: error @ Error::Fork(_), .. }) => (Err(error), false),
-            Err(CallError::Exhausted { error, maybe_taken: earlier }) => {
-                match maybe_taken || earlier {
-                    true => (unknown(error.to_string()), false),
-                    false => (self.withdraw(id, error).await, false),
-                }
-            }
-        }
+        let rpc = |channel, request| async move {
+            let answered = settlement(channel).submit_instruction(request).await;
+            let answered = answered.map_err(|status| match Failure::from(status) {
+                // These bytes have been checked by the rules that the node would have to judge by.
+                Failure::Refused(refusal) if refusal.is_of_shape() => Failure::BadAnswer {
+                    problem: format!("it refuses the shape, which holds: {refusal}"),
+                },
+                failure => failure,
+            });
+            Ok(answered?.into_inner())
+        };
+        self.proved_by(message, read, rpc).await
     }
 
-    /// What became of an instruction that has expired, and that an earlier attempt may have brought
-    /// into a block: proved decided, or absent by the word of a quorum. One node's word that there is
-    /// no such instruction is not enough: its owner may order the same again.
-    async fn settle_expired(&self, signed: &Signed, error: Error) -> Result<Outcome, Error> {
+    /// What became of an instruction that an earlier attempt may have brought into a block, and that is
+    /// refused now: proved decided, or absent by the word of a quorum after it has expired. One node's
+    /// word that there is no such instruction is not enough: its owner may order the same again.
+    async fn settle_by_proof(&self, signed: &Signed, error: Error) -> Result<Outcome, Error> {
         let id = signed.id;
         let unknown = |failed: Error| match failed {
             Error::Fork(_) => failed,
@@ -297,15 +327,23 @@ impl Client {
         };
         match self.with_read_mode(read_mode).instruction(id).await {
             Ok(found) if found.value.signed.instruction_hash == signed.instruction_hash => {
-                self.forget(id).await;
+                if found.value.outcome.is_final() {
+                    self.forget(id).await;
+                }
                 return Ok(Outcome { replayed: true, ..found.value.outcome });
             }
-            Ok(_) => return self.withdraw(id, Error::refused(Reason::IdReused)).await,
+            // The id is taken for ever: these bytes never were, and never will be.
+            Ok(found) if found.value.outcome.is_final() => {
+                return self.withdraw(id, Error::refused(Reason::IdReused)).await;
+            }
+            Ok(_) => return Err(unknown(Error::refused(Reason::IdReused))),
             Err(Error::Refused(refusal)) if refusal.code == Code::NotFound => {}
             Err(failed) => return Err(unknown(failed)),
         }
         match self.absence(id, signed.valid_until_ms).await {
-            Ok(_) => self.withdraw(id, error).await,
+            Ok(_) if error.outcome() == Fate::NotTaken => self.withdraw(id, error).await,
+            // Whatever else was said of it, now it has expired.
+            Ok(_) => self.withdraw(id, Error::refused(Reason::Expired)).await,
             Err(failed) => Err(unknown(failed)),
         }
     }
@@ -388,8 +426,16 @@ impl Client {
                 let response = answered.await?;
                 match read(&trusted.current(), &response) {
                     Err(Failure::Unproven(unproven)) if unproven.part == "epoch" => {
-                        let request = Request::new(v1::GetEpochChainRequest {});
-                        let chain = audit(channel).get_epoch_chain(request).await?.into_inner();
+                        let request = timed(&v1::GetEpochChainRequest {}, time);
+                        let chain = audit(channel).get_epoch_chain(request).await;
+                        // Whatever is said here is no word on the call itself, which was answered.
+                        let chain = chain.map_err(|status| match Failure::from(status) {
+                            Failure::Lost { cause } | Failure::NotTaken { cause, .. } => {
+                                Failure::Lost { cause: format!("on who signs: {cause}") }
+                            }
+                            _ => Failure::Unproven(unproven),
+                        })?;
+                        let chain = chain.into_inner();
                         trusted.extend(&chain.epochs.unwrap_or_default())?;
                         read(&trusted.current(), &response)
                     }
@@ -418,7 +464,11 @@ impl Client {
     }
 
     fn patience(&self) -> Patience {
-        Patience { deadline: Instant::now() + self.deadline, attempt: self.attempt }
+        Patience {
+            deadline: Instant::now() + self.deadline,
+            attempt: self.attempt,
+            asks_all: self.asks_all,
+        }
     }
 }
 
@@ -430,6 +480,11 @@ fn timed<Q: Clone>(message: &Q, time: Duration) -> Request<Q> {
     let mut request = Request::new(message.clone());
     request.set_timeout(time);
     request
+}
+
+/// Whether an instruction has expired by this machine's clock. The proof that follows is by block time.
+fn is_past(signed: &Signed) -> bool {
+    signed.valid_until_ms < clock::now_ms()
 }
 
 /// Something read, unless the node does not say when it was true.

@@ -69,12 +69,34 @@ pub(crate) struct Patience {
     pub(crate) deadline: Instant,
     /// One attempt on one endpoint.
     pub(crate) attempt: Duration,
+    /// A refusal counts only once every other endpoint was asked, too.
+    pub(crate) asks_all: bool,
+}
+
+/// What one call has met so far.
+struct Course {
+    maybe_taken: bool,
+    last: Error,
+    not_before: Instant,
+    /// Endpoints whose certificate is wrong, or that do not admit this client.
+    strangers: BTreeSet<usize>,
+    /// Endpoints that an attempt was made on.
+    asked: BTreeSet<usize>,
+    /// The first refusal, where others are still asked.
+    refused: Option<Refusal>,
+}
+
+/// What follows a failed attempt.
+enum Next {
+    Again,
+    End(CallError),
 }
 
 /// A call that got no answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// A definite no; an earlier attempt may have been taken all the same.
+    /// A no, of every endpoint that answered where all are asked, or else of one; an attempt may have
+    /// been taken all the same.
     Refused { refusal: Refusal, maybe_taken: bool },
     /// No attempt was answered before the deadline.
     Exhausted { error: Error, maybe_taken: bool },
@@ -97,8 +119,11 @@ impl Endpoints {
         Endpoints { endpoints, preferred: AtomicUsize::new(0), tls }
     }
 
-    /// Makes a call on one endpoint after the other until one answers, definitely refuses, or the
-    /// deadline passes. `attempt` is given a connection and the time that it may take.
+    /// Makes a call on one endpoint after the other until one answers, or refuses, or the deadline
+    /// passes. `attempt` is given a connection and the time that it may take.
+    ///
+    /// Where a refusal is to be more than one node's word every other endpoint is asked once more
+    /// after the first, at once and even while it rests: one that is dead says so soon.
     pub(crate) async fn call<T, F>(
         &self,
         patience: Patience,
@@ -107,17 +132,10 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut maybe_taken = false;
-        let mut last = Error::Unavailable { cause: "the deadline passed".to_owned() };
-        let mut not_before = Instant::now();
-        let mut strangers = BTreeSet::new();
-        loop {
-            let (index, rests_until) = self.next();
-            let start = rests_until.max(not_before);
-            if start >= patience.deadline {
-                return Err(CallError::Exhausted { error: last, maybe_taken });
-            }
+        let mut course = Course::new();
+        while let Some((index, start)) = self.turn(&course, patience.deadline) {
             sleep_until(start).await;
+            course.asked.insert(index);
             let endpoint = &self.endpoints[index];
             let left = patience.deadline.saturating_duration_since(Instant::now());
             let time = patience.attempt.min(left);
@@ -135,42 +153,77 @@ impl Endpoints {
                     Failure::Lost { cause: format!("no answer within {time:?}") }
                 }
             };
-            match &failure {
-                Failure::Refused(_) => {}
-                // A node that asks for time speaks for the leader, whom all of them ask.
-                Failure::NotTaken { retry_after, .. } => {
-                    not_before =
-                        Instant::now() + retry_after.map_or(Duration::ZERO, random::jitter);
-                }
-                Failure::Untrusted { .. } | Failure::NotAdmitted { .. } => {
-                    strangers.insert(index);
-                }
-                Failure::Lost { .. }
-                | Failure::BadAnswer { .. }
-                | Failure::Unproven(_)
-                | Failure::Fork(_)
-                | Failure::File { .. } => maybe_taken = true,
-            }
-            let lies = matches!(failure, Failure::BadAnswer { .. } | Failure::Unproven(_));
-            match failure.of(&endpoint.address) {
-                Error::Refused(refusal) => {
-                    endpoint.succeeded();
-                    return Err(CallError::Refused { refusal: *refusal, maybe_taken });
-                }
-                // No other endpoint can mend these.
-                error @ (Error::Fork(_) | Error::File { .. }) => {
-                    return Err(CallError::Exhausted { error, maybe_taken });
-                }
-                // That others are away must not hide that one of them lies.
-                error if lies || believed(&last) => last = error,
-                _ => {}
-            }
-            endpoint.failed();
-            // Waiting does not help where certificates are wrong everywhere.
-            if strangers.len() == self.endpoints.len() {
-                return Err(CallError::Exhausted { error: last, maybe_taken });
+            if let Next::End(error) = self.failed(&mut course, index, failure, patience.asks_all) {
+                return Err(error);
             }
         }
+        Err(course.end())
+    }
+
+    /// Takes note of a failed attempt.
+    fn failed(&self, course: &mut Course, index: usize, failure: Failure, asks_all: bool) -> Next {
+        let endpoint = &self.endpoints[index];
+        match &failure {
+            Failure::Refused(_) => {}
+            // A node that asks for time speaks for the leader, whom all of them ask.
+            Failure::NotTaken { retry_after, .. } => {
+                course.not_before =
+                    Instant::now() + retry_after.map_or(Duration::ZERO, random::jitter);
+            }
+            Failure::Untrusted { .. } | Failure::NotAdmitted { .. } => {
+                course.strangers.insert(index);
+            }
+            Failure::Lost { .. }
+            | Failure::BadAnswer { .. }
+            | Failure::Unproven(_)
+            | Failure::Fork(_)
+            | Failure::File { .. } => course.maybe_taken = true,
+        }
+        let lies = matches!(failure, Failure::BadAnswer { .. } | Failure::Unproven(_));
+        let maybe_taken = course.maybe_taken;
+        match failure.of(&endpoint.address) {
+            Error::Refused(refusal) => {
+                endpoint.succeeded();
+                if !asks_all {
+                    return Next::End(CallError::Refused { refusal: *refusal, maybe_taken });
+                }
+                if course.refused.is_none() {
+                    // The others are asked once from here on, whatever they met before.
+                    course.asked = BTreeSet::from([index]);
+                    course.refused = Some(*refusal);
+                }
+                return Next::Again;
+            }
+            // No other endpoint can mend these.
+            error @ (Error::Fork(_) | Error::File { .. }) => {
+                return Next::End(CallError::Exhausted { error, maybe_taken });
+            }
+            // That others are away must not hide that one of them lies.
+            error if lies || believed(&course.last) => course.last = error,
+            _ => {}
+        }
+        endpoint.failed();
+        // Waiting does not help where certificates are wrong everywhere.
+        if course.strangers.len() == self.endpoints.len() {
+            return Next::End(std::mem::replace(course, Course::new()).end());
+        }
+        Next::Again
+    }
+
+    /// The endpoint whose turn it is, and when; none when the call is over. Before that every endpoint
+    /// was asked: what one node says, that it takes nothing for an hour too, is only its own word.
+    fn turn(&self, course: &Course, deadline: Instant) -> Option<(usize, Instant)> {
+        let now = Instant::now();
+        if now >= deadline {
+            return None;
+        }
+        let unasked = self.in_turn().find(|index| !course.asked.contains(index));
+        if course.refused.is_some() {
+            return unasked.map(|index| (index, now));
+        }
+        let (index, rests_until) = self.next();
+        let start = rests_until.max(course.not_before);
+        if start < deadline { Some((index, start)) } else { unasked.map(|index| (index, now)) }
     }
 
     /// Prefers the next endpoint: the one that served last does not any more.
@@ -182,9 +235,7 @@ impl Endpoints {
     /// one that rests only when all do.
     fn next(&self) -> (usize, Instant) {
         let now = Instant::now();
-        let first = self.preferred.load(Ordering::Relaxed) % self.endpoints.len();
-        (0..self.endpoints.len())
-            .map(|offset| (first + offset) % self.endpoints.len())
+        self.in_turn()
             .map(|index| {
                 let rests_until = self.endpoints[index].health().rests_until;
                 (index, rests_until.map_or(now, |until| until.max(now)))
@@ -192,6 +243,35 @@ impl Endpoints {
             // The first of several that are equally ready.
             .min_by_key(|(_, ready)| *ready)
             .expect("a client has at least one endpoint")
+    }
+
+    /// All of them, the preferred one first.
+    fn in_turn(&self) -> impl Iterator<Item = usize> {
+        let count = self.endpoints.len();
+        let first = self.preferred.load(Ordering::Relaxed) % count;
+        (0..count).map(move |offset| (first + offset) % count)
+    }
+}
+
+impl Course {
+    fn new() -> Course {
+        Course {
+            maybe_taken: false,
+            last: Error::Unavailable { cause: "the deadline passed".to_owned() },
+            not_before: Instant::now(),
+            strangers: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            refused: None,
+        }
+    }
+
+    /// What a call without an answer ends with.
+    fn end(self) -> CallError {
+        let Course { maybe_taken, last: error, refused, .. } = self;
+        match refused {
+            Some(refusal) => CallError::Refused { refusal, maybe_taken },
+            None => CallError::Exhausted { error, maybe_taken },
+        }
     }
 }
 

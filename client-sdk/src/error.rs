@@ -43,7 +43,8 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
-    /// A definite no. Nothing was taken.
+    /// A no before anything was decided: the word of every node that answered, and of one node where
+    /// there is one endpoint, or where nothing was submitted.
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// No node took the call before its deadline, and none can have taken it unseen.
@@ -104,7 +105,10 @@ pub enum Error {
 /// What is true of an instruction whose submission ended in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is not on the ledger and will not be: correct what is wrong and send a new one.
+    /// It is not on the ledger: correct what is wrong and send a new one. Where nodes were asked this
+    /// is the word of all that answered, and no attempt was left open; with a single endpoint it is
+    /// that node's word alone, and a node that lies can still bring the bytes into a block.
+    /// [`Client::absence`](crate::Client::absence) proves it, once the instruction has expired.
     NotTaken,
     /// It may be on the ledger or not: send the same bytes again, or query its id.
     Unknown,
@@ -210,30 +214,16 @@ impl Refusal {
         }
     }
 
-    /// What it says of earlier attempts with the same bytes. The ledger looks an id up before it
-    /// judges it, so that most reasons hold for all of them.
-    pub(crate) fn on_earlier_attempts(&self) -> Earlier {
-        match self.known {
-            // A node tells these by its clock, while a block with an earlier time may be on its way.
-            Some(Reason::Expired | Reason::IdTooOld) => Earlier::NoneToCome,
-            // Judged differently later, or for another caller than the one that was meant.
-            None | Some(Reason::IdInFuture | Reason::AnchorMismatch | Reason::SignerNotCaller) => {
-                Earlier::Unknown
-            }
-            Some(_) => Earlier::NotTaken,
-        }
+    /// Whether it is about the shape of the bytes: what [`Signed`](crate::instructions::Signed) has
+    /// checked before anything is sent.
+    pub(crate) fn is_of_shape(&self) -> bool {
+        self.known.is_some_and(|reason| reason.code() < 200)
     }
-}
 
-/// What a refusal says of earlier attempts with the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Earlier {
-    /// None was taken, and none can be.
-    NotTaken,
-    /// None that is not decided in a block up to now will be.
-    NoneToCome,
-    /// Nothing.
-    Unknown,
+    /// Whether it says that the instruction was valid no longer.
+    pub(crate) fn is_too_late(&self) -> bool {
+        matches!(self.known, Some(Reason::Expired | Reason::IdTooOld))
+    }
 }
 
 /// What an attempt on one endpoint met, when it was not an answer.

@@ -10,8 +10,8 @@
 //! | [`Client::submit`] returns | what is true | what to do |
 //! |---|---|---|
 //! | an [`Outcome`], rejected or not | decided for ever, and proved | keep its [`receipt`](Outcome::receipt) |
-//! | an [`Error`] whose [`outcome`](Error::outcome) is [`Fate::NotTaken`] | not on the ledger, and never will be | correct it, make a new order |
-//! | … [`Fate::Unknown`] | not known, or not proved | [`Client::resume`], which sends the same bytes |
+//! | an [`Error`] whose [`outcome`](Error::outcome) is [`Fate::NotTaken`] | not on the ledger, by the word of every node that answered | correct it, make a new order |
+//! | … [`Fate::Unknown`] | not known, or not proved; once an attempt may have been taken no refusal changes that | [`Client::resume`], which sends the same bytes |
 //! | … [`Fate::Final`] | the id was decided before, with other content | look it up: [`Client::instruction`] |
 //!
 //! Nothing has to be done in between: the client itself tries its endpoints one after the other with
@@ -32,7 +32,7 @@
 //! | that an expired instruction was never taken | always, by a quorum |
 //! | [`Client::receipt`], [`Client::account_proof`], [`Client::history_proof`], [`Client::absence`] | always; the proof is returned with what it shows |
 //! | lists, balances, reports, watches | not: they are one node's word, as certain as it was asked to be |
-//! | a refusal before anything was decided ([`Fate::NotTaken`]) | not: it is one node's word. Who must be sure asks [`Client::absence`] once the order has expired |
+//! | a refusal before anything was decided ([`Fate::NotTaken`]) | not: it is the word of every endpoint that answered, of one node where there is one endpoint. Who must be sure asks [`Client::absence`] once the order has expired |
 //!
 //! [`ClientBuilder::trusted_state`](builder::ClientBuilder::trusted_state) names a file that keeps the
 //! newest certificate. [`Client::update_trust`] takes a newer one if it has the old one in its history;

@@ -69,6 +69,8 @@ pub struct Script {
     pub denies: bool,
     /// Leaves the last signature out of statements of absence.
     pub too_few: bool,
+    /// Refuses to say who signs.
+    pub hides_epochs: bool,
     /// Where streams were asked to begin.
     pub starts: Vec<Option<v1::Position>>,
 }
@@ -494,6 +496,9 @@ impl AuditService for Service {
         &self,
         _: Request<v1::GetEpochChainRequest>,
     ) -> Answer<v1::GetEpochChainResponse> {
+        if self.script.lock().unwrap().hides_epochs {
+            return Err(refusal(Code::PermissionDenied, "NOT_YOURS"));
+        }
         let epochs = Some(v1::EpochChain::default());
         Ok(Response::new(v1::GetEpochChainResponse { epochs }))
     }

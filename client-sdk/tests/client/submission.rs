@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use counterfoil_client::{Error, Fate, Order, instructions};
+use counterfoil_client::{Error, Fate, Order, instructions, v1};
+use counterfoil_ledger::header::Header;
 use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::verify::{self, Trust};
 use tonic::Code;
@@ -191,18 +192,15 @@ async fn a_refusal_brings_facts_and_remedy() {
     assert_eq!(refusal.remedy.as_deref(), Some("Do otherwise."));
     assert_eq!((error.outcome(), error.is_retryable()), (Fate::NotTaken, false));
     assert!(client.pending().await.unwrap().is_empty());
-    assert_eq!(node.script().seen.len(), 1, "a definite no is not tried elsewhere");
+    assert_eq!(node.script().seen.len(), 1, "the only endpoint is asked once");
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_lost_answer_counts_only_if_it_settles_that_too() {
-    for (reason, fate) in [
-        ("KEY_UNKNOWN", Fate::NotTaken),
-        ("ID_REUSED", Fate::Final),
-        ("ID_IN_FUTURE", Fate::Unknown),
-        ("SIGNER_NOT_CALLER", Fate::Unknown),
-        ("SOMETHING_NEWER", Fate::Unknown),
-    ] {
+async fn no_refusal_settles_what_an_earlier_attempt_may_have_brought() {
+    let fate = Fate::Unknown;
+    for reason in
+        ["KEY_UNKNOWN", "ID_REUSED", "ID_IN_FUTURE", "SIGNER_NOT_CALLER", "SOMETHING_NEWER"]
+    {
         let world = World::new();
         let node = world.node();
         let refuse = Reply::Refuse(Code::FailedPrecondition, reason);
@@ -210,9 +208,137 @@ async fn a_refusal_after_a_lost_answer_counts_only_if_it_settles_that_too() {
         let client = world.client(&[&node]);
         let error = client.submit(world.order()).await.unwrap_err();
         assert_eq!(error.outcome(), fate, "{reason}");
-        let kept = client.pending().await.unwrap().len();
-        assert_eq!(kept, usize::from(fate == Fate::Unknown), "{reason}");
+        assert_eq!(client.pending().await.unwrap().len(), 1, "{reason}");
+        // An honest answer ends it.
+        assert!(client.resume().await.unwrap()[0].result.is_ok(), "{reason}");
+        assert!(client.pending().await.unwrap().is_empty(), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_ever_is_given_up_once_it_has_expired() {
+    for reason in ["KEY_UNKNOWN", "ID_REUSED", "MALFORMED"] {
+        let world = World::new();
+        let node = world.node();
+        let refuse = || Reply::Refuse(Code::FailedPrecondition, reason);
+        node.script().replies.extend([Reply::Hang, refuse()]);
+        let client = world.client(&[&node]).with_deadline(Duration::from_millis(700));
+        node.script().replies.extend((0..99).map(|_| refuse()));
+        let order = world.order().valid_for(Duration::from_millis(1_500));
+        let error = client.submit(order).await.unwrap_err();
+        assert_eq!(error.outcome(), Fate::Unknown, "{reason}: {error}");
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
+        let resumed = client.resume().await.unwrap();
+        assert_eq!(resumed[0].result.as_ref().unwrap_err().outcome(), Fate::Unknown, "{reason}");
+        world.ledger.lock().unwrap().pass();
+        let resumed = client.resume().await.unwrap();
+        let error = resumed[0].result.as_ref().unwrap_err();
+        assert_eq!(error.outcome(), Fate::NotTaken, "{reason}: {error}");
+        assert!(client.pending().await.unwrap().is_empty(), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn one_nodes_refusal_is_not_the_ledgers() {
+    // The first one lies: the second settles the very bytes.
+    let lies = [
+        Reply::Refuse(Code::PermissionDenied, "KEY_UNKNOWN"),
+        Reply::Refuse(Code::FailedPrecondition, "EXPIRED"),
+        Reply::Refuse(Code::InvalidArgument, "MALFORMED"),
+        Reply::Busy(Duration::from_secs(3_600)),
+    ];
+    for lie in lies {
+        let world = World::new();
+        let (liar, honest) = (world.node(), world.node());
+        liar.script().replies.push_back(lie);
+        let client = world.client(&[&liar, &honest]);
+        let started = Instant::now();
+        let outcome = client.submit(world.order()).await.unwrap();
+        assert!(outcome.is_final() && world.decided(outcome.id));
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert_eq!(liar.script().seen, honest.script().seen);
+        assert!(client.pending().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_counts_if_every_node_that_answers_refuses() {
+    let world = World::new();
+    let (first, second) = (world.node(), world.node());
+    let refuse = || Reply::Refuse(Code::PermissionDenied, "KEY_UNKNOWN");
+    let endpoints = [first.endpoint(), nobody(), second.endpoint()];
+    let client = world.builder().endpoints(endpoints).build().unwrap();
+    for node in [&first, &second] {
+        node.script().replies.push_back(refuse());
+    }
+    let started = Instant::now();
+    let error = client.submit(world.order()).await.unwrap_err();
+    assert_eq!(error.outcome(), Fate::NotTaken, "{error}");
+    assert_eq!(error.refusal().unwrap().known, Some(Reason::KeyUnknown));
+    assert_eq!((first.script().seen.len(), second.script().seen.len()), (1, 1));
+    assert!(client.pending().await.unwrap().is_empty());
+    assert!(started.elapsed() < Duration::from_secs(2));
+
+    // One that takes it and is silent leaves it open, whatever the other one says.
+    first.script().replies.extend([refuse(), refuse(), refuse()]);
+    second.script().replies.extend([Reply::TakeAndHang, Reply::TakeAndHang]);
+    let error = client.submit(world.order()).await.unwrap_err();
+    assert_eq!(error.outcome(), Fate::Unknown, "{error}");
+    assert_eq!(client.pending().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_shape_that_holds_is_not_refused_by_an_honest_node() {
+    let world = World::new();
+    let node = world.node();
+    let refuse = |_| Reply::Refuse(Code::InvalidArgument, "AMOUNT_ZERO");
+    node.script().replies.extend((0..99).map(refuse));
+    let client = world.client(&[&node]).with_deadline(Duration::from_millis(300));
+    let error = client.submit(world.order()).await.unwrap_err();
+    assert_eq!(error.outcome(), Fate::Unknown, "{error}");
+    assert!(error.to_string().contains("it refuses the shape"), "{error}");
+    assert_eq!(client.pending().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn that_a_node_does_not_say_who_signs_is_no_refusal_of_the_instruction() {
+    let world = World::new();
+    let node = world.node();
+    node.script().hides_epochs = true;
+    let later_epoch: fn(&mut Ledger, &mut v1::SubmitInstructionResponse) = |_, response| {
+        let receipt = response.receipt.as_mut().unwrap();
+        let certificate = receipt.certificate.as_mut().unwrap();
+        let mut header = Header::decode(&certificate.header).unwrap();
+        header.epoch += 1;
+        certificate.header = header.encode().to_vec().into();
+    };
+    node.script().replies.extend((0..99).map(|_| Reply::Lie(later_epoch)));
+    let client = world.client(&[&node]).with_deadline(Duration::from_millis(300));
+    let error = client.submit(world.order()).await.unwrap_err();
+    assert_eq!(error.outcome(), Fate::Unknown, "{error}");
+    assert!(error.to_string().contains("its signers are not known here"), "{error}");
+    assert_eq!(client.pending().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_only_ordered_stays_in_the_journal_until_it_is_final() {
+    let world = World::new();
+    let node = world.node();
+    let ordered: fn(&mut Ledger, &mut v1::SubmitInstructionResponse) = |_, response| {
+        let receipt = response.receipt.as_mut().unwrap();
+        receipt.certificate = None;
+        receipt.history_path.clear();
+    };
+    node.script().replies.push_back(Reply::Lie(ordered));
+    let client = world.client(&[&node]).with_finality(v1::Finality::Ordered);
+    let outcome = client.submit(world.order()).await.unwrap();
+    assert!(!outcome.is_final());
+    assert_eq!(client.pending().await.unwrap()[0].id, outcome.id);
+    // Resuming waits for what is final: another ordered answer is none.
+    node.script().replies.push_back(Reply::Lie(ordered));
+    let resumed = client.resume().await.unwrap();
+    assert!(resumed[0].result.as_ref().unwrap().is_final());
+    assert!(client.pending().await.unwrap().is_empty());
 }
 
 #[tokio::test]
