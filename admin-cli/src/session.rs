@@ -63,8 +63,9 @@ impl Session {
         let session = Session { client, settings };
         session.refuse_fork().await?;
         for resumed in session.client.resume().await? {
-            let fate = match &resumed.result {
+            let fate = match resumed.result {
                 Ok(outcome) => verdict::sentence(&outcome.verdict),
+                Err(fork @ Error::Fork(_)) => return Err(fork.into()),
                 Err(error) => error.to_string(),
             };
             error::warn(&format!("instruction {} of an earlier run: {fate}", resumed.id));
@@ -80,12 +81,16 @@ impl Session {
     }
 
     /// Takes the newest certificate into the trusted state: on a history that contradicts it nothing
-    /// is to be ordered. That no node tells of one now is for what follows to find out.
+    /// is to be ordered. Where no node proves one now that is said, and what follows finds out more.
     async fn refuse_fork(&self) -> Result<(), Failure> {
         let deadline = FOLLOW_TIMEOUT.min(self.settings.timeout);
         match self.client.with_deadline(deadline).update_trust().await {
-            Err(fork @ Error::Fork(_)) => Err(fork.into()),
-            _ => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error @ (Error::Fork(_) | Error::File { .. })) => Err(error.into()),
+            Err(error) => {
+                error::warn(&format!("the newest certificate is not known: {error}"));
+                Ok(())
+            }
         }
     }
 
@@ -237,10 +242,11 @@ fn forked(message: String, fork: &Fork) -> Failure {
     let failure = Failure::new(Exit::Verification, "FORK", message)
         .fact(format!("known {}", fork.known.hash()))
         .fact(format!("found {}", fork.found.hash()));
-    match &fork.file {
-        Some(file) => failure
+    match (&fork.file, &fork.evidence) {
+        (Some(file), Some(_)) => failure
             .fix(format!("counterfoil verify evidence {} says who signed both", file.display())),
-        None => failure,
+        (Some(file), None) => failure.fix(format!("show the members {}", file.display())),
+        (None, _) => failure,
     }
 }
 

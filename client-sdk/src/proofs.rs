@@ -150,18 +150,27 @@ impl Client {
         Ok(self.proved(request, read, rpc).await?)
     }
 
-    /// Takes the newest certificate into the trusted state, and returns its height. It has the one
-    /// that was known in its history; a certificate that has not is [`Error::Fork`].
+    /// Takes the newest certificate into the trusted state, and returns the height that is known then.
+    /// It has the one that was known in its history; a certificate that has not is [`Error::Fork`].
     pub async fn update_trust(&self) -> Result<u64, Error> {
-        let known = self.inner.trusted.current();
-        let height = known.newest().map_or(0, |header| header.height);
-        let proof = self.history_proof(height, None).await?;
-        let inner = std::sync::Arc::clone(&self.inner);
-        let certified = proof.verified.certified.height;
-        let taken = tokio::task::spawn_blocking(move || inner.trusted.advance(&proof.proof)).await;
-        match taken.map_err(|error| Error::Configuration(error.to_string()))? {
-            Ok(()) => Ok(certified),
-            Err(failure) => Err(failure.of("the node")),
+        // Another process that shares the file may have come further meanwhile: then once more.
+        let mut left = 3;
+        loop {
+            let known = self.inner.trusted.current();
+            let height = known.newest().map_or(0, |header| header.height);
+            let proof = self.history_proof(height, None).await?;
+            let inner = std::sync::Arc::clone(&self.inner);
+            let certified = proof.verified.certified.height;
+            let taken =
+                tokio::task::spawn_blocking(move || inner.trusted.advance(&proof.proof)).await;
+            taken
+                .map_err(|error| Error::Configuration(error.to_string()))?
+                .map_err(|failure| failure.of("the node"))?;
+            let newest = self.trust().newest().map_or(0, |header| header.height);
+            left -= 1;
+            if newest >= certified || left == 0 {
+                return Ok(newest);
+            }
         }
     }
 
@@ -170,8 +179,11 @@ impl Client {
         self.inner.trusted.current()
     }
 
-    /// That an id of the own institution was decided by no block, and can be by none that is to come:
-    /// a quorum says so once a block is later than `valid_until_ms`.
+    /// That an id of the own institution was decided by no block up to one that is at or past
+    /// `valid_until_ms`, by the word of a quorum. Whether none to come can decide it depends on what was
+    /// signed: none can if `valid_until_ms` is at or past the end of validity of everything that was
+    /// signed under this id, which is [`Signed::valid_until_ms`], or 24 hours after the id's own time
+    /// where that is not known.
     pub async fn absence(
         &self,
         id: InstructionId,
@@ -180,6 +192,7 @@ impl Client {
         let id_bytes = Bytes::copy_from_slice(id.as_bytes());
         let request = v1::ProveAbsenceRequest { id: id_bytes, valid_until_ms };
         let institution = self.institution();
+        let trusted = &self.inner.trusted;
         let read = |trust: &verify::Trust, response: &v1::ProveAbsenceResponse| {
             let proof = response.absence.as_ref().ok_or(unproven("absence", "there is none"))?;
             let verified = verify::absence(trust, proof)?;
@@ -189,6 +202,7 @@ impl Client {
             if !verified.is_final_for(valid_until_ms) {
                 return Err(unproven("header", "a later block may still decide the id"));
             }
+            trusted.no_forked_absence(trust, &verified.header, proof)?;
             Ok(Proved { verified, proof: proof.clone() })
         };
         let rpc =

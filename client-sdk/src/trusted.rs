@@ -19,13 +19,14 @@ use counterfoil_proto::v1;
 use prost::Message;
 
 use crate::error::{Error, Failure};
-use crate::random;
+use crate::{belief, random};
 
 /// The trust of one client, shared by its clones.
 pub(crate) struct Trusted {
     trust: RwLock<Arc<Trust>>,
     path: Option<PathBuf>,
-    /// One writer at a time, so that the file never steps back.
+    /// One writer at a time, and one process at a time by a lock beside the file, so that it never
+    /// steps back.
     writing: Mutex<()>,
 }
 
@@ -36,8 +37,9 @@ pub struct Fork {
     pub known: Header,
     /// The header that stands in its place in the other history.
     pub found: Header,
-    /// Both certificates; `counterfoil verify evidence` says who signed both.
-    pub evidence: v1::Evidence,
+    /// Both certificates; `counterfoil verify evidence` says who signed both. None where it was a
+    /// statement of absence that was made of another history.
+    pub evidence: Option<v1::Evidence>,
     /// Where the evidence was kept, where there is a place for it.
     pub file: Option<PathBuf>,
 }
@@ -87,14 +89,17 @@ impl Trusted {
         let trust = self.current();
         let verified = verify::history(&trust, proof)?;
         self.no_fork(&trust, &verified.header, &proof.history_path, proof.certificate.as_ref())?;
-        // Another thread may have come further meanwhile: then there is nothing to take.
+        // Another thread or process may have come further meanwhile: then this is not taken.
         let behind = |trust: &Trust| {
-            trust.newest().is_some_and(|newest| newest.height >= verified.certified.height)
+            trust.newest().is_some_and(|newest| {
+                newest.height >= verified.certified.height || newest.height > verified.header.height
+            })
         };
         self.change(|trust| if behind(trust) { Ok(()) } else { trust.advance(proof) })
     }
 
-    /// Checks that a header that was proved final is not another one at the newest one's height.
+    /// Checks that neither a header that was proved nor the certified one that proves it is another one
+    /// at the newest one's height.
     pub(crate) fn no_fork(
         &self,
         trust: &Trust,
@@ -102,17 +107,52 @@ impl Trusted {
         history_path: &[Bytes],
         certificate: Option<&v1::Certificate>,
     ) -> Result<(), Failure> {
-        let (Some(known), Some(first), Some(second)) =
-            (trust.newest(), trust.newest_certificate(), certificate)
-        else {
+        let (Some(known), Some(first)) = (trust.newest(), trust.newest_certificate()) else {
             return Ok(());
         };
+        let other = |it: &Header| it.height == known.height && it != known;
+        let Some(second) = certificate else {
+            return match other(header) {
+                true => Err(belief::unproven("header", "another one is certified at its height")),
+                false => Ok(()),
+            };
+        };
+        let certified = Header::decode(&second.header)
+            .ok_or(belief::unproven("certificate", "it has no header"))?;
+        // Of one height, the two certificates exclude each other by themselves.
+        let (found, between, path) = match (other(&certified), other(header)) {
+            (true, _) => (&certified, Bytes::new(), &[][..]),
+            (false, true) => (header, header.encode().to_vec().into(), history_path),
+            (false, false) => return Ok(()),
+        };
+        Err(self.forked((known, first), (found, second), between, path))
+    }
+
+    /// Checks that a statement of absence was not made of another history. That is no certificate and
+    /// convicts nobody by itself; it is kept all the same.
+    pub(crate) fn no_forked_absence(
+        &self,
+        trust: &Trust,
+        header: &Header,
+        absence: &v1::Absence,
+    ) -> Result<(), Failure> {
+        let Some(known) = trust.newest() else { return Ok(()) };
         if header.height != known.height || header == known {
             return Ok(());
         }
-        // Certified itself, it needs no other header to exclude the first.
-        let certified = second.header[..] == header.encode()[..];
-        let other = if certified { Bytes::new() } else { header.encode().to_vec().into() };
+        let file = self.keep("absence", &absence.encode_to_vec(), header);
+        let (known, found) = (known.clone(), header.clone());
+        Err(Failure::Fork(Box::new(Fork { known, found, evidence: None, file })))
+    }
+
+    /// Two histories, with what convicts those who signed both.
+    fn forked(
+        &self,
+        (known, first): (&Header, &v1::Certificate),
+        (found, second): (&Header, &v1::Certificate),
+        other: Bytes,
+        history_path: &[Bytes],
+    ) -> Failure {
         let conflict = v1::ConflictingCertificates {
             first: Some(first.clone()),
             second: Some(second.clone()),
@@ -121,18 +161,18 @@ impl Trusted {
         };
         let kind = v1::evidence::Kind::ConflictingCertificates(conflict);
         let evidence = v1::Evidence { kind: Some(kind) };
-        let file = self.keep(&evidence, header);
-        let (known, found) = (known.clone(), header.clone());
-        Err(Failure::Fork(Box::new(Fork { known, found, evidence, file })))
+        let file = self.keep("evidence", &evidence.encode_to_vec(), found);
+        let (known, found) = (known.clone(), found.clone());
+        Failure::Fork(Box::new(Fork { known, found, evidence: Some(evidence), file }))
     }
 
     /// Keeps evidence beside the trusted state. That it cannot be kept must not hide the fork: then
     /// the caller has it in the error alone.
-    fn keep(&self, evidence: &v1::Evidence, found: &Header) -> Option<PathBuf> {
+    fn keep(&self, kind: &str, bytes: &[u8], found: &Header) -> Option<PathBuf> {
         let mut name = self.path.as_ref()?.as_os_str().to_owned();
-        name.push(format!(".fork-{}-{:.16}.evidence", found.height, found.hash().to_string()));
+        name.push(format!(".fork-{}-{:.16}.{kind}", found.height, found.hash().to_string()));
         let file = PathBuf::from(name);
-        let kept = write(&file, &evidence.encode_to_vec());
+        let kept = write(&file, bytes);
         kept.is_ok().then_some(file)
     }
 
@@ -142,16 +182,64 @@ impl Trusted {
     ) -> Result<(), Failure> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut trust = Trust::clone(&self.current());
+        let failed = |path: &Path, problem: String| {
+            let path = path.to_owned();
+            Failure::File { path, problem }
+        };
+        let mut _locked = None;
+        if let Some(path) = &self.path {
+            _locked = Some(lock(path).map_err(|error| failed(path, error.to_string()))?);
+            // Another process of this machine may have come further.
+            let kept = read(path).map_err(|error| failed(path, error.to_string()))?;
+            if let Some(bytes) = kept {
+                let kept = Trust::restore(trust.genesis().clone(), &bytes)
+                    .map_err(|error| failed(path, format!("not a trusted state: {error}")))?;
+                trust = self.further(trust, kept)?;
+            }
+        }
         change(&mut trust)?;
         if let Some(path) = &self.path {
-            write(path, &trust.to_message().encode_to_vec()).map_err(|error| Failure::File {
-                path: path.clone(),
-                problem: error.to_string(),
-            })?;
+            write(path, &trust.to_message().encode_to_vec())
+                .map_err(|error| failed(path, error.to_string()))?;
         }
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
         Ok(())
     }
+
+    /// What two processes know together: the newer certificate, and all changes of who signs.
+    fn further(&self, own: Trust, kept: Trust) -> Result<Trust, Failure> {
+        if let (Some(header), certificate) = (kept.newest(), kept.newest_certificate()) {
+            self.no_fork(&own, header, &[], certificate)?;
+        }
+        let height = |trust: &Trust| trust.newest().map(|header| header.height);
+        let (mut newer, older) = match height(&kept) >= height(&own) {
+            true => (kept, own),
+            false => (own, kept),
+        };
+        newer.extend(&older.epoch_chain())?;
+        Ok(newer)
+    }
+}
+
+/// Holds back other processes that would write the file, until what this returns is dropped.
+fn lock(path: &Path) -> io::Result<File> {
+    make_directory(directory_of(path))?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    // The file itself is replaced when it is written: a lock on it would hold back nobody.
+    let file =
+        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(name)?;
+    file.lock()?;
+    Ok(file)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// The file's bytes, or none where there is no file yet.
@@ -169,9 +257,8 @@ fn read(path: &Path) -> io::Result<Option<Bytes>> {
 
 /// Writes a file that a reader sees as it was or as it is, and waits until it is on disk.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let directory = directory_of(path);
+    make_directory(directory)?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{:016x}", u64::from_be_bytes(random::bytes())));
     let unfinished = PathBuf::from(name);

@@ -128,11 +128,62 @@ async fn a_fork_is_an_error_and_the_evidence_is_kept() {
 
     let evidence = fs::read(fork.file.unwrap()).unwrap();
     let evidence = verify::read(&evidence.into()).unwrap();
-    assert_eq!(evidence, fork.evidence);
+    assert_eq!(Some(&evidence), fork.evidence.as_ref());
     let trust = Trust::new(world.consortium.genesis.clone());
     let conviction = verify::evidence(&trust, &evidence).unwrap();
     assert_eq!(conviction.kind, Misbehaviour::ConflictingCertificates);
     assert_eq!(conviction.nodes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_history_is_a_fork_too() {
+    let (world, mut other) = forked().await;
+    let node = world.node();
+    let path = world.consortium.path("trusted.bin");
+    let builder = world.builder().endpoints([node.endpoint()]).trusted_state(&path);
+    let client = builder.build().unwrap();
+    client.submit(world.order()).await.unwrap();
+    client.submit(world.order()).await.unwrap();
+    assert_eq!(client.update_trust().await.unwrap(), 5);
+    let known = client.trust().newest().cloned();
+
+    // The header stands below the known one; the certificate that proves it at its height.
+    std::mem::swap(&mut *world.ledger.lock().unwrap(), &mut other);
+    let early = Position { height: 3, leaf: 0 };
+    let found = fork(client.receipt_at(early).await.unwrap_err());
+    assert_eq!(Some(&found.known), known.as_ref());
+    assert_eq!(found.found.height, 5);
+    let evidence = verify::read(&fs::read(found.file.unwrap()).unwrap().into()).unwrap();
+    let trust = Trust::new(world.consortium.genesis.clone());
+    assert_eq!(verify::evidence(&trust, &evidence).unwrap().nodes.len(), 2);
+
+    // A statement of absence is made of a history, too.
+    let error = client.absence(instructions::new_id(), 0).await.unwrap_err();
+    let found = fork(error);
+    assert!(found.evidence.is_none() && found.file.unwrap().exists());
+}
+
+#[tokio::test]
+async fn processes_that_share_a_trusted_state_never_take_it_back() {
+    let world = World::new();
+    let node = world.node();
+    let path = world.consortium.path("trusted.bin");
+    let build = || {
+        let builder = world.builder().endpoints([node.endpoint()]);
+        builder.trusted_state(&path).build().unwrap()
+    };
+    let (first, second) = (build(), build());
+    assert_eq!(first.update_trust().await.unwrap(), 3);
+    let stale = first.history_proof(0, None).await.unwrap();
+    first.submit(world.order()).await.unwrap();
+    assert_eq!(first.update_trust().await.unwrap(), 4);
+    // The second one knows nothing yet, and learns what the file holds.
+    first.submit(world.order()).await.unwrap();
+    assert_eq!(second.update_trust().await.unwrap(), 5);
+    assert_eq!(build().trust().newest().unwrap().height, 5);
+    assert_eq!(stale.verified.certified.height, 3);
+    assert_eq!(first.update_trust().await.unwrap(), 5);
+    assert_eq!(build().trust().newest().unwrap().height, 5);
 }
 
 #[tokio::test]
