@@ -13,6 +13,8 @@ use bytes::Bytes;
 use counterfoil_client::instructions::{self, Order, Signed};
 use counterfoil_client::v1;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::asset::AssetCode;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::genesis::Genesis;
@@ -21,7 +23,7 @@ use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::outcome::{Event, State};
 use counterfoil_ledger::verify::{self, Finality, Trust, VerifiedReceipt};
 use counterfoil_tests::banking::{account, open_and_fund};
-use counterfoil_tests::consortium::{BANKS, Consortium};
+use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use prost::Message;
 use tonic::Code;
 
@@ -56,6 +58,7 @@ async fn what_nodes_say_can_be_proved() {
     what_is_ordered_says_so(&world).await;
     by_position_for_its_parties_alone(&world, &submitted[0]).await;
     books::of_another_are_not_told(&world).await;
+    an_opening_for_its_owner(&world).await;
     a_busy_account(&world).await;
     an_account_under_load(&world).await;
     accounts_at_any_height(&world).await;
@@ -282,6 +285,26 @@ async fn by_position_for_its_parties_alone(world: &World, single: &Submitted) {
     assert!(told.is(Code::NotFound, "NOT_FOUND"), "{told:?}");
     assert_eq!(told, outsider.receipt_at(u64::MAX, 0).await.unwrap_err());
     assert_eq!(told, outsider.receipt_at(height, u32::MAX).await.unwrap_err());
+}
+
+/// An account that one node has called open is known to all, and its owner has the receipt of that.
+async fn an_opening_for_its_owner(world: &World) {
+    let [owner, outsider, _] = BANKS;
+    let (agent, named) = (Bic::parse(AGENT).unwrap(), Bic::parse(owner).unwrap());
+    let asset = AssetCode::parse("CHF").unwrap();
+    let order = Order::open_account(&agent, &named, &asset, "second");
+    let opened = world.submit(AGENT, order, 0).await.verified;
+    let account = AccountId::of(&agent, &named, "CHF", "second");
+    let (height, leaf) = (opened.header.height, opened.leaf);
+    for node in (0..world.consortium.node_count()).rev() {
+        let asked = world.node(node, owner).await;
+        let time = Duration::from_millis(50);
+        assert!(asked.watch(&account, v1::Finality::Final, time).await.is_empty());
+        let receipt = asked.receipt_at(height, leaf).await.unwrap();
+        assert_eq!(world.receipt(&receipt).instruction_hash, opened.instruction_hash);
+    }
+    let told = world.node(1, outsider).await.receipt_at(height, leaf).await.unwrap_err();
+    assert!(told.is(Code::NotFound, "NOT_FOUND"), "{told:?}");
 }
 
 /// Asks for everything about an instruction again, at another node.

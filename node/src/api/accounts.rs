@@ -129,7 +129,8 @@ impl AccountService for Accounts {
         let heights = certainty::heights(&replica, certainty::wanted(request.wait_for)?);
         let account = {
             let replica = replica.clone();
-            let height = reading::newest(&replica, v1::ReadMode::Stale.into()).await?;
+            // Behind a barrier: an account that any node has shown is found here, too.
+            let height = reading::newest(&replica, v1::ReadMode::Ordered.into()).await?;
             let account = move || View::at(&replica, height)?.account(&request.account, &scope);
             reading::off_thread(account).await?
         };

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::outcome::State;
 use counterfoil_ledger::state::TIME_MAX_MS;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::get_receipt_request::Subject;
+use counterfoil_proto::v1::instruction::Body;
 use counterfoil_proto::v1::settlement_service_server::SettlementService;
 use prost::Message;
 use tonic::Request;
@@ -280,7 +282,8 @@ async fn executed(replica: &Replica, height: u64, deadline: Instant) -> Result<b
 }
 
 /// Whether there is a leaf at a position and the scope is party to it: it is of an instruction of its
-/// own, or a transfer that settled to or from an account that it sees.
+/// own, the opening of an account that it owns, or a transfer that settled to or from an account that it
+/// sees.
 fn is_party(replica: &Replica, scope: &Scope, position: Position) -> Result<bool, Status> {
     let mut reader = TransferReader::new(replica);
     let block = reader.block(position.height)?;
@@ -296,7 +299,14 @@ fn is_party(replica: &Replica, scope: &Scope, position: Position) -> Result<bool
     let signed = block.instruction(position.leaf);
     let message = signed.and_then(|(_, it)| v1::Instruction::decode(it.instruction).ok());
     let message = message.ok_or_else(|| status::inconsistent("an instruction"))?;
-    Ok(message.institution == scope.institution.as_str())
+    let leaf = usize::try_from(position.leaf).ok().and_then(|leaf| block.leaves.get(leaf));
+    let settled = leaf.is_some_and(|leaf| leaf.outcome.state == State::Settled);
+    let opened_for = match &message.body {
+        Some(Body::OpenAccount(opened)) if settled => Some(opened.owner.as_str()),
+        _ => None,
+    };
+    let own = scope.institution.as_str();
+    Ok(message.institution == own || opened_for == Some(own))
 }
 
 /// The instruction of a leaf, as it was signed.
