@@ -201,9 +201,21 @@ fn what_is_told_is_proved(consortium: &Consortium) {
     assert_eq!((&again["position"], &again["verdict"]), (&receipt["position"], &"FINAL".into()));
     assert_eq!(desk.fails(&verify("statement paid.receipt"), 2), "WRONG_KIND");
 
+    // Whoever is paid has the place from its movements, and the receipt by that.
+    let (height, leaf) =
+        (&paid["verdict"]["position"]["height"], &paid["verdict"]["position"]["leaf"]);
+    let at = format!("{}/{leaf}", height.as_str().unwrap());
+    Desk::of(consortium, third).ask(&format!("instruction receipt --at {at} --out got.receipt"));
+    let got = desk.ask(&verify("receipt got.receipt --expect settled"));
+    assert_eq!((&got["id"], &got["state"]), (&paid["id"], &"SETTLED".into()));
+    let early = format!("instruction absence {id} --valid-until-ms 1 --out none.absence");
+    assert_eq!(desk.fails(&early, 2), "VALID_UNTIL_TOO_EARLY");
+
     let ordered = "transfer --to {third} --asset CHF --amount 1 --wait ordered";
     let ordered = desk.ask(&ordered.replace("{third}", third));
     assert_eq!(ordered["verdict"]["state"], "SETTLED");
+    desk.ask("instruction resume");
+    assert_eq!(desk.ask("instruction pending"), Value::Array(Vec::new()));
     let header = "debtor_bic,creditor_bic,currency,amount,uetr,end_to_end_id,settlement_date\n";
     let uetr = "00000009-0000-4000-8000-000000000000";
     let row = format!("{payee},{third},CHF,1,{uetr},E9,\n");

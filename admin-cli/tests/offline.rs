@@ -15,7 +15,7 @@ use counterfoil_client::v1;
 use counterfoil_ledger::checkpoint::{Checkpoint, Cosigners, Note};
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::registry::Registry;
-use counterfoil_ledger::signature::{Label, promise_payload};
+use counterfoil_ledger::signature::{Label, absence_payload, promise_payload};
 use prost::Message;
 
 use scene::Scene;
@@ -32,7 +32,13 @@ fn receipts() {
     assert_eq!(told["signers"][0]["institution"], scene.bics()[0].as_str());
     assert_eq!(told["transfer"]["minorUnits"], "125050");
     let table = scene.text("verify receipt payment.receipt", 0);
-    assert!(table.starts_with("FINAL  by the certificate of height 6, signed by "), "{table}");
+    let headline = "FINAL: SETTLED  by the certificate of height 6, signed by ";
+    assert!(table.starts_with(headline), "{table}");
+    scene.ask("verify receipt payment.receipt --expect settled", 0);
+    assert_eq!(
+        scene.ends("verify receipt payment.receipt --expect rejected", 8).1,
+        "STATE_DIFFERS"
+    );
     assert_eq!(scene.piped("verify receipt -", &receipt.encode_to_vec())["verdict"], "FINAL");
 
     // A rejection is proved like everything else, and so is an item of a batch.
@@ -40,10 +46,19 @@ fn receipts() {
     let told = scene.ask("verify receipt rejected.receipt", 0);
     assert_eq!((&told["state"], &told["itemNumber"]), (&"REJECTED".into(), &2.into()));
     assert_eq!(told["reason"]["name"], "INSUFFICIENT_FUNDS");
+    let table = scene.text("verify receipt rejected.receipt", 0);
+    assert!(table.starts_with("FINAL: REJECTED 501 INSUFFICIENT_FUNDS  by the "), "{table}");
+    let (told, failure) = scene.ends("verify receipt rejected.receipt --expect settled", 8);
+    assert_eq!(
+        (told.unwrap()["state"].clone(), failure.as_str()),
+        ("REJECTED".into(), "STATE_DIFFERS")
+    );
 
     scene.save("ordered.receipt", &scene.chain.ordered_receipt(4, 0));
     let (told, failure) = scene.ends("verify receipt ordered.receipt", 7);
     assert_eq!(told.unwrap()["verdict"], "ORDERED_NOT_FINAL");
+    assert_eq!(failure, "ORDERED_NOT_FINAL");
+    let (_, failure) = scene.ends("verify receipt ordered.receipt --expect rejected", 7);
     assert_eq!(failure, "ORDERED_NOT_FINAL");
     let told = scene.ask("verify receipt ordered.receipt --accept-ordered", 0);
     assert_eq!(told["verdict"], "ORDERED_NOT_FINAL");
@@ -111,8 +126,12 @@ fn chains() {
     scene.ask("verify chain day.ledger --proof early.proof --accept-ordered", 0);
     let (told, _) = scene.ends("verify chain day.ledger", 7);
     assert_eq!(told.unwrap()["verdict"], "ORDERED_NOT_FINAL");
-    // The older name asks for no certificate.
-    scene.ask("ledger verify --file day.ledger", 0);
+    // The older name checks no certificate, and says so.
+    let told = scene.ask("ledger verify --file day.ledger", 0);
+    assert_eq!((&told["verdict"], &told["valid"]), (&"ORDERED_NOT_FINAL".into(), &true.into()));
+    let text = scene.text("ledger verify --file day.ledger", 0);
+    assert!(text.starts_with("ORDERED, NOT FINAL  no certificate was checked"), "{text}");
+    assert!(text.contains("verify chain day.ledger --proof PROOF"), "{text}");
 
     // A trusted state is a certificate that was checked before.
     let trusted = v1::TrustedState {
@@ -135,6 +154,56 @@ fn chains() {
     fs::write(scene.path("changed.ledger"), bytes).unwrap();
     let code = scene.refusal("verify chain changed.ledger --proof last.proof");
     assert!(["LEDGER_INVALID", "LEDGER_FILE_BROKEN"].contains(&code.as_str()), "{code}");
+}
+
+#[test]
+fn what_contradicts_the_trusted_state_is_refused() {
+    let (scene, other) = (Scene::new(), Scene::with_amount(7));
+    let trusted = v1::TrustedState {
+        chain_id: scene.chain.genesis.chain_id().to_bytes(),
+        epochs: Some(v1::EpochChain::default()),
+        newest: Some(scene.chain.certificate(5)),
+    };
+    scene.save("trusted.bin", &trusted);
+    let unsent = other.unsent();
+    let mut earlier = other.chain.absence(&unsent.institution, &unsent.id);
+    let header = &other.chain.headers[5];
+    let payload = absence_payload(&unsent.institution, &unsent.id, &header.hash());
+    earlier.header = header.encode().to_vec().into();
+    earlier.signatures =
+        (1..=4).map(|node| other.chain.sign(node, Label::Absence, &payload)).collect();
+    scene.save("an.absence", &earlier);
+    // The header itself, or the certified one that proves it.
+    scene.save("itself.receipt", &other.chain.receipt(5, 0, 6));
+    scene.save("below.receipt", &other.chain.receipt(4, 0, 5));
+    scene.save("ordered.receipt", &other.chain.ordered_receipt(5, 0));
+    scene.save("a.history", &other.chain.history_proof(2, 5));
+    scene.export("day.ledger");
+    for command in [
+        "verify receipt itself.receipt",
+        "verify receipt below.receipt",
+        "verify receipt ordered.receipt --accept-ordered",
+        "verify history a.history",
+        "verify absence an.absence",
+        "verify chain day.ledger --proof a.history",
+    ] {
+        let refusal = scene.refusal(&format!("{command} --trusted trusted.bin"));
+        assert_eq!(refusal, "FORK", "{command}");
+    }
+    scene.save("own.receipt", &scene.chain.receipt(4, 0, 5));
+    scene.ask("verify receipt own.receipt --trusted trusted.bin", 0);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let scene = Scene::new();
+    fs::write(scene.path("empty.receipt"), "").unwrap();
+    let text = scene.text("verify receipt empty.receipt", 2);
+    assert!(text.contains("empty.receipt is empty, not a receipt  [FILE_EMPTY]"), "{text}");
+    assert_eq!(scene.ends("verify receipt - --trusted -", 2).1, "STDIN_TWICE");
+    fs::write(scene.path("nonsense"), "nonsense").unwrap();
+    let text = scene.text("verify receipt nonsense", 7);
+    assert!(text.contains("  fix: do not rely on it"), "{text}");
 }
 
 #[test]
@@ -214,12 +283,19 @@ fn absences_and_promises() {
     };
     assert_eq!(scene.ends(&with("early.absence"), 7).1, "NOT_BROKEN");
 
+    // By its id alone it could have been valid for a day.
     scene.chain.block(signed.valid_until_ms + 1, Vec::new());
     let absence = scene.chain.absence(&signed.institution, &signed.id);
     scene.save("late.absence", &absence);
     let late = "verify absence late.absence --instruction unsent.signed";
     assert_eq!(scene.ask(late, 0)["verdict"], "ABSENT_FOR_EVER");
     assert_eq!(scene.ask(&with("late.absence"), 0)["verdict"], "BROKEN");
+
+    let soon = scene.ask("verify absence late.absence", 0)["verdict"].clone();
+    scene.chain.block(signed.id.time_ms() + 24 * 3_600_000, Vec::new());
+    scene.save("day.absence", &scene.chain.absence(&signed.institution, &signed.id));
+    let day = scene.ask("verify absence day.absence", 0)["verdict"].clone();
+    assert_eq!((soon, day), ("ABSENT".into(), "ABSENT_FOR_EVER".into()));
 
     let other = scene.unsent();
     fs::write(scene.path("other.signed"), other.bytes()).unwrap();

@@ -1,6 +1,6 @@
 //! `instruction`: what became of what was signed.
 
-mod saving;
+pub mod saving;
 
 use counterfoil_ledger::id::InstructionId;
 use serde_json::{Value, json};
@@ -28,25 +28,15 @@ pub enum Command {
     },
     /// Lists instructions that were sent from this machine and whose fate is not known yet
     Pending(Box<Connection>),
-    /// Sends them again: the same bytes, which the ledger executes once
-    Resume(Box<Resume>),
-    /// Saves the receipt of an instruction of your institution, or of an item of it
+    /// Sends them again, the same bytes, which the ledger executes once, until each is final
+    Resume(Box<Connection>),
+    /// Saves the receipt of an instruction of your institution, of an item of it, or of a payment that
+    /// you received
     Receipt(Box<Receipt>),
     /// Saves a quorum's statement that an id of your institution was decided by no block
     Absence(Box<Absence>),
     /// Asks a node to bring signed instructions into a block, and saves its promises beside them
     Promise(Box<Promise>),
-}
-
-/// Arguments of `instruction resume`.
-#[derive(Debug, clap::Args)]
-pub struct Resume {
-    /// What to wait for.
-    #[command(flatten)]
-    waiting: Waiting,
-    /// How to connect.
-    #[command(flatten)]
-    connection: Connection,
 }
 
 fn parse_id(text: &str) -> Result<InstructionId, String> {
@@ -58,7 +48,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
     match command {
         Command::Show { id, connection } => session::run(show(id, &connection)),
         Command::Pending(connection) => session::run(pending(&connection)),
-        Command::Resume(resume) => session::run(resume.run()),
+        Command::Resume(connection) => session::run(resume(&connection)),
         Command::Receipt(receipt) => session::run(receipt.run()),
         Command::Absence(absence) => session::run(absence.run()),
         Command::Promise(promise) => session::run(promise.run()),
@@ -102,30 +92,28 @@ async fn pending(connection: &Connection) -> Result<Answer, Failure> {
     Ok(Answer::new(Value::Array(list)).table(table))
 }
 
-impl Resume {
-    async fn run(&self) -> Result<Answer, Failure> {
-        let session = Session::journalled(&self.connection, self.waiting)?;
-        let mut table = Table::new(&["INSTRUCTION", "FATE"]);
-        let mut list = Vec::new();
-        let mut unknown = None;
-        for resumed in session.client.resume().await? {
-            let id = resumed.id.to_string();
-            match resumed.result {
-                Ok(outcome) => {
-                    table.row([id, verdict::sentence(&outcome.verdict)]);
-                    list.push(verdict::outcome_json(&outcome));
-                }
-                Err(error) => {
-                    table.row([id.clone(), error.to_string()]);
-                    list.push(json!({ "id": id, "error": error.to_string() }));
-                    unknown = Some(Failure::from(error));
-                }
+async fn resume(connection: &Connection) -> Result<Answer, Failure> {
+    let session = Session::journalled(connection, Waiting::default())?;
+    let mut table = Table::new(&["INSTRUCTION", "FATE"]);
+    let mut list = Vec::new();
+    let mut unknown = None;
+    for resumed in session.client.resume().await? {
+        let id = resumed.id.to_string();
+        match resumed.result {
+            Ok(outcome) => {
+                table.row([id, verdict::sentence(&outcome.verdict)]);
+                list.push(verdict::outcome_json(&outcome));
+            }
+            Err(error) => {
+                table.row([id.clone(), error.to_string()]);
+                list.push(json!({ "id": id, "error": error.to_string() }));
+                unknown = Some(Failure::from(error));
             }
         }
-        let answer = Answer::new(Value::Array(list)).table(table);
-        Ok(match unknown {
-            Some(failure) => answer.failure(failure),
-            None => answer,
-        })
     }
+    let answer = Answer::new(Value::Array(list)).table(table);
+    Ok(match unknown {
+        Some(failure) => answer.failure(failure),
+        None => answer,
+    })
 }

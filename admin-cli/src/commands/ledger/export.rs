@@ -45,8 +45,9 @@ pub async fn run(
         "bytes": size.to_string(),
     }))
     .line(format!("{} blocks, {}, in {}", height, cluster::size(size), out.display()))
+    .line(format!("prove it final: counterfoil ledger proof {height} --out PROOF"))
     .line(format!(
-        "verify it, without any node: counterfoil ledger verify --genesis FILE --file {}",
+        "verify it, without any node: counterfoil verify chain {} --proof PROOF --genesis FILE",
         out.display()
     )))
 }

@@ -61,7 +61,7 @@ pub enum Command {
         connection: Box<Connection>,
     },
     /// Executes an exported ledger again and compares every hash, root, signature and outcome; asks
-    /// no node
+    /// no node, and checks no certificate: verify chain says up to where it is final
     Verify {
         /// The genesis file, from a source that you trust
         #[arg(long, value_name = "FILE")]

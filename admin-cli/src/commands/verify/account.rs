@@ -38,10 +38,13 @@ pub fn statement(arguments: &Receipt) -> Result<Answer, Failure> {
 }
 
 fn read(arguments: &Receipt) -> Result<(Trust, VerifiedAccount), Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let proof: v1::AccountProof = material::proof(&arguments.file)?;
     let verified = verify::account(&trust, &proof)
         .map_err(|error| material::refused(&arguments.file, error))?;
+    let certified = material::certified(proof.certificate.as_ref());
+    let headers: Vec<_> = [&verified.header].into_iter().chain(&certified).collect();
+    material::agrees(&trust, &arguments.file, &headers)?;
     Ok((trust, verified))
 }
 

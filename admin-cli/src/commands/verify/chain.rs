@@ -21,12 +21,13 @@ struct Certified {
 
 /// Verifies it.
 pub fn run(arguments: &Chain) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let mut certified = Vec::new();
     for file in &arguments.proof {
         let proof: v1::HistoryProof = material::proof(file)?;
         let verified =
             verify::history(&trust, &proof).map_err(|error| material::refused(file, error))?;
+        material::agrees(&trust, file, &[&verified.header, &verified.certified])?;
         let certified_height = verified.certified.height;
         let finality = Finality::Final { certified_height, signers: verified.signers };
         // The certified header may be above what was exported; then the earlier one counts.

@@ -13,7 +13,7 @@ use crate::output::{Answer, Table, extend};
 
 /// Verifies it.
 pub fn run(arguments: &Receipt) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let size_max = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
     let bytes = files::read_or_stdin(&arguments.file, size_max)?.into();
     material::refuse_other_kinds(&arguments.file, "checkpoint", &bytes)?;
@@ -24,6 +24,12 @@ pub fn run(arguments: &Receipt) -> Result<Answer, Failure> {
     let cosigners = Cosigners::of(consortium, &trust.chain_id(), &Registry::of(genesis));
     let signed = cosigners.verify(&note).map_err(refused)?;
     let height = signed.checkpoint.size;
+    if let Some(known) = trust.newest().filter(|known| known.height == height) {
+        let (known, found) = (&known.history_root, &signed.checkpoint.root);
+        if known != found {
+            return Err(material::forked(&arguments.file, height, known, found));
+        }
+    }
     let nodes: Vec<u64> = signed.cosigned.keys().copied().collect();
     let certain = match signed.quorum {
         true => Finality::Final { certified_height: height, signers: nodes.clone() },

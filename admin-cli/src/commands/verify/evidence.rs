@@ -13,7 +13,7 @@ use crate::output::{Answer, Table};
 
 /// Verifies it.
 pub fn run(arguments: &Evidence) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let proof: v1::Evidence = material::proof(&arguments.file)?;
     let refused = |error| material::refused(&arguments.file, error);
     let mut conviction = verify::evidence(&trust, &proof).map_err(refused)?;

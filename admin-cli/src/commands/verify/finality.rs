@@ -19,13 +19,19 @@ pub fn word(finality: &Finality) -> &'static str {
 
 /// In one sentence.
 pub fn sentence(trust: &Trust, finality: &Finality) -> String {
+    let (word, by) = parts(trust, finality);
+    format!("{word}  {by}")
+}
+
+/// How certain, and by whom.
+pub fn parts(trust: &Trust, finality: &Finality) -> (&'static str, String) {
     match finality {
-        Finality::Final { certified_height, signers } => format!(
-            "FINAL  by the certificate of height {certified_height}, signed by {}",
-            names(trust, signers)
-        ),
+        Finality::Final { certified_height, signers } => {
+            let names = names(trust, signers);
+            ("FINAL", format!("by the certificate of height {certified_height}, signed by {names}"))
+        }
         Finality::Ordered => {
-            "ORDERED, NOT FINAL  it fits a header that nobody vouches for".to_owned()
+            ("ORDERED, NOT FINAL", "it fits a header that nobody vouches for".to_owned())
         }
     }
 }

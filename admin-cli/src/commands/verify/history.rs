@@ -12,10 +12,11 @@ use crate::output::{Answer, Table, extend};
 
 /// Verifies it.
 pub fn run(arguments: &Single) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let proof: v1::HistoryProof = material::proof(&arguments.file)?;
     let verified = verify::history(&trust, &proof)
         .map_err(|error| material::refused(&arguments.file, error))?;
+    material::agrees(&trust, &arguments.file, &[&verified.header, &verified.certified])?;
     let certified_height = verified.certified.height;
     let finality = Finality::Final { certified_height, signers: verified.signers };
     let mut json = finality::json(&trust, &finality);

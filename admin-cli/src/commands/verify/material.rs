@@ -6,7 +6,8 @@ use bytes::Bytes;
 use counterfoil_client::instructions::Signed;
 use counterfoil_ledger::checkpoint::Note;
 use counterfoil_ledger::genesis::Genesis;
-use counterfoil_ledger::header::HEADER_LENGTH;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::header::{HEADER_LENGTH, Header};
 use counterfoil_ledger::proof::Proof;
 use counterfoil_ledger::verify::{self, Trust, Unproven};
 use counterfoil_proto::v1;
@@ -23,7 +24,7 @@ use crate::ledger_file;
 pub struct Material {
     /// The genesis file, from a source that you trust [env: COUNTERFOIL_GENESIS]
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_GENESIS", hide_env = true)]
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
     /// Changes of who signs, as an epoch chain
     #[arg(long, value_name = "FILE")]
     epochs: Option<PathBuf>,
@@ -35,8 +36,14 @@ pub struct Material {
 impl Material {
     /// Reads it. The epochs and the trusted state are checked from the genesis file on: nothing of
     /// them is believed for its own sake.
-    pub fn trust(&self) -> Result<Trust, Failure> {
-        let genesis = genesis::load(&self.genesis)?;
+    pub fn trust(&self, file: &Path) -> Result<Trust, Failure> {
+        let genesis = self.genesis.as_ref().ok_or_else(|| {
+            Failure::usage("GENESIS_MISSING", "no genesis file is named")
+                .fact("all trust starts there: nothing can be verified without it")
+                .fix("--genesis FILE, or set COUNTERFOIL_GENESIS")
+        })?;
+        self.one_stdin(file)?;
+        let genesis = genesis::load(genesis)?;
         let mut trust = match &self.trusted {
             Some(file) => Trust::restore(genesis, &bytes::<v1::TrustedState>(file)?)
                 .map_err(|error| refused(file, error))?,
@@ -48,6 +55,42 @@ impl Material {
         }
         Ok(trust)
     }
+
+    /// Stdin is read once.
+    fn one_stdin(&self, file: &Path) -> Result<(), Failure> {
+        let named = [Some(file), self.epochs.as_deref(), self.trusted.as_deref()];
+        let stdin = named.into_iter().flatten().filter(|it| *it == Path::new("-"));
+        if stdin.count() <= 1 {
+            return Ok(());
+        }
+        Err(Failure::usage("STDIN_TWICE", "more than one file is to be read from stdin")
+            .fix("give all but one of them by name"))
+    }
+}
+
+/// Fails if a header is another one than the trusted state has at its height.
+pub fn agrees(trust: &Trust, file: &Path, headers: &[&Header]) -> Result<(), Failure> {
+    let Some(known) = trust.newest() else { return Ok(()) };
+    let other = |it: &&&Header| it.height == known.height && **it != known;
+    match headers.iter().find(other) {
+        None => Ok(()),
+        Some(found) => Err(forked(file, known.height, &known.hash(), &found.hash())),
+    }
+}
+
+/// Two histories: what is known, and what a file has.
+pub fn forked(file: &Path, height: u64, known: &Hash, found: &Hash) -> Failure {
+    let message = format!("at height {height} it is of another history than the trusted state");
+    Failure::new(Exit::Verification, "FORK", message)
+        .fact(format!("known {known}"))
+        .fact(format!("found {found}"))
+        .fact(format!("in {}", file.display()))
+        .fix("rely on neither; keep both files and show them to the members")
+}
+
+/// The certified header that came with a proof which was verified.
+pub fn certified(certificate: Option<&v1::Certificate>) -> Option<Header> {
+    Header::decode(&certificate?.header)
 }
 
 /// Reads a proof from a file; one of another kind is named as such.
@@ -59,6 +102,10 @@ pub fn proof<M: Proof>(file: &Path) -> Result<M, Failure> {
 fn bytes<M: Proof>(file: &Path) -> Result<Bytes, Failure> {
     let size_max = u64::try_from(M::BYTES_MAX).unwrap_or(u64::MAX);
     let bytes = Bytes::from(files::read_or_stdin(file, size_max)?);
+    if bytes.is_empty() {
+        let message = format!("{} is empty, not {} {}", file.display(), article(M::NAME), M::NAME);
+        return Err(Failure::usage("FILE_EMPTY", message).fix("fetch it again"));
+    }
     refuse_other_kinds(file, M::NAME, &bytes)?;
     Ok(bytes)
 }
@@ -89,7 +136,10 @@ pub fn refused(file: &Path, error: Unproven) -> Failure {
         .fact(format!("in {}", file.display()));
     match error.part {
         "epoch" => failure.fix("give the changes of who signs: --epochs FILE, or --trusted FILE"),
-        _ => failure,
+        _ if error.rule == "it belongs to another chain" => {
+            failure.fix("give the genesis file of its consortium: --genesis FILE")
+        }
+        _ => failure.fix("do not rely on it; fetch it again, from another node"),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::output::Answer;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// A receipt: what became of an instruction or an item of a batch
-    Receipt(Receipt),
+    Receipt(Outcome),
     /// An account proof: the balance at its later height
     Balance(Receipt),
     /// An account proof: the balances at both heights and every posting between them
@@ -38,6 +38,22 @@ pub enum Command {
     Absence(Absence),
     /// A node's promise to bring an instruction into a block, and whether it was broken
     Promise(Promise),
+}
+
+/// Arguments of `verify receipt`.
+#[derive(Debug, clap::Args)]
+pub struct Outcome {
+    /// The file; - is stdin
+    file: PathBuf,
+    /// Be content with what is only ordered, and not final
+    #[arg(long)]
+    accept_ordered: bool,
+    /// Fails, with exit code 8, if what is proved is another state
+    #[arg(long, value_name = "STATE", value_enum)]
+    expect: Option<receipt::Expected>,
+    /// What is trusted.
+    #[command(flatten)]
+    material: Material,
 }
 
 /// A file that is final or only ordered.

@@ -1,5 +1,6 @@
 //! `verify receipt`: what became of an instruction or an item.
 
+use counterfoil_client::outcome::Finality;
 use counterfoil_client::v1;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::outcome::State;
@@ -7,20 +8,61 @@ use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::verify::{self, Trust, VerifiedReceipt};
 use serde_json::{Value, json};
 
-use super::{Receipt, finality, material};
+use super::{Outcome, finality, material};
 use crate::commands::account::{date, date_json};
 use crate::error::Failure;
+use crate::exit::Exit;
 use crate::moment;
 use crate::output::{Answer, Table, extend, hex, uuid};
 
 /// Verifies it.
-pub fn run(arguments: &Receipt) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+pub fn run(arguments: &Outcome) -> Result<Answer, Failure> {
+    let trust = arguments.material.trust(&arguments.file)?;
     let receipt: v1::Receipt = material::proof(&arguments.file)?;
     let verified = verify::receipt(&trust, &receipt)
         .map_err(|error| material::refused(&arguments.file, error))?;
+    let certified = material::certified(receipt.certificate.as_ref());
+    let headers: Vec<_> = [&verified.header].into_iter().chain(&certified).collect();
+    material::agrees(&trust, &arguments.file, &headers)?;
     let answer = describe(&trust, &verified);
-    Ok(finality::conclude(answer, &verified.finality, arguments.accept_ordered))
+    let certain = verified.finality != Finality::Ordered || arguments.accept_ordered;
+    let answer = finality::conclude(answer, &verified.finality, arguments.accept_ordered);
+    let found = verified.outcome.state;
+    Ok(match arguments.expect {
+        // What is not certain enough has failed already.
+        Some(expected) if certain && expected.state() != found => {
+            let (expected, found) = (state(expected.state()), state(found));
+            answer.failure(
+                Failure::new(Exit::Rejected, "STATE_DIFFERS", format!("it is {found}"))
+                    .fact(format!("expected {expected}")),
+            )
+        }
+        _ => answer,
+    })
+}
+
+/// A state that a script expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Expected {
+    /// Executed: money was moved, or an account opened
+    Settled,
+    /// Refused by the ledger
+    Rejected,
+    /// Recorded without moving money
+    Recorded,
+    /// A batch that was taken, each item with a state of its own
+    Itemised,
+}
+
+impl Expected {
+    fn state(self) -> State {
+        match self {
+            Expected::Settled => State::Settled,
+            Expected::Rejected => State::Rejected,
+            Expected::Recorded => State::Recorded,
+            Expected::Itemised => State::Itemised,
+        }
+    }
 }
 
 /// What a receipt says.
@@ -64,9 +106,17 @@ pub fn describe(trust: &Trust, verified: &VerifiedReceipt) -> Answer {
             table.row([name.to_owned(), value]);
         }
     }
-    Answer::new(json(trust, verified))
-        .line(finality::sentence(trust, &verified.finality))
-        .table(table)
+    Answer::new(json(trust, verified)).line(headline(trust, verified)).table(table)
+}
+
+/// How certain it is and what became of it, then by whom.
+fn headline(trust: &Trust, verified: &VerifiedReceipt) -> String {
+    let mut what = state(verified.outcome.state).to_owned();
+    if let Some(reason) = verified.outcome.reason {
+        what.push_str(&format!(" {} {}", reason.code(), reason.name()));
+    }
+    let (word, by) = finality::parts(trust, &verified.finality);
+    format!("{word}: {what}  {by}")
 }
 
 fn json(trust: &Trust, verified: &VerifiedReceipt) -> Value {

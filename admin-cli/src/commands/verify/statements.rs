@@ -6,6 +6,7 @@ use prost::Message;
 use serde_json::json;
 
 use super::{Absence, Promise, finality, material};
+use crate::commands::instruction::saving::latest_end;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::moment;
@@ -13,11 +14,12 @@ use crate::output::{Answer, Table};
 
 /// Verifies that an id was decided by no block.
 pub fn absence(arguments: &Absence) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let proof: v1::Absence = material::proof(&arguments.file)?;
     let verified = verify::absence(&trust, &proof)
         .map_err(|error| material::refused(&arguments.file, error))?;
     let header = &verified.header;
+    material::agrees(&trust, &arguments.file, &[header])?;
     let until = match &arguments.instruction {
         Some(file) => {
             let signed = material::signed(file)?;
@@ -31,7 +33,9 @@ pub fn absence(arguments: &Absence) -> Result<Answer, Failure> {
         }
         None => None,
     };
-    let for_ever = until.map(|until| verified.is_final_for(until));
+    // Without the instruction nothing is known of its validity but what its id allows.
+    let latest = verified.is_final_for(latest_end(&verified.id)).then_some(true);
+    let for_ever = until.map(|until| verified.is_final_for(until)).or(latest);
     let (verdict, line) = match for_ever {
         Some(true) => ("ABSENT_FOR_EVER", "ABSENT FOR EVER  no block has decided it, and none can"),
         Some(false) => ("ABSENT_SO_FAR", "ABSENT SO FAR  a later block may still decide it"),
@@ -71,7 +75,7 @@ pub fn absence(arguments: &Absence) -> Result<Answer, Failure> {
 
 /// Verifies a promise, and whether an absence breaks it.
 pub fn promise(arguments: &Promise) -> Result<Answer, Failure> {
-    let trust = arguments.material.trust()?;
+    let trust = arguments.material.trust(&arguments.file)?;
     let proof: v1::Promise = material::proof(&arguments.file)?;
     let verified = verify::promise(&trust, &proof)
         .map_err(|error| material::refused(&arguments.file, error))?;
