@@ -23,7 +23,7 @@ pub struct Receipt {
     /// Its id, where your institution signed it
     #[arg(value_parser = parse_id, required_unless_present = "at", conflicts_with = "at")]
     id: Option<InstructionId>,
-    /// Its place, as account movements shows it: of a payment that you received, too
+    /// Its place, as account show --movements shows it: of a payment that you received, too
     #[arg(long, value_name = "HEIGHT/LEAF", value_parser = parse_position)]
     at: Option<Position>,
     /// An item of the batch, from 1; the instruction itself, unless given
