@@ -418,6 +418,9 @@ pub const JUDGE_BEHIND_MAX: u64 = 16;
 /// What is held against a leader is told again after this time.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// And counts no longer when it was not repeated for this long.
+pub const COMPLAINT_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// A leader that a majority has deposed gets no vote for this long.
 pub const DEPOSED_TIME: Duration = Duration::from_secs(60);
 
@@ -445,10 +448,17 @@ pub const ROUND_INTERVAL_MIN: Duration = Duration::from_millis(4);
 /// A leader signs its next header, certificate or not, after this time.
 pub const ROUND_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// A node signs a header that its leader has not signed after this time.
+/// A node signs a header that its leader has not signed after this time, by a rule of its own.
 pub const LEADER_PATIENCE: Duration = Duration::from_millis(50);
 
-/// And then at heights that are a multiple of this.
+/// Where no certificate has come for this long the leader's choice of heights counts for nothing,
+/// until one comes.
+pub const CERTIFICATE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Or for so many blocks: then the next multiple comes before admission stops by the usual policy.
+pub const CERTIFICATE_PATIENCE_BLOCKS: u64 = 2 * OWN_ROUND_BLOCKS;
+
+/// By its own rule a node signs heights that are a multiple of this.
 pub const OWN_ROUND_BLOCKS: u64 = 16;
 
 /// Or the newest, when nothing newer was executed for this time.
@@ -516,6 +526,7 @@ pub const PEER_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
 const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
 const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
+const _: () = assert!(LEADER_PATIENCE.as_millis() < CERTIFICATE_PATIENCE.as_millis());
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENT_WAIT.as_secs() < STATEMENTS_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENTS_TIMEOUT.as_secs() < ABSENCE_TIMEOUT.as_secs());
@@ -523,6 +534,7 @@ const _: () = assert!(ABSENCE_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STAMP_AHEAD_MS_MAX < STATEMENTS_TIMEOUT.as_millis() as u64);
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
+const _: () = assert!(3 * REPORT_INTERVAL.as_secs() <= COMPLAINT_AGE_MAX.as_secs());
 const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);
 const _: () = assert!(HELD_BYTES_PER_INSTITUTION_MAX < HELD_BYTES_MAX);
 const _: () = assert!(HELD_INSTRUCTIONS_PER_INSTITUTION_MAX < HELD_INSTRUCTIONS_MAX);

@@ -172,6 +172,7 @@ fn round(now: Instant) -> Round {
         signed_at: Some(now),
         unsigned_since: Some(now),
         certified: 10,
+        uncertified_since: Some(now),
         leads: false,
         leader_signed: None,
     }
@@ -202,6 +203,28 @@ fn a_follower_follows_and_helps_itself_where_its_leader_withholds() {
     assert_eq!(quiet.turn(patience), Turn::Sign(20));
     let busy = Round { executed_at: patience, ..quiet };
     assert_eq!(busy.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
+}
+
+#[test]
+fn where_no_certificate_comes_the_leaders_heights_count_for_nothing() {
+    let now = Instant::now();
+    let told = Round { leader_signed: Some(17), ..round(now) };
+    let patience = now + limits::CERTIFICATE_PATIENCE;
+    assert_eq!(told.turn(patience - Duration::from_millis(1)), Turn::Sign(17));
+    assert_eq!(told.turn(patience), Turn::Sign(16));
+    // Whatever it was that they signed before, they all come to the next multiple.
+    for signed in 16..32 {
+        let scattered = Round { signed, executed: 33, executed_at: patience, ..told };
+        assert_ne!(scattered.turn(now), Turn::Sign(32));
+        assert_eq!(Round { certified: 1, ..scattered }.turn(now), Turn::Sign(32));
+        assert_eq!(scattered.turn(patience), Turn::Sign(32));
+        assert_eq!(Round { leads: true, ..scattered }.turn(patience), Turn::Sign(32));
+    }
+    let past = Round { signed: 18, executed_at: patience, ..told };
+    assert_eq!(past.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
+    assert_eq!(past.turn(patience + limits::OWN_ROUND_QUIET), Turn::Sign(20));
+    let again = Round { uncertified_since: Some(patience), ..told };
+    assert_eq!(again.turn(patience), Turn::Sign(17));
 }
 
 #[test]
