@@ -397,6 +397,12 @@ pub const PROMISE_TIME: Duration = Duration::from_secs(10);
 /// A leader has this long to do it, or is to blame; the rest is for the next leader.
 pub const INCLUSION_TIME: Duration = Duration::from_secs(5);
 
+/// A follower tries to hand an instruction to its leader again after this time.
+pub const HAND_OVER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The leader says that it sees to it within this time.
+pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How often a node looks at what it sees to.
 pub const INCLUSION_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -534,6 +540,7 @@ const _: () = assert!(ABSENCE_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STAMP_AHEAD_MS_MAX < STATEMENTS_TIMEOUT.as_millis() as u64);
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
+const _: () = assert!(HAND_OVER_TIMEOUT.as_secs() < INCLUSION_TIME.as_secs() / 2);
 const _: () = assert!(3 * REPORT_INTERVAL.as_secs() <= COMPLAINT_AGE_MAX.as_secs());
 const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);
 const _: () = assert!(HELD_BYTES_PER_INSTITUTION_MAX < HELD_BYTES_MAX);
