@@ -507,13 +507,17 @@ pub const LAG_HEIGHTS_MAX: usize = 1_024;
 /// A block that has waited this long for its certificate makes it worth telling who is missing.
 pub const LAG_WORTH_TELLING: Duration = Duration::from_secs(1);
 
-/// Contradictions that wait to be looked at.
-pub const FINDINGS_MAX: usize = 64;
+/// Headers of one node that differ and wait to be looked at, or for the certificate of their height.
+pub const FINDINGS_PER_NODE_MAX: usize = 16;
+
+/// A node is asked at most this often for a proposal that excludes this node's own, and answers within
+/// this time.
+pub const PROPOSAL_INQUIRY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Files of evidence in a data directory.
 pub const EVIDENCE_FILES_MAX: usize = 64;
 
-/// Files of evidence against one node that are kept while a process runs.
+/// Files of evidence against one node in it; what ends this node comes on top.
 pub const EVIDENCE_FILES_PER_NODE_MAX: usize = 8;
 
 /// Between two lines in the log about what one node signs wrongly.
@@ -533,6 +537,8 @@ const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs(
 const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
 const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
 const _: () = assert!(LEADER_PATIENCE.as_millis() < CERTIFICATE_PATIENCE.as_millis());
+const _: () = assert!(PEER_STATUS_TIMEOUT.as_secs() < PROPOSAL_INQUIRY_INTERVAL.as_secs());
+const _: () = assert!(EVIDENCE_FILES_PER_NODE_MAX < EVIDENCE_FILES_MAX);
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENT_WAIT.as_secs() < STATEMENTS_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENTS_TIMEOUT.as_secs() < ABSENCE_TIMEOUT.as_secs());
