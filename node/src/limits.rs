@@ -397,6 +397,12 @@ pub const PROMISE_TIME: Duration = Duration::from_secs(10);
 /// A leader has this long to do it, or is to blame; the rest is for the next leader.
 pub const INCLUSION_TIME: Duration = Duration::from_secs(5);
 
+/// A follower tries to hand an instruction to its leader again after this time.
+pub const HAND_OVER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The leader says that it sees to it within this time.
+pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How often a node looks at what it sees to.
 pub const INCLUSION_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -417,6 +423,9 @@ pub const JUDGE_BEHIND_MAX: u64 = 16;
 
 /// What is held against a leader is told again after this time.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// And counts no longer when it was not repeated for this long.
+pub const COMPLAINT_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// A leader that a majority has deposed gets no vote for this long.
 pub const DEPOSED_TIME: Duration = Duration::from_secs(60);
@@ -445,10 +454,17 @@ pub const ROUND_INTERVAL_MIN: Duration = Duration::from_millis(4);
 /// A leader signs its next header, certificate or not, after this time.
 pub const ROUND_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// A node signs a header that its leader has not signed after this time.
+/// A node signs a header that its leader has not signed after this time, by a rule of its own.
 pub const LEADER_PATIENCE: Duration = Duration::from_millis(50);
 
-/// And then at heights that are a multiple of this.
+/// Where no certificate has come for this long the leader's choice of heights counts for nothing,
+/// until one comes.
+pub const CERTIFICATE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Or for so many blocks: then the next multiple comes before admission stops by the usual policy.
+pub const CERTIFICATE_PATIENCE_BLOCKS: u64 = 2 * OWN_ROUND_BLOCKS;
+
+/// By its own rule a node signs heights that are a multiple of this.
 pub const OWN_ROUND_BLOCKS: u64 = 16;
 
 /// Or the newest, when nothing newer was executed for this time.
@@ -491,13 +507,17 @@ pub const LAG_HEIGHTS_MAX: usize = 1_024;
 /// A block that has waited this long for its certificate makes it worth telling who is missing.
 pub const LAG_WORTH_TELLING: Duration = Duration::from_secs(1);
 
-/// Contradictions that wait to be looked at.
-pub const FINDINGS_MAX: usize = 64;
+/// Headers of one node that differ and wait to be looked at, or for the certificate of their height.
+pub const FINDINGS_PER_NODE_MAX: usize = 16;
+
+/// A node is asked at most this often for a proposal that excludes this node's own, and answers within
+/// this time.
+pub const PROPOSAL_INQUIRY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Files of evidence in a data directory.
 pub const EVIDENCE_FILES_MAX: usize = 64;
 
-/// Files of evidence against one node that are kept while a process runs.
+/// Files of evidence against one node in it; what ends this node comes on top.
 pub const EVIDENCE_FILES_PER_NODE_MAX: usize = 8;
 
 /// Between two lines in the log about what one node signs wrongly.
@@ -516,6 +536,9 @@ pub const PEER_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
 const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
 const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
+const _: () = assert!(LEADER_PATIENCE.as_millis() < CERTIFICATE_PATIENCE.as_millis());
+const _: () = assert!(PEER_STATUS_TIMEOUT.as_secs() < PROPOSAL_INQUIRY_INTERVAL.as_secs());
+const _: () = assert!(EVIDENCE_FILES_PER_NODE_MAX < EVIDENCE_FILES_MAX);
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENT_WAIT.as_secs() < STATEMENTS_TIMEOUT.as_secs());
 const _: () = assert!(STATEMENTS_TIMEOUT.as_secs() < ABSENCE_TIMEOUT.as_secs());
@@ -523,6 +546,8 @@ const _: () = assert!(ABSENCE_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(STAMP_AHEAD_MS_MAX < STATEMENTS_TIMEOUT.as_millis() as u64);
 const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
+const _: () = assert!(HAND_OVER_TIMEOUT.as_secs() < INCLUSION_TIME.as_secs() / 2);
+const _: () = assert!(3 * REPORT_INTERVAL.as_secs() <= COMPLAINT_AGE_MAX.as_secs());
 const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);
 const _: () = assert!(HELD_BYTES_PER_INSTITUTION_MAX < HELD_BYTES_MAX);
 const _: () = assert!(HELD_INSTRUCTIONS_PER_INSTITUTION_MAX < HELD_INSTRUCTIONS_MAX);

@@ -51,6 +51,8 @@ enum Behaviour {
     LieToClients,
     /// `withhold`: sends no attestation.
     Withhold,
+    /// `scatter`: as a leader, sends each node its attestations of other heights.
+    Scatter,
     /// `censor:BIC`: as a leader, brings nothing of this institution into a block.
     Censor { institution: Bic },
 }
@@ -74,6 +76,7 @@ pub fn begin() -> Result<(), String> {
         "lie-about-state" => Behaviour::LieAboutState,
         "lie-to-clients" => Behaviour::LieToClients,
         "withhold" => Behaviour::Withhold,
+        "scatter" => Behaviour::Scatter,
         "leap-terms" => Behaviour::LeapTerms,
         "shade-time" => Behaviour::ShadeTime { by_ms: number()? },
         "censor" => {
@@ -102,8 +105,16 @@ pub fn brought_in(submissions: Vec<Submission>) -> Option<Vec<Submission>> {
     (!brought.is_empty() || before == 0).then_some(brought)
 }
 
-/// What is sent in the place of an attestation.
-pub fn attestations(honest: v1::AttestRequest) -> Vec<v1::AttestRequest> {
+/// The others of a consortium of four.
+const OTHERS: u64 = 3;
+
+/// Whether it goes on naming heights where no certificate comes.
+pub fn scatters() -> bool {
+    matches!(behaviour(), Some(Behaviour::Scatter))
+}
+
+/// What is sent to a node in the place of an attestation.
+pub fn attestations(to: u64, honest: v1::AttestRequest) -> Vec<v1::AttestRequest> {
     let other = |what: &str| {
         let other = honest.attestation.as_ref().and_then(other_attestation);
         warn!(found = other.is_some(), "misbehaves: {what}");
@@ -116,6 +127,11 @@ pub fn attestations(honest: v1::AttestRequest) -> Vec<v1::AttestRequest> {
         }
         Some(Behaviour::LieAboutState) => other("a header of its own making").into_iter().collect(),
         Some(Behaviour::Withhold) => Vec::new(),
+        Some(Behaviour::Scatter) => {
+            let header = honest.attestation.as_ref().and_then(|it| Header::decode(&it.header));
+            let is_for = header.is_some_and(|header| header.height % OTHERS == to % OTHERS);
+            if is_for { vec![honest] } else { Vec::new() }
+        }
         _ => vec![honest],
     }
 }

@@ -89,3 +89,47 @@ async fn a_leader_whose_stamps_are_ahead_loses_its_office() {
     assert!(outcome.verdict.height > 0);
     trial.everybody_runs();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_scatters_signatures_does_not_stop_finality() {
+    let trial = Trial::with_leader("scatter");
+    let consortium = &trial.consortium;
+    open_and_fund(consortium, "CHF", FUNDED).await;
+    let nodes: Vec<usize> = trial.honest().collect();
+    let begun = Instant::now();
+    let busy = Duration::from_secs(6);
+    // Without a pause: a quiet ledger gives all nodes one newest height.
+    let payers: Vec<_> = (0..6)
+        .map(|number: usize| {
+            let (payer, payee) = (BANKS[number % 3], BANKS[(number + 1) % 3]);
+            let client = consortium.client_at(payer, &nodes).with_finality(v1::Finality::Ordered);
+            tokio::spawn(async move {
+                while begun.elapsed() < busy {
+                    let pay =
+                        instructions::transfer(account(payer, "CHF"), account(payee, "CHF"), 1);
+                    client.submit(Order::transfer(pay)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let first = consortium.metric(nodes[0], "counterfoil_height").unwrap();
+    let (mut certified, mut since, mut longest) = (0.0, Instant::now(), Duration::ZERO);
+    while begun.elapsed() < busy {
+        let newest = consortium.metric(nodes[0], "counterfoil_certified_height").unwrap();
+        longest = longest.max(since.elapsed());
+        if newest > certified {
+            (certified, since) = (newest, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for payer in payers {
+        payer.await.unwrap();
+    }
+    println!("{} blocks, at most {longest:?} between certificates", certified - first);
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    for node in nodes {
+        assert!(!consortium.log(node).contains("nothing new is admitted"), "node {}", node + 1);
+    }
+    assert_eq!(consortium.leader(), trial.liar, "it led all the time");
+    trial.everybody_runs();
+}

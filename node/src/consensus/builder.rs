@@ -3,6 +3,8 @@
 //! way the next fills: low latency when idle, throughput that grows with load.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -96,6 +98,8 @@ pub struct Builder {
     pub wanted: Arc<WantedBlock>,
     /// How long an idle builder gathers before it proposes.
     pub linger: Duration,
+    /// The last term in which this node proposes nothing more.
+    pub spent: Arc<AtomicU64>,
 }
 
 /// Where the next proposal goes on.
@@ -127,28 +131,37 @@ impl Builder {
     }
 
     /// Waits until this node leads and has executed everything before its term, so that the last
-    /// proposal of the log is known. Meanwhile what is in the queue is sent back.
+    /// proposal of the log is known. Meanwhile what is in the queue is sent back. In a term in which
+    /// the fate of a proposal is unknown it does not lead again: another one for the same place would
+    /// be a lie. It lets the others elect.
     async fn await_lead(
         &mut self,
         metrics: &mut watch::Receiver<
             openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
         >,
     ) -> Option<Lead> {
+        let mut silent = false;
         loop {
             let (leader, vote) = {
                 let metrics = metrics.borrow_and_update();
                 (metrics.current_leader, metrics.vote)
             };
-            if leader == Some(self.node) && vote.leader_id.node_id == self.node && vote.committed {
-                let term = vote.leader_id.term;
+            let term = vote.leader_id.term;
+            let leads =
+                leader == Some(self.node) && vote.leader_id.node_id == self.node && vote.committed;
+            let is_spent = leads && term <= self.spent.load(Ordering::Relaxed);
+            if silent != is_spent {
+                silent = is_spent;
+                self.raft.runtime_config().heartbeat(!silent);
+            }
+            if leads && !is_spent {
                 // The leader's own blank entry is the first of its term.
                 let data = self.raft.data_metrics();
                 let (executed, last) = {
                     let data = data.borrow();
                     (data.last_applied, data.last_log)
                 };
-                // Its blank entry is the first of a new term, but a leader that has restarted may
-                // have proposals of its own behind it.
+                // Behind it there may be proposals of its own that were found void.
                 if executed == last && executed.is_some_and(|id| id.leader_id.term == term) {
                     let (previous, sequence) = self.executor.state().last_proposal();
                     return Some(Lead { term, previous, sequence });
@@ -184,7 +197,7 @@ impl Builder {
             let idle = underway.is_empty();
             tokio::select! {
                 biased;
-                Some(outcome) = underway.next(), if !idle => lost = !deliver(outcome),
+                Some(outcome) = underway.next(), if !idle => lost = !self.deliver(outcome, lead.term),
                 changed = metrics.changed() => {
                     let vote = metrics.borrow_and_update().vote;
                     lost = changed.is_err()
@@ -220,7 +233,7 @@ impl Builder {
         }
         info!(term = lead.term, "this node no longer leads");
         while let Some(outcome) = underway.next().await {
-            deliver(outcome);
+            self.deliver(outcome, lead.term);
         }
     }
 
@@ -304,6 +317,7 @@ impl Builder {
             Ok(receiver) => receiver,
             Err(error) => {
                 warn!(%error, "Raft takes no more proposals");
+                self.spent.fetch_max(lead.term, Ordering::Relaxed);
                 for reply in replies {
                     let _ = reply.send(Err(NotPlaced::NotLeader));
                 }
@@ -323,31 +337,32 @@ impl Builder {
         }));
         true
     }
-}
 
-/// Tells the submitters. False if the proposal did not become a block: the chain of proposals that
-/// this node had in mind is then not the log's.
-fn deliver((replies, executed): Outcome) -> bool {
-    match executed {
-        Ok(Executed(Some(block))) => {
-            for (reply, decision) in replies.into_iter().zip(block.decisions.iter().copied()) {
-                // A submitter that has gone away asks again with its id.
-                let _ = reply.send(Ok(Placed { executed: block.clone(), decision }));
+    /// Tells the submitters. False if the proposal did not become a block: the chain of proposals that
+    /// this node had in mind is then not the log's.
+    fn deliver(&self, (replies, executed): Outcome, term: u64) -> bool {
+        match executed {
+            Ok(Executed(Some(block))) => {
+                for (reply, decision) in replies.into_iter().zip(block.decisions.iter().copied()) {
+                    // A submitter that has gone away asks again with its id.
+                    let _ = reply.send(Ok(Placed { executed: block.clone(), decision }));
+                }
+                true
             }
-            true
-        }
-        Ok(Executed(None)) => {
-            // Void: it has burnt nothing.
-            for reply in replies {
-                let _ = reply.send(Err(NotPlaced::NotLeader));
+            Ok(Executed(None)) => {
+                // Void: it has burnt nothing but its place.
+                for reply in replies {
+                    let _ = reply.send(Err(NotPlaced::NotLeader));
+                }
+                false
             }
-            false
-        }
-        Err(unknown) => {
-            for reply in replies {
-                let _ = reply.send(Err(unknown));
+            Err(unknown) => {
+                self.spent.fetch_max(term, Ordering::Relaxed);
+                for reply in replies {
+                    let _ = reply.send(Err(unknown));
+                }
+                false
             }
-            false
         }
     }
 }

@@ -72,8 +72,8 @@ struct Held {
     hasty: Option<(Leader, u64)>,
     /// The leader whose stamps lag, and since when all of them have.
     lagging: Option<(Leader, u64)>,
-    /// The latest complaint of each node, this one among them.
-    complaints: BTreeMap<u64, (Leader, Ground)>,
+    /// The latest complaint of each node, this one among them, and when it came.
+    complaints: BTreeMap<u64, (Leader, Instant)>,
     /// Whom a majority did not believe: the term, and when that was.
     deposed: BTreeMap<u64, (u64, Instant)>,
 }
@@ -107,16 +107,20 @@ impl Distrust {
         }
     }
 
-    /// Takes down what a node holds against a leader. True if with it a majority does, for the first
-    /// time.
-    pub fn complain(&self, node: u64, leader: Leader, ground: Ground, now: Instant) -> bool {
+    /// Takes down that a node holds something against a leader. True if with it a majority does now,
+    /// for the first time. A complaint that is not repeated counts for a while only: a moment of
+    /// trouble at one node and another's a day later are no majority.
+    pub fn complain(&self, node: u64, leader: Leader, now: Instant) -> bool {
         let mut held = self.held();
         let newer = held.complaints.get(&node).is_none_or(|(other, _)| other.term <= leader.term);
         if !newer || node == leader.node {
             return false;
         }
-        held.complaints.insert(node, (leader, ground));
-        let complaining = held.complaints.values().filter(|(other, _)| *other == leader).count();
+        held.complaints.insert(node, (leader, now));
+        let complains = |(other, at): &&(Leader, Instant)| {
+            *other == leader && now.saturating_duration_since(*at) < limits::COMPLAINT_AGE_MAX
+        };
+        let complaining = held.complaints.values().filter(complains).count();
         let before = held.deposed.get(&leader.node).is_some_and(|(term, _)| *term >= leader.term);
         if complaining < self.majority || before {
             return false;
@@ -159,14 +163,14 @@ mod tests {
     #[test]
     fn a_majority_takes_the_office_and_nobody_less() {
         let (distrust, now) = (Distrust::among(4), Instant::now());
-        assert!(!distrust.complain(1, LEADER, Ground::Censors, now));
-        assert!(!distrust.complain(1, LEADER, Ground::Lags, now), "the same node again");
-        assert!(!distrust.complain(2, LEADER, Ground::Lags, now), "the leader itself");
-        assert!(!distrust.complain(3, Leader { node: 2, term: 6 }, Ground::Lags, now));
-        assert!(!distrust.complain(3, LEADER, Ground::Censors, now));
+        assert!(!distrust.complain(1, LEADER, now));
+        assert!(!distrust.complain(1, LEADER, now), "the same node again");
+        assert!(!distrust.complain(2, LEADER, now), "the leader itself");
+        assert!(!distrust.complain(3, Leader { node: 2, term: 6 }, now));
+        assert!(!distrust.complain(3, LEADER, now));
         assert_eq!(distrust.refuses_entries(LEADER, 0), None);
-        assert!(distrust.complain(4, LEADER, Ground::Lags, now));
-        assert!(!distrust.complain(4, LEADER, Ground::Lags, now), "only once");
+        assert!(distrust.complain(4, LEADER, now));
+        assert!(!distrust.complain(4, LEADER, now), "only once");
         assert!(distrust.refuses_entries(LEADER, 0).is_some());
         // It may lead again, after others had their turn.
         assert_eq!(distrust.refuses_entries(Leader { term: 8, ..LEADER }, 0), None);
@@ -178,9 +182,19 @@ mod tests {
     #[test]
     fn an_old_complaint_does_not_replace_a_newer_one() {
         let (distrust, now) = (Distrust::among(3), Instant::now());
-        distrust.complain(1, LEADER, Ground::Lags, now);
-        distrust.complain(1, Leader { node: 3, term: 5 }, Ground::Lags, now);
-        assert!(distrust.complain(3, LEADER, Ground::Lags, now));
+        distrust.complain(1, LEADER, now);
+        distrust.complain(1, Leader { node: 3, term: 5 }, now);
+        assert!(distrust.complain(3, LEADER, now));
+    }
+
+    #[test]
+    fn a_complaint_that_is_not_repeated_expires() {
+        let (distrust, now) = (Distrust::among(4), Instant::now());
+        let later = now + limits::COMPLAINT_AGE_MAX;
+        assert!(!distrust.complain(1, LEADER, now));
+        assert!(!distrust.complain(3, LEADER, now + limits::REPORT_INTERVAL));
+        assert!(!distrust.complain(4, LEADER, later), "the first is too old");
+        assert!(distrust.complain(1, LEADER, later), "it was repeated");
     }
 
     #[test]

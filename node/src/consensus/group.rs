@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use counterfoil_ledger::genesis::Genesis;
@@ -108,7 +109,7 @@ impl Group {
         let config = Arc::new(raft_config(parts.timing)?);
         let stored = parts.log.clone();
         let mut log = Log::new(parts.log);
-        let restarted = led_before(&mut log, parts.node, &stored).await?;
+        let resigned = resign(&mut log, parts.node).await?;
         let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
             .await
             .map_err(|fatal| stop_of_fatal(&fatal))?;
@@ -121,6 +122,7 @@ impl Group {
         let (urgent, first) = mpsc::channel(limits::HELD_INSTRUCTIONS_MAX);
         let (forwards, forwarded) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
         let (barriers, asked) = mpsc::channel(limits::BARRIERS_MAX);
+        let spent = Arc::new(AtomicU64::new(0));
         let replica = Arc::new(Replica {
             node: parts.node,
             raft: raft.clone(),
@@ -135,7 +137,7 @@ impl Group {
             oversight,
             barriers,
             applied_index,
-            restarted,
+            spent: spent.clone(),
         });
         let inclusion = Arc::new(Inclusion::new(replica.clone(), parts.signer.clone(), urgent));
         let wanted = Arc::new(WantedBlock::default());
@@ -153,6 +155,7 @@ impl Group {
             urgent: first,
             wanted,
             linger: parts.linger,
+            spent,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(builder.run(stop.clone()));
@@ -165,6 +168,10 @@ impl Group {
         tasks.spawn(stop.clone().run_until_cancelled_owned(including));
         let elections = stand_again(raft.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
+        if resigned {
+            let standing = stand_first(raft.clone(), parts.node, parts.timing.heartbeat);
+            tasks.spawn(stop.clone().run_until_cancelled_owned(standing));
+        }
         tasks.close();
         Ok(Group { log: stored, replica, inclusion, statements, raft, tasks, stop })
     }
@@ -217,15 +224,28 @@ impl Group {
     }
 }
 
-/// The term in which this node led when it stopped, if it did, and the last index of its log.
-async fn led_before(
-    log: &mut Log,
-    node: u64,
-    stored: &LogStore,
-) -> Result<Option<(u64, u64)>, Stop> {
+/// A node that led when it stopped would go on in its own term, and could sign a second proposal for
+/// a place: the first may have left it without being in its log. So it takes note that it was chosen
+/// and no longer leads; what it leads next is a new term. Whether it led.
+async fn resign(log: &mut Log, node: u64) -> Result<bool, Stop> {
     let vote = log.read_vote().await.map_err(|error| corrupt(error.to_string()))?;
     let led = vote.filter(|vote| vote.committed && vote.leader_id.node_id == node);
-    Ok(led.zip(stored.last()).map(|(vote, last)| (vote.leader_id.term, last.index)))
+    let Some(led) = led else { return Ok(false) };
+    let chosen = openraft::Vote::new(led.leader_id.term, node);
+    log.save_vote(&chosen)
+        .await
+        .map_err(|error| Stop { code: ExitCode::Storage, message: error.to_string() })?;
+    Ok(true)
+}
+
+/// Who led last stands first, unless somebody else leads by now: when all have stopped together,
+/// nobody has to wait for an election's timeout.
+async fn stand_first(raft: Raft, node: u64, heartbeat: Duration) {
+    tokio::time::sleep(heartbeat * 3).await;
+    let vote = raft.server_metrics().borrow().vote;
+    if vote.leader_id.node_id == node && !vote.committed {
+        let _ = raft.trigger().elect().await;
+    }
 }
 
 fn raft_config(timing: RaftTiming) -> Result<Config, Stop> {
@@ -298,4 +318,30 @@ fn stop_of_fatal(fatal: &Fatal<u64>) -> Stop {
         Fatal::Panicked | Fatal::Stopped => ExitCode::Fatal,
     };
     Stop { code, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::Vote;
+
+    use super::*;
+    use crate::consensus::suite;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_led_does_not_go_on_in_its_term() {
+        let path = tempfile::tempdir().unwrap();
+        let chain_id = suite::genesis().chain_id();
+        let directory = DataDirectory::init(&path.path().join("data"), 1, &chain_id).unwrap();
+        let mut log = Log::new(LogStore::open(&directory).unwrap());
+        assert!(!resign(&mut log, 1).await.unwrap(), "never voted");
+        for others in [Vote::new(4, 1), Vote::new_committed(4, 2)] {
+            log.save_vote(&others).await.unwrap();
+            assert!(!resign(&mut log, 1).await.unwrap());
+            assert_eq!(log.read_vote().await.unwrap(), Some(others));
+        }
+        log.save_vote(&Vote::new_committed(5, 1)).await.unwrap();
+        assert!(resign(&mut log, 1).await.unwrap());
+        assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(5, 1)));
+        assert!(!resign(&mut log, 1).await.unwrap(), "once");
+    }
 }

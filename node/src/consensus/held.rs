@@ -2,6 +2,7 @@
 //! institution, so that nobody's requests crowd out another's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 use std::time::Instant;
 
 use counterfoil_ledger::apply::Prepared;
@@ -21,8 +22,58 @@ pub struct Item {
     pub promised_ms: Option<u64>,
     /// The promise was broken, and that was counted.
     pub broken: bool,
-    /// To whom it was handed last, and when.
-    pub handed: Option<(Leader, Instant)>,
+    /// How it stands with its leader.
+    pub handing: Handing,
+}
+
+/// An instruction on its way to a leader.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handing {
+    /// To whom it is handed.
+    pub leader: Option<Leader>,
+    /// When that was tried last.
+    pub tried: Option<Instant>,
+    /// It is under way, or the leader has taken it.
+    pub is_under_way: bool,
+    /// The leader has said that it sees to it, or is this node.
+    pub is_taken: bool,
+    /// For how long this leader has had it, and could have brought something into a block.
+    pub left_out: Duration,
+    /// For how long this leader has brought in others' and not taken it.
+    pub not_taken: Duration,
+}
+
+/// What a leader had of the time since the last look.
+#[derive(Clone, Copy)]
+pub struct Had {
+    /// It could have brought something in.
+    pub could: Duration,
+    /// It did.
+    pub brought: Duration,
+}
+
+impl Handing {
+    /// Counts the time that this leader has had. A new one begins anew.
+    pub fn count(&mut self, leader: Leader, had: Had) {
+        if self.leader != Some(leader) {
+            *self = Handing { leader: Some(leader), ..Handing::default() };
+        } else if self.is_taken {
+            self.left_out += had.could;
+        } else if self.tried.is_some() {
+            self.not_taken += had.brought;
+        }
+    }
+
+    /// Whether its leader had time enough. One that has not taken it is not to blame for that: it may
+    /// not have been reached, or have no room. But one that goes on with others' business all the time
+    /// and takes nothing of it is no leader: who censors would else only have to refuse it.
+    pub fn is_to_blame(&self) -> bool {
+        if self.is_taken {
+            self.left_out >= limits::INCLUSION_TIME / 2
+        } else {
+            self.not_taken >= limits::INCLUSION_TIME
+        }
+    }
 }
 
 /// All of them, by the number in which they came.
@@ -53,7 +104,8 @@ impl Held {
             return false;
         }
         self.numbers.insert(prepared.instruction.hash, self.next);
-        let item = Item { prepared, since, promised_ms, broken: false, handed: None };
+        let item =
+            Item { prepared, since, promised_ms, broken: false, handing: Handing::default() };
         self.items.insert(self.next, item);
         self.next += 1;
         self.bytes += bytes;
@@ -137,5 +189,32 @@ mod tests {
         assert!(held.insert(more, now, None), "there is room again");
         held.retain(|_| false);
         assert_eq!((held.len(), held.bytes, held.numbers.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_leader_that_was_not_told_is_not_to_blame() {
+        let (leader, second) = (Leader { node: 2, term: 7 }, Duration::from_secs(1));
+        let next = Leader { node: 3, term: 8 };
+        let idle = Had { could: second, brought: Duration::ZERO };
+        let busy = Had { could: second, brought: second };
+        let after = |handing: Handing, seconds: u64, had: Had| {
+            let mut handing = handing;
+            (0..seconds).for_each(|_| handing.count(leader, had));
+            handing.is_to_blame()
+        };
+        let untried = Handing { leader: Some(leader), ..Handing::default() };
+        assert!(!after(untried, 60, busy));
+        let refused = Handing { tried: Some(Instant::now()), ..untried };
+        assert!(!after(refused, 60, idle), "not reached, or without room");
+        assert!(!after(refused, 4, busy));
+        assert!(after(refused, 5, busy), "others' business has room");
+        let taken = Handing { is_taken: true, ..refused };
+        assert!(!after(taken, 2, idle));
+        assert!(after(taken, 3, idle));
+        let stopped = Had { could: Duration::ZERO, ..idle };
+        assert!(!after(taken, 60, stopped), "nobody may bring anything in");
+        let mut handing = Handing { left_out: second * 60, ..taken };
+        handing.count(next, busy);
+        assert!(!handing.is_to_blame() && !handing.is_taken && handing.leader == Some(next));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ use super::builder::Room;
 use super::builder::Submission;
 use super::distrust::Ground;
 use super::distrust::Leader;
+use super::held::Had;
+use super::held::Handing;
 use super::held::Held;
 use super::held::Item;
 use super::replica::Replica;
@@ -115,7 +118,8 @@ impl Inclusion {
     /// Sees to an instruction that another node has promised.
     pub async fn hold_shared(&self, bytes: Bytes) -> Result<(), NoPromise> {
         let prepared = self.replica.check(bytes, None).await?;
-        if !self.check(&prepared)? {
+        // Whoever has promised it has looked at how long it holds.
+        if !self.is_decided(&prepared, self.replica.clock.now_ms())? {
             self.hold(prepared, None)?;
         }
         Ok(())
@@ -123,18 +127,24 @@ impl Inclusion {
 
     /// Whether it is decided already; fails if no block would take it until its time has come.
     fn check(&self, prepared: &Prepared) -> Result<bool, NoPromise> {
+        let now_ms = self.replica.clock.now_ms();
+        let latest_ms = now_ms.saturating_add(PROMISE_MS + limits::STAMP_AHEAD_MS_MAX);
+        let decided = self.is_decided(prepared, now_ms)?;
+        // A stamp may be ahead of this node's clock.
+        if !decided && prepared.instruction.valid_until_ms < latest_ms {
+            return Err(NoPromise::EndsTooSoon);
+        }
+        Ok(decided)
+    }
+
+    /// Whether it is decided already; fails if no block would take it now.
+    fn is_decided(&self, prepared: &Prepared, now_ms: u64) -> Result<bool, NoPromise> {
         let instruction = &prepared.instruction;
         if let Some((hash, _)) = self.replica.find(&instruction.institution, &instruction.id)? {
             return if hash == instruction.hash { Ok(true) } else { Err(Reason::IdReused.into()) };
         }
         prepared.authorised(self.replica.state().registry())?;
-        let now_ms = self.replica.clock.now_ms();
         self.admits(instruction, now_ms)?;
-        let latest_ms = now_ms.saturating_add(PROMISE_MS + limits::STAMP_AHEAD_MS_MAX);
-        // A stamp may be ahead of this node's clock.
-        if instruction.valid_until_ms < latest_ms {
-            return Err(NoPromise::EndsTooSoon);
-        }
         Ok(false)
     }
 
@@ -200,18 +210,28 @@ impl Inclusion {
     /// Looks after what is held, for ever.
     pub async fn run(self: Arc<Self>) {
         let mut tenure: Option<Tenure> = None;
+        let (mut height, mut looked_at) = (0, Instant::now());
         loop {
             tokio::time::sleep(limits::INCLUSION_INTERVAL).await;
+            let (newest, now) = (*self.replica.height().borrow(), Instant::now());
+            // Where this node itself has slept nobody has had that time.
+            let passed = (now - looked_at).min(2 * limits::INCLUSION_INTERVAL);
+            let brings = std::mem::replace(&mut height, newest) < newest && self.keeps_up();
+            // Where certificates lag an honest leader brings nothing in. One that does has no excuse.
+            let could = brings || (self.replica.finality().admits().is_ok() && self.keeps_up());
+            let counted = |counts: bool| if counts { passed } else { Duration::ZERO };
+            let had = Had { could: counted(could), brought: counted(brings) };
+            looked_at = now;
             let leader = self.replica.oversight.leader();
             if tenure.map(|tenure| tenure.leader) != leader {
                 tenure = leader.map(|leader| Tenure { leader, since: Instant::now() });
             }
-            let count = self.look_after(tenure);
+            let count = self.look_after(tenure, had);
             metrics::HELD_INSTRUCTIONS.set(count as f64);
         }
     }
 
-    fn look_after(self: &Arc<Self>, tenure: Option<Tenure>) -> usize {
+    fn look_after(self: &Arc<Self>, tenure: Option<Tenure>, had: Had) -> usize {
         let (now, now_ms) = (Instant::now(), self.replica.clock.now_ms());
         let mut due = Vec::new();
         let mut held = self.held();
@@ -223,10 +243,13 @@ impl Inclusion {
                 return false;
             }
             if let Some(tenure) = tenure {
+                item.handing.count(tenure.leader, had);
                 if self.is_to_hand(item, tenure, now) {
-                    item.handed = Some((tenure.leader, now));
-                    due.push(item.prepared.clone());
-                } else if self.is_left_out(item, tenure, now, now_ms) {
+                    item.handing.is_under_way = true;
+                    item.handing.tried = Some(now);
+                    due.push((item.prepared.clone(), tenure.leader));
+                }
+                if self.is_left_out(item, tenure, now, now_ms) {
                     self.replica.oversight.accuse(tenure.leader, Ground::Censors);
                 }
             }
@@ -234,8 +257,8 @@ impl Inclusion {
         });
         let count = held.len();
         drop(held);
-        for prepared in due {
-            self.hand(prepared, tenure);
+        for (prepared, leader) in due {
+            self.clone().hand(prepared, leader);
         }
         count
     }
@@ -258,31 +281,31 @@ impl Inclusion {
     }
 
     /// A leader brings it in at once. A follower hands it over when the leader, which was told as well,
-    /// has had half of the time; to a new leader at once.
+    /// has had half of the time; to a new leader at once; and again until the leader has taken it.
     fn is_to_hand(&self, item: &Item, tenure: Tenure, now: Instant) -> bool {
-        if item.handed.is_some_and(|(leader, _)| leader == tenure.leader) {
+        let Handing { is_under_way, tried, .. } = item.handing;
+        if is_under_way {
             return false;
         }
-        let own = tenure.leader.node == self.replica.node();
-        own || tenure.since > item.since || now - item.since >= limits::INCLUSION_TIME / 2
+        if tenure.leader.node == self.replica.node() {
+            return true;
+        }
+        let pauses = tried.is_some_and(|tried| now - tried < limits::HAND_OVER_INTERVAL);
+        !pauses && (tenure.since > item.since || now - item.since >= limits::INCLUSION_TIME / 2)
     }
 
     /// Whether this leader has had all the time that a leader has, and could have used it.
     fn is_left_out(&self, item: &Item, tenure: Tenure, now: Instant, now_ms: u64) -> bool {
-        let Some((leader, at)) = item.handed else { return false };
         let begun = item.since.max(tenure.since);
-        if leader != tenure.leader
-            || leader.node == self.replica.node()
+        if tenure.leader.node == self.replica.node()
             || now - begun < limits::INCLUSION_TIME
-            || now - at < limits::INCLUSION_TIME / 2
+            || !item.handing.is_to_blame()
         {
             return false;
         }
         let instruction = &item.prepared.instruction;
         let ahead_ms = now_ms.saturating_add(limits::STAMP_AHEAD_MS_MAX);
-        // Where certificates lag nobody may bring anything in.
         self.keeps_up()
-            && self.replica.finality().admits().is_ok()
             && self.admits(instruction, now_ms).is_ok()
             && self.admits(instruction, ahead_ms).is_ok()
     }
@@ -294,29 +317,49 @@ impl Inclusion {
         last <= applied.saturating_add(limits::JUDGE_BEHIND_MAX)
     }
 
-    fn hand(self: &Arc<Self>, prepared: Prepared, tenure: Option<Tenure>) {
-        let Some(room) = self.room_for(&prepared) else { return };
-        if tenure.is_some_and(|tenure| tenure.leader.node == self.replica.node()) {
-            let hash = prepared.instruction.hash;
-            let (reply, placed) = oneshot::channel();
-            // It is bounded as what is held is.
-            let _ = self.urgent.try_send(Submission { prepared, reply, room });
-            let inclusion = self.clone();
-            tokio::spawn(async move {
-                // A builder that does not lead yet sends back what it is given.
-                if !matches!(placed.await, Ok(Ok(_)))
-                    && let Some(item) = inclusion.held().get_mut(&hash)
-                {
-                    item.handed = None;
-                }
-            });
-            return;
-        }
-        let replica = self.replica.clone();
+    fn hand(self: Arc<Self>, prepared: Prepared, leader: Leader) {
+        let hash = prepared.instruction.hash;
+        let Some(room) = self.room_for(&prepared) else { return self.handed(&hash, leader, false) };
         tokio::spawn(async move {
-            let deadline = Instant::now() + limits::INCLUSION_TIME;
-            replica.forward(&prepared, room, deadline).await
+            let taken = if leader.node == self.replica.node() {
+                let (reply, placed) = oneshot::channel();
+                // It is bounded as what is held is.
+                let _ = self.urgent.try_send(Submission { prepared, reply, room });
+                // A builder that does not lead yet sends back what it is given.
+                matches!(placed.await, Ok(Ok(_)))
+            } else {
+                let taken = self.tell(&prepared, leader).await;
+                drop(room);
+                taken
+            };
+            self.handed(&hash, leader, taken);
         });
+    }
+
+    /// Tells the leader to see to it, as it was told before: there it comes before everything else,
+    /// and what its queues have no room for does not matter. Whether it says that it does.
+    async fn tell(&self, prepared: &Prepared, leader: Leader) -> bool {
+        let Some(mut client) = self.replica.peers().client(leader.node) else { return false };
+        let signed_instruction = prepared.instruction.bytes.clone();
+        let message = peer::ShareInstructionRequest { signed_instruction };
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(limits::HAND_OVER_TIMEOUT);
+        let telling = client.share_instruction(request);
+        let told = tokio::time::timeout(limits::HAND_OVER_TIMEOUT, telling).await;
+        let taken = matches!(told, Ok(Ok(_)));
+        if !taken {
+            metrics::PEER_FAILURES.increment(&[("peer", &leader.node.to_string())]);
+        }
+        taken
+    }
+
+    fn handed(&self, hash: &Hash, leader: Leader, taken: bool) {
+        if let Some(item) = self.held().get_mut(hash)
+            && item.handing.leader == Some(leader)
+        {
+            item.handing.is_under_way = taken;
+            item.handing.is_taken = taken;
+        }
     }
 
     fn room_for(&self, prepared: &Prepared) -> Option<Room> {

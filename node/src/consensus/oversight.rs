@@ -90,7 +90,7 @@ impl Oversight {
 
     /// A node does not believe a leader.
     pub fn report(self: &Arc<Self>, by: u64, leader: Leader, ground: Ground) {
-        if !self.distrust.complain(by, leader, ground, Instant::now()) {
+        if !self.distrust.complain(by, leader, Instant::now()) {
             return;
         }
         let Leader { node, term } = leader;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 use std::sync::RwLockReadGuard;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -58,8 +60,8 @@ pub struct Replica {
     pub(super) oversight: Arc<Oversight>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
-    /// The term in which this node led when it stopped, and the last index of its log.
-    pub(super) restarted: Option<(u64, u64)>,
+    /// The last term in which this node proposes nothing more.
+    pub(super) spent: Arc<AtomicU64>,
 }
 
 /// What became of a submission.
@@ -437,14 +439,12 @@ impl Replica {
 
     /// The read index, if this node leads and a quorum confirms it.
     pub(super) async fn own_read_index(&self) -> Option<u64> {
+        // The round that confirms it would keep a leader in office that only waits for the next one.
+        let vote = self.raft.server_metrics().borrow().vote;
+        if vote.leader_id.term <= self.spent.load(Ordering::Relaxed) {
+            return None;
+        }
         let (log_id, _) = self.raft.get_read_log_id().await.ok()?;
-        let index = log_id.map_or(0, |id| id.index);
-        // A leader that goes on in its own term after a power cut may have forgotten how much of its
-        // log was committed; all of it may have been.
-        let term = self.raft.metrics().borrow().current_term;
-        Some(match self.restarted {
-            Some((restarted, last)) if restarted == term => index.max(last),
-            _ => index,
-        })
+        Some(log_id.map_or(0, |id| id.index))
     }
 }

@@ -65,6 +65,7 @@ impl Attester {
             (self.finality.executor.height(), self.finality.certified());
         let (mut executed, mut executed_at, mut is_busy) = (0, Instant::now(), false);
         let (mut signed_at, mut unsigned_since) = (None, None);
+        let (mut last_final, mut uncertified_since) = (0, None);
         loop {
             let now = Instant::now();
             let newest = *height.borrow_and_update();
@@ -75,8 +76,17 @@ impl Attester {
             }
             // Not in the call itself: what is borrowed there would be held while it locks.
             let final_to = *certified.borrow_and_update();
+            if final_to > last_final || executed <= final_to {
+                (last_final, uncertified_since) = (final_to, None);
+            }
+            if executed > final_to {
+                uncertified_since.get_or_insert(now);
+            }
+            #[cfg(feature = "misbehaviour")]
+            let uncertified_since = uncertified_since.filter(|_| !crate::misbehaviour::scatters());
             let round = self.round(&raft, executed, final_to);
-            let round = Round { executed_at, signed_at, unsigned_since, ..round };
+            let round =
+                Round { executed_at, signed_at, unsigned_since, uncertified_since, ..round };
             let due = match round.turn(now) {
                 Turn::Sign(height) => match self.sign(&signer, height, is_busy).await {
                     Ok(true) => {
@@ -136,6 +146,7 @@ impl Attester {
             signed,
             signed_at: None,
             unsigned_since: None,
+            uncertified_since: None,
             certified,
             leads: leader == Some(self.finality.node),
             leader_signed,

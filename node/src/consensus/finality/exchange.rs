@@ -27,7 +27,7 @@ pub async fn send(finality: Arc<Finality>, peers: Peers, node: u64) {
     let mut failures = 0;
     loop {
         let began = Instant::now();
-        let sent = client.clone().attest(outgoing(finality.clone())).await;
+        let sent = client.clone().attest(outgoing(finality.clone(), node)).await;
         let label = node.to_string();
         if sent.is_err() {
             metrics::PEER_FAILURES.increment(&[("peer", &label)]);
@@ -49,7 +49,10 @@ struct Outgoing {
 }
 
 /// What is said to one other node, until the stream has its age.
-fn outgoing(finality: Arc<Finality>) -> impl Stream<Item = peer::AttestRequest> + Send + 'static {
+fn outgoing(
+    finality: Arc<Finality>,
+    #[cfg_attr(not(feature = "misbehaviour"), allow(unused_variables))] to: u64,
+) -> impl Stream<Item = peer::AttestRequest> + Send + 'static {
     let own = finality.own.subscribe();
     let ends = Instant::now() + limits::ATTEST_STREAM_AGE_MAX;
     let said =
@@ -58,8 +61,8 @@ fn outgoing(finality: Arc<Finality>) -> impl Stream<Item = peer::AttestRequest> 
             Some((peer::AttestRequest { attestation }, outgoing))
         });
     #[cfg(feature = "misbehaviour")]
-    let said = futures::StreamExt::flat_map(said, |said| {
-        stream::iter(crate::misbehaviour::attestations(said))
+    let said = futures::StreamExt::flat_map(said, move |said| {
+        stream::iter(crate::misbehaviour::attestations(to, said))
     });
     said
 }

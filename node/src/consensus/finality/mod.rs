@@ -10,6 +10,7 @@ mod attested;
 mod attester;
 mod collector;
 mod exchange;
+mod findings;
 #[cfg(test)]
 mod fixture;
 mod inquiry;
@@ -64,8 +65,9 @@ use attester::Attester;
 use collector::Collector;
 use collector::Taken;
 pub use exchange::Unheard;
+use findings::Finding;
+use findings::Findings;
 use lag::Lag;
-use sentinel::Finding;
 use sentinel::Sentinel;
 use sign_once::SignOnce;
 
@@ -116,7 +118,9 @@ pub struct Finality {
     stopped: watch::Sender<bool>,
     /// Something was heard of another node.
     heard: Notify,
-    findings: tokio::sync::mpsc::Sender<Finding>,
+    findings: Findings,
+    /// Held while evidence is kept.
+    keeping: Mutex<()>,
     /// The stream of each node that is heard; the next one takes its place.
     streams: Mutex<BTreeMap<u64, CancellationToken>>,
     /// Whether this node has found that it diverged: it signs nothing more.
@@ -156,7 +160,6 @@ impl Finality {
         let header = parts.executor.store().header(executed)?;
         let incarnation = header.map_or(0, |header| header.incarnation);
         let nodes: Vec<u64> = signers.nodes().collect();
-        let (sender, findings) = tokio::sync::mpsc::channel(limits::FINDINGS_MAX);
         let finality = Arc::new(Finality {
             node: parts.node,
             chain_id: parts.chain_id,
@@ -172,7 +175,8 @@ impl Finality {
             certified: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
             heard: Notify::new(),
-            findings: sender,
+            findings: Findings::default(),
+            keeping: Mutex::default(),
             streams: Mutex::default(),
             halted: AtomicBool::new(false),
             diverged: watch::Sender::new(None),
@@ -184,7 +188,7 @@ impl Finality {
         if !parts.signs {
             warn!("this node signs no headers: finality.sign is false");
         }
-        let sentinel = Sentinel::new(finality.clone(), findings, parts.peers.clone());
+        let sentinel = Sentinel::new(finality.clone(), parts.peers.clone());
         Ok((finality, Tasks { attester, sentinel, peers: parts.peers }))
     }
 
@@ -446,8 +450,8 @@ impl Finality {
     fn report(&self, finding: Finding) {
         let (_, node) = finding.place();
         metrics::HEADER_CONFLICTS.increment(&[("node", &node.to_string())]);
-        // A flood of contradictions is one finding: what does not fit is counted and no more.
-        let _ = self.findings.try_send(finding);
+        // What does not fit is counted and no more.
+        self.findings.put(finding);
     }
 
     fn is_diverged(&self) -> bool {

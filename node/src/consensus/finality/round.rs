@@ -1,5 +1,6 @@
 //! When a node signs which height. The leader's own attestations choose the heights, so that all sign
-//! the same ones; without them the others agree on heights by a rule of their own.
+//! the same ones; without them the others agree on heights by a rule of their own. So they do where no
+//! certificate comes of the leader's heights: it may have named each of them another one.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -21,6 +22,8 @@ pub struct Round {
     pub unsigned_since: Option<Instant>,
     /// Height of the newest certificate.
     pub certified: u64,
+    /// Since when something executed has waited and no certificate has come, if something waits.
+    pub uncertified_since: Option<Instant>,
     /// This node leads.
     pub leads: bool,
     /// The greatest height above `signed`, up to `executed`, that the leader has signed.
@@ -44,7 +47,22 @@ impl Round {
         if self.executed <= self.signed {
             return Turn::Rest;
         }
-        if self.leads { self.leader_turn(now) } else { self.follower_turn(now) }
+        if self.is_stalled(now) {
+            // The leader too: the others may need its signature, and look for it at these heights.
+            self.own_turn(now)
+        } else if self.leads {
+            self.leader_turn(now)
+        } else {
+            self.follower_turn(now)
+        }
+    }
+
+    /// Whether the leader's choice has led to no certificate for too long, or for too many blocks.
+    fn is_stalled(&self, now: Instant) -> bool {
+        if self.executed.saturating_sub(self.certified) >= limits::CERTIFICATE_PATIENCE_BLOCKS {
+            return true;
+        }
+        self.uncertified_since.is_some_and(|since| now >= since + limits::CERTIFICATE_PATIENCE)
     }
 
     /// The next round begins when the last one has ended in a certificate or has taken too long.
@@ -65,6 +83,9 @@ impl Round {
         at(since, limits::LEADER_PATIENCE, now, self.own_turn(now))
     }
 
+    /// The newest multiple, or the newest height of all once nothing more comes. A node signs only
+    /// what it has executed, so each multiple is before all of them for once: who has signed past it
+    /// takes the next one.
     fn own_turn(&self, now: Instant) -> Turn {
         let round = self.executed - self.executed % limits::OWN_ROUND_BLOCKS;
         if round > self.signed {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -11,78 +12,58 @@ use counterfoil_ledger::header::Header;
 use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_ledger::signature::Label;
 use counterfoil_proto::peer::v1 as peer;
+use counterfoil_proto::peer::v1::peer_service_client::PeerServiceClient;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::evidence::Kind;
 use prost::Message;
-use tokio::sync::mpsc;
+use tonic::transport::Channel;
 use tracing::error;
 use tracing::warn;
 
 use super::Finality;
 use super::attested::Attested;
+use super::findings::Finding;
 use super::sign_once::Contradiction;
 use crate::consensus::network::Peers;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
 
-/// Something that contradicts.
-pub enum Finding {
-    /// One node signed two headers of one height.
-    Double(Box<Attested>, Box<Attested>),
-    /// A node signed a header that is not this node's own.
-    Differs(Box<Attested>),
-}
-
-impl Finding {
-    /// Height and node.
-    pub fn place(&self) -> (u64, u64) {
-        match self {
-            Finding::Double(it, _) | Finding::Differs(it) => (it.height(), it.node),
-        }
-    }
-}
-
 /// Works on what was found, beside everything else.
 pub struct Sentinel {
     finality: Arc<Finality>,
-    findings: mpsc::Receiver<Finding>,
     peers: Peers,
     /// What differs and waits for the certificate of its height, by height and node.
     waiting: BTreeMap<(u64, u64), Attested>,
     /// When a node was last spoken of.
     warned: BTreeMap<u64, Instant>,
-    /// Files that were kept of a node: one that fills them must not leave the others none.
-    kept: BTreeMap<u64, usize>,
+    /// When a node was last asked for a proposal.
+    asked: BTreeMap<u64, Instant>,
 }
 
 impl Sentinel {
     /// Waits for findings.
-    pub fn new(
-        finality: Arc<Finality>,
-        findings: mpsc::Receiver<Finding>,
-        peers: Peers,
-    ) -> Sentinel {
-        let (waiting, warned, kept) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Sentinel { finality, findings, peers, waiting, warned, kept }
+    pub fn new(finality: Arc<Finality>, peers: Peers) -> Sentinel {
+        let (waiting, warned, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Sentinel { finality, peers, waiting, warned, asked }
     }
 
     /// Until the node stops.
     pub async fn run(mut self) {
         let mut certified = self.finality.certified();
         loop {
+            for finding in self.finality.findings.take() {
+                self.work_on(finding).await;
+            }
+            self.convict_of_execution().await;
             tokio::select! {
-                finding = self.findings.recv() => {
-                    let Some(finding) = finding else { return };
-                    self.work_on(finding).await;
-                }
+                () = self.finality.findings.news() => {}
                 changed = certified.changed(), if !self.waiting.is_empty() => {
                     if changed.is_err() {
                         return;
                     }
                 }
             }
-            self.convict_of_execution().await;
         }
     }
 
@@ -96,16 +77,17 @@ impl Sentinel {
                     second: Some(second.message),
                     ..Default::default()
                 };
-                self.keep("double-attestation", height, node, Kind::DoubleAttestation(double))
-                    .await;
+                let kind = Kind::DoubleAttestation(double);
+                self.finality.clone().keep("double-attestation", height, node, kind).await;
             }
             Finding::Differs(attested) => {
                 self.warn(height, node, "a node signed a header that differs from this node's own");
                 let Some(own) = self.finality.own_header(height) else { return };
                 if attested.header.proposal_hash != own.proposal_hash {
-                    self.look_for_double_proposal(&attested, &own).await;
+                    self.look_for_double_proposal(&attested, own);
                 } else if attested.header.previous == own.previous
-                    && self.waiting.len() < limits::FINDINGS_MAX
+                    && self.waiting.keys().filter(|(_, other)| *other == node).count()
+                        < limits::FINDINGS_PER_NODE_MAX
                 {
                     self.waiting.insert((height, node), *attested);
                 }
@@ -123,27 +105,19 @@ impl Sentinel {
         }
     }
 
-    /// The node executed another proposal: then its proposer has signed two for one place.
-    async fn look_for_double_proposal(&mut self, attested: &Attested, own: &Header) {
-        let (height, node) = (attested.height(), attested.node);
-        let Some(mut client) = self.peers.client(node) else { return };
-        let asking = client.get_signed_proposal(peer::GetSignedProposalRequest { height });
-        let answer = tokio::time::timeout(limits::PEER_STATUS_TIMEOUT, asking).await;
-        let theirs = answer.ok().and_then(Result::ok).and_then(|it| it.into_inner().proposal);
-        let mine = self.finality.signed_proposal(own.height).await;
-        let (Some(theirs), Some(mine)) = (theirs, mine) else { return };
-        if !self.finality.exclude_each_other(&mine, &theirs) {
+    /// The node executed another proposal: then its proposer has signed two for one place. The node is
+    /// asked for it, now and then: one that has nothing to show must not hold up what others have.
+    fn look_for_double_proposal(&mut self, attested: &Attested, own: Header) {
+        let node = attested.node;
+        let Some(client) = self.peers.client(node) else { return };
+        let now = Instant::now();
+        let last = self.asked.get(&node);
+        if last.is_some_and(|last| now - *last < limits::PROPOSAL_INQUIRY_INTERVAL) {
             return;
         }
-        let proposer = own.proposer;
-        self.warn_of_proposer(height, proposer);
-        let double = v1::DoubleProposal { first: Some(mine), second: Some(theirs) };
-        self.keep("double-proposal", height, proposer, Kind::DoubleProposal(double)).await;
-    }
-
-    fn warn_of_proposer(&self, height: u64, proposer: u64) {
-        let institution = self.finality.signers.institution(proposer);
-        error!(height, proposer, ?institution, "a leader signed two proposals for one place");
+        self.asked.insert(node, now);
+        let inquiry = self.finality.clone().inquire(client, own);
+        tokio::spawn(tokio::time::timeout(limits::PROPOSAL_INQUIRY_INTERVAL, inquiry));
     }
 
     /// A wrong header convicts beside the certificate of its height; what a later certificate covers
@@ -157,27 +131,47 @@ impl Sentinel {
                 attestation: Some(attested.message),
                 certificate: Some(certificate),
             };
-            self.keep("wrong-execution", height, node, Kind::WrongExecution(wrong)).await;
+            let kind = Kind::WrongExecution(wrong);
+            self.finality.clone().keep("wrong-execution", height, node, kind).await;
         }
-    }
-
-    async fn keep(&mut self, kind: &'static str, height: u64, node: u64, evidence: Kind) {
-        let kept = self.kept.entry(node).or_default();
-        if *kept >= limits::EVIDENCE_FILES_PER_NODE_MAX {
-            return;
-        }
-        *kept += 1;
-        let name = format!("{kind}-{height}-{node}.evidence");
-        let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
-        let finality = self.finality.clone();
-        let _ = tokio::task::spawn_blocking(move || {
-            finality.keep_file(&name, &bytes, limits::EVIDENCE_FILES_MAX)
-        })
-        .await;
     }
 }
 
 impl Finality {
+    /// Asks a node for the proposal that it executed in the place of this node's own.
+    async fn inquire(self: Arc<Self>, mut client: PeerServiceClient<Channel>, own: Header) {
+        let (height, proposer) = (own.height, own.proposer);
+        let asking = client.get_signed_proposal(peer::GetSignedProposalRequest { height });
+        let answer = tokio::time::timeout(limits::PEER_STATUS_TIMEOUT, asking).await;
+        let theirs = answer.ok().and_then(Result::ok).and_then(|it| it.into_inner().proposal);
+        let mine = self.signed_proposal(height).await;
+        let (Some(theirs), Some(mine)) = (theirs, mine) else { return };
+        if !self.exclude_each_other(&mine, &theirs) {
+            return;
+        }
+        let institution = self.signers.institution(proposer);
+        error!(height, proposer, ?institution, "a leader signed two proposals for one place");
+        let double = v1::DoubleProposal { first: Some(mine), second: Some(theirs) };
+        self.keep("double-proposal", height, proposer, Kind::DoubleProposal(double)).await;
+    }
+
+    /// Keeps evidence against a node, unless there is much against it already: one that fills the
+    /// directory must not leave the others no room.
+    async fn keep(self: Arc<Self>, kind: &'static str, height: u64, node: u64, evidence: Kind) {
+        let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
+        let keeping = move || {
+            let _one_after_another = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = std::fs::read_dir(self.directory.evidence()).into_iter().flatten().flatten();
+            let against = format!("-{node}.evidence");
+            let kept = kept.filter(|it| it.file_name().to_string_lossy().ends_with(&against));
+            if kept.count() < limits::EVIDENCE_FILES_PER_NODE_MAX {
+                let name = format!("{kind}-{height}-{node}.evidence");
+                self.keep_file(&name, &bytes, limits::EVIDENCE_FILES_MAX);
+            }
+        };
+        let _ = tokio::task::spawn_blocking(keeping).await;
+    }
+
     /// Keeps a file of evidence; says in the log where it is.
     fn keep_file(&self, name: &str, bytes: &[u8], files_max: usize) {
         let path = self.directory.evidence().join(name);

@@ -15,6 +15,8 @@ use super::collector::Collector;
 use super::collector::Taken;
 use super::exchange::decode_held;
 use super::exchange::encode_held;
+use super::findings::Finding;
+use super::findings::Findings;
 use super::fixture::Node;
 use super::fixture::attest;
 use super::fixture::genesis;
@@ -172,6 +174,7 @@ fn round(now: Instant) -> Round {
         signed_at: Some(now),
         unsigned_since: Some(now),
         certified: 10,
+        uncertified_since: Some(now),
         leads: false,
         leader_signed: None,
     }
@@ -202,6 +205,28 @@ fn a_follower_follows_and_helps_itself_where_its_leader_withholds() {
     assert_eq!(quiet.turn(patience), Turn::Sign(20));
     let busy = Round { executed_at: patience, ..quiet };
     assert_eq!(busy.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
+}
+
+#[test]
+fn where_no_certificate_comes_the_leaders_heights_count_for_nothing() {
+    let now = Instant::now();
+    let told = Round { leader_signed: Some(17), ..round(now) };
+    let patience = now + limits::CERTIFICATE_PATIENCE;
+    assert_eq!(told.turn(patience - Duration::from_millis(1)), Turn::Sign(17));
+    assert_eq!(told.turn(patience), Turn::Sign(16));
+    // Whatever it was that they signed before, they all come to the next multiple.
+    for signed in 16..32 {
+        let scattered = Round { signed, executed: 33, executed_at: patience, ..told };
+        assert_ne!(scattered.turn(now), Turn::Sign(32));
+        assert_eq!(Round { certified: 1, ..scattered }.turn(now), Turn::Sign(32));
+        assert_eq!(scattered.turn(patience), Turn::Sign(32));
+        assert_eq!(Round { leads: true, ..scattered }.turn(patience), Turn::Sign(32));
+    }
+    let past = Round { signed: 18, executed_at: patience, ..told };
+    assert_eq!(past.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
+    assert_eq!(past.turn(patience + limits::OWN_ROUND_QUIET), Turn::Sign(20));
+    let again = Round { uncertified_since: Some(patience), ..told };
+    assert_eq!(again.turn(patience), Turn::Sign(17));
 }
 
 #[test]
@@ -350,12 +375,10 @@ async fn the_sentinel_keeps_what_convicts() {
     let mut node = Node::new();
     let own = node.execute(5);
     let evidence = node.path.path().join("data/evidence");
-    let (sender, findings) = tokio::sync::mpsc::channel(1);
-    drop(sender);
-    let idle = Sentinel::new(node.finality.clone(), findings, node.peers());
-    tokio::spawn(std::mem::replace(&mut node.tasks.sentinel, idle).run());
+    tokio::spawn(Sentinel::new(node.finality.clone(), node.peers()).run());
 
     let wrong = Header { tx_root: Hash([3; 32]), ..own.clone() };
+    let other = Header { tx_root: Hash([4; 32]), ..own.clone() };
     node.finality.receive(2, Some(attest(2, &wrong).message)).unwrap();
     for peer in [1, 3, 4] {
         node.finality.receive(peer, Some(attest(peer, &own).message)).unwrap();
@@ -370,5 +393,36 @@ async fn the_sentinel_keeps_what_convicts() {
     let conviction = proved(&node, "double-attestation-1-3.evidence");
     assert_eq!(conviction.kind, Misbehaviour::DoubleAttestation);
     assert_eq!(conviction.nodes[0].0, 3);
+
+    // What another process has kept counts too; the rest has room all the same.
+    for number in 1..limits::EVIDENCE_FILES_PER_NODE_MAX {
+        std::fs::write(evidence.join(format!("double-attestation-{}-2.evidence", number + 9)), "")
+            .unwrap();
+    }
+    for peer in [2, 4] {
+        node.finality.receive(peer, Some(attest(peer, &other).message)).unwrap();
+    }
+    until_kept(evidence.join("double-attestation-1-4.evidence")).await;
+    assert!(!evidence.join("double-attestation-1-2.evidence").exists());
     assert!(!node.finality.is_diverged());
+}
+
+#[test]
+fn no_flood_keeps_out_what_convicts() {
+    let findings = Findings::default();
+    for height in 1..=1_000 {
+        findings.put(Finding::Differs(Box::new(attest(2, &header(height, 2)))));
+    }
+    let double = |node| {
+        let signed = |number| Box::new(attest(node, &header(7, number)));
+        Finding::Double(signed(1), signed(2))
+    };
+    findings.put(double(2));
+    findings.put(double(2));
+    findings.put(Finding::Differs(Box::new(attest(3, &header(1, 2)))));
+    let taken = findings.take();
+    assert_eq!(taken.len(), 1 + limits::FINDINGS_PER_NODE_MAX + 1);
+    assert_eq!(taken[0], double(2));
+    assert_eq!(taken.last().unwrap().place(), (1, 3));
+    assert!(findings.take().is_empty());
 }
