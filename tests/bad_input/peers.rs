@@ -33,6 +33,9 @@ const LIAR: u64 = 2;
 /// An index that the log will not reach.
 const FAR: u64 = 1 << 40;
 
+/// A term that no election leads to.
+const LEAP: u64 = 1 << 48;
+
 /// A log id: term, node, index.
 type Id = (u64, u64, u64);
 
@@ -75,11 +78,20 @@ pub async fn are_refused(consortium: &Consortium) {
         let other = Bytes::from(vec![1; 32]);
         for (what, request, words) in [
             ("a vote in another's name", ask(term + 1, 4, &chain_id), "for itself alone"),
-            ("a vote of a far term", ask(term + 2_000, LIAR, &chain_id), "term leaps"),
+            ("a vote of a far term", ask(LEAP, LIAR, &chain_id), "term leaps"),
             ("a vote on another chain", ask(term + 1, LIAR, &other), "another chain"),
         ] {
             refused(what, VOTE, request.encode_to_vec(), Code::PermissionDenied, words).await;
         }
+        // A node that was alone for an hour says the same, and is heard.
+        let alone = v1::RequestVoteRequest {
+            last_log_id: Some(id((0, 0, 0))),
+            ..ask(term + 5_000, LIAR, &chain_id)
+        };
+        let heard = wire::call(&channel, VOTE, alone.encode_to_vec()).await;
+        let heard = heard.expect("it is heard").expect("it is answered");
+        let heard = v1::RequestVoteResponse::decode(heard).expect("an answer");
+        assert!(!heard.vote_granted, "its log is too old to lead");
         for (what, attestation, words) in attestations(consortium).await {
             // The node's own stream, made again, may end ours before it was read.
             let request = v1::AttestRequest { attestation }.encode_to_vec();
@@ -234,7 +246,7 @@ fn appends(
         ),
         (
             "of a far term",
-            v1::AppendEntriesRequest { vote: vote(term + 5_000, LIAR), ..honest.clone() },
+            v1::AppendEntriesRequest { vote: vote(LEAP, LIAR), ..honest.clone() },
             "term leaps",
         ),
         (

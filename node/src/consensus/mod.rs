@@ -22,6 +22,7 @@ pub mod preparer;
 pub mod replica;
 pub mod state_machine;
 pub mod statements;
+pub mod term_bound;
 pub mod wanted_block;
 pub mod wire;
 

@@ -93,13 +93,12 @@ impl PeerServer {
         }
     }
 
-    /// A vote speaks for its sender, and terms do not leap.
+    /// A vote speaks for its sender, and in a term that there was time to get to.
     fn check_vote(&self, sender: u64, vote: &openraft::Vote<u64>) -> Result<(), Status> {
         if vote.leader_id.node_id != sender {
             return Err(self.refuse(sender, "a node speaks for itself alone"));
         }
-        let term = self.raft().metrics().borrow().current_term;
-        if vote.leader_id.term > term.saturating_add(limits::TERM_LEAP_MAX) {
+        if !self.replica.peers().terms().holds(vote.leader_id.term) {
             return Err(self.refuse(sender, "the term leaps"));
         }
         Ok(())

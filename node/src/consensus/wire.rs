@@ -19,6 +19,7 @@ use prost::Message;
 
 use super::ProposalBytes;
 use super::Types;
+use crate::limits;
 use crate::storage::log::LogEntry;
 use crate::storage::log::LogPayload;
 
@@ -49,15 +50,11 @@ pub fn vote_to_message(vote: &Vote<u64>) -> v1::Vote {
     v1::Vote { leader: Some(leader), committed: vote.committed }
 }
 
-/// The highest term that a message may name.
-const TERM_MAX: u64 = 1 << 48;
-
 /// A message as a vote.
 pub fn vote_of_message(vote: Option<&v1::Vote>) -> Result<Vote<u64>, Malformed> {
     let vote = vote.ok_or(Malformed("vote"))?;
     let leader = vote.leader.as_ref().ok_or(Malformed("vote"))?;
-    // An honest group does not get there; one more would overflow in the end.
-    if leader.term > TERM_MAX {
+    if leader.term > limits::TERM_MAX {
         return Err(Malformed("term"));
     }
     Ok(if vote.committed {
@@ -262,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_term_near_the_end_of_numbers_is_malformed() {
-        assert!(vote_of_message(Some(&vote(TERM_MAX, false))).is_ok());
-        for term in [TERM_MAX + 1, u64::MAX] {
+        assert!(vote_of_message(Some(&vote(limits::TERM_MAX, false))).is_ok());
+        for term in [limits::TERM_MAX + 1, u64::MAX] {
             assert!(vote_of_message(Some(&vote(term, false))).is_err());
             assert!(appended_of_message(higher(vote(term, false))).is_err());
         }
