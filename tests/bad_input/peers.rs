@@ -33,7 +33,7 @@ const LIAR: u64 = 2;
 /// An index that the log will not reach.
 const FAR: u64 = 1 << 40;
 
-/// A term that no election leads to.
+/// A term that no election leads to, and the last index that a message may name.
 const LEAP: u64 = 1 << 48;
 
 /// A log id: term, node, index.
@@ -222,7 +222,7 @@ fn appends(
     let append = |previous: Option<Id>, entries: Vec<v1::Entry>| v1::AppendEntriesRequest {
         vote: vote(term + 1, LIAR),
         previous: previous.map(id),
-        committed: Some(id((term + 1, LIAR, u64::MAX))),
+        committed: Some(id((term + 1, LIAR, LEAP))),
         entries,
         chain_id: chain_id.clone(),
     };
@@ -263,7 +263,7 @@ fn appends(
         ),
         (
             "behind the last place",
-            append(Some((term, LIAR, u64::MAX)), vec![blank((term + 1, LIAR, 0))]),
+            append(Some((term, LIAR, LEAP)), vec![blank((term + 1, LIAR, 0))]),
             unordered,
         ),
         (

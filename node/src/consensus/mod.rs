@@ -19,6 +19,7 @@ pub mod network;
 pub mod oversight;
 pub mod peer_service;
 pub mod preparer;
+mod progress;
 pub mod replica;
 pub mod state_machine;
 pub mod statements;

@@ -26,6 +26,8 @@ use tonic::transport::Channel;
 use tracing::warn;
 
 use super::Types;
+use super::progress::Progress;
+use super::progress::Sent;
 use super::term_bound::TermBound;
 use super::wire;
 use crate::limits;
@@ -80,6 +82,7 @@ impl RaftNetworkFactory<Types> for Peers {
             client: self.client(target),
             chain_id: self.chain_id.clone(),
             terms: self.terms.clone(),
+            progress: Progress::default(),
         }
     }
 }
@@ -90,6 +93,7 @@ pub struct Peer {
     client: Option<PeerServiceClient<Channel>>,
     chain_id: Bytes,
     terms: TermBound,
+    progress: Progress,
 }
 
 type RaftResult<T> = Result<T, RPCError<u64, EmptyNode, RaftError<u64>>>;
@@ -131,11 +135,12 @@ fn misbehave(mut rpc: AppendEntriesRequest<Types>, to: u64) -> AppendEntriesRequ
     rpc
 }
 
-/// An answer that no honest node gives counts as none.
+/// An answer that no honest node gives counts as none. openraft waits before it asks again a node that
+/// it cannot reach; after any other error it would ask at once, and again.
 fn refused(node: u64, rule: &'static str) -> RPCError<u64, EmptyNode, RaftError<u64>> {
     warn!(sender = node, rule, "refused a peer's answer");
     metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &node.to_string()), ("rule", rule)]);
-    RPCError::Network(NetworkError::new(&std::io::Error::other(rule)))
+    RPCError::Unreachable(Unreachable::new(&std::io::Error::other(rule)))
 }
 
 fn request<T>(message: T, limit: Duration) -> tonic::Request<T> {
@@ -153,6 +158,7 @@ impl RaftNetwork<Types> for Peer {
         let node = self.node;
         #[cfg(feature = "misbehaviour")]
         let rpc = misbehave(rpc, node);
+        let sent = Sent::of(&rpc);
         let message = wire::append_to_message(rpc, &self.chain_id);
         let client = self.client()?;
         let response = client
@@ -160,10 +166,11 @@ impl RaftNetwork<Types> for Peer {
             .await
             .map_err(|status| lost(node, &status))?;
         let response = wire::appended_of_message(response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            .map_err(|_| refused(node, "the answer is malformed"))?;
         if let AppendEntriesResponse::HigherVote(vote) = &response {
             self.check_term(vote)?;
         }
+        self.progress.hear(&sent, &response).map_err(|rule| refused(node, rule))?;
         Ok(response)
     }
 
@@ -193,7 +200,7 @@ impl RaftNetwork<Types> for Peer {
             .await
             .map_err(|status| lost(node, &status))?;
         let response = wire::voted_of_message(&response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            .map_err(|_| refused(node, "the answer is malformed"))?;
         self.check_term(&response.vote)?;
         Ok(response)
     }

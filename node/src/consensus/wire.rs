@@ -37,6 +37,9 @@ pub fn log_id_to_message(id: &LogId<u64>) -> v1::LogId {
 /// A message as a log id.
 pub fn log_id_of_message(id: &v1::LogId) -> Result<LogId<u64>, Malformed> {
     let leader = id.leader.as_ref().ok_or(Malformed("log id"))?;
+    if leader.term > limits::TERM_MAX || id.index > limits::INDEX_MAX {
+        return Err(Malformed("log id"));
+    }
     Ok(LogId::new(CommittedLeaderId::new(leader.term, leader.node_id), id.index))
 }
 
@@ -263,6 +266,18 @@ mod tests {
         for term in [limits::TERM_MAX + 1, u64::MAX] {
             assert!(vote_of_message(Some(&vote(term, false))).is_err());
             assert!(appended_of_message(higher(vote(term, false))).is_err());
+        }
+    }
+
+    #[test]
+    fn an_index_near_the_end_of_numbers_is_malformed() {
+        let id = |term, index| v1::LogId { leader: Some(v1::LeaderId { term, node_id: 2 }), index };
+        assert!(log_id_of_message(&id(limits::TERM_MAX, limits::INDEX_MAX)).is_ok());
+        for wrong in [id(limits::TERM_MAX + 1, 0), id(1, limits::INDEX_MAX + 1), id(1, u64::MAX)] {
+            assert!(log_id_of_message(&wrong).is_err());
+            let partial = v1::append_entries_response::PartialSuccess { matching: Some(wrong) };
+            let result = Some(v1::append_entries_response::Result::PartialSuccess(partial));
+            assert!(appended_of_message(v1::AppendEntriesResponse { result }).is_err());
         }
     }
 
