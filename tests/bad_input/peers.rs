@@ -230,6 +230,16 @@ fn appends(
     let far = |payload: Payload| {
         append(Some((term, LIAR, FAR)), vec![entry((term + 1, LIAR, FAR + 1), payload)])
     };
+    let next = |payload: Option<Payload>| {
+        let before = (term + 1, LIAR, FAR);
+        append(Some(before), vec![entry((term + 1, LIAR, FAR + 1), payload)])
+    };
+    let proposal = |bytes: Vec<u8>| Payload::Proposal(bytes.into());
+    let unsigned = |proposer, term| {
+        let header = ProposalHeader { proposer, term, stamp_ms: now_ms(), ..of_tomorrow() };
+        let (key_id, signature, instructions) = (Hash::ZERO, [0; 64], Vec::new());
+        proposal(Proposal { header, key_id, signature, instructions }.encode().to_vec())
+    };
     let membership = |configs: &[&[u64]]| {
         let configs: Vec<v1::VoterSet> =
             configs.iter().map(|voters| v1::VoterSet { voters: voters.to_vec() }).collect();
@@ -283,16 +293,30 @@ fn appends(
             far(Payload::Proposal(vec![0; (4 << 20) + 1].into())),
             "larger than a block",
         ),
+        ("nothing in the place of a block", next(None), "an empty entry is within a term"),
+        ("garbage", next(Some(proposal(vec![7; 999]))), "not of its place's term and leader"),
+        (
+            "another's block",
+            next(Some(unsigned(4, term + 1))),
+            "not of its place's term and leader",
+        ),
+        ("an old block", next(Some(unsigned(LIAR, term))), "not of its place's term and leader"),
+        ("an unsigned block", next(Some(unsigned(LIAR, term + 1))), "what its proposer signed"),
+        ("a term without a beginning", far(unsigned(LIAR, term + 1)), "begin with an empty entry"),
         ("a consortium of one", membership(&[&[LIAR]]), not_registered),
         ("a consortium of none", membership(&[]), not_registered),
         ("two consortia", membership(&[&[1, 2, 3, 4], &[LIAR]]), not_registered),
-        ("from tomorrow", far(Payload::Proposal(from_tomorrow())), "ahead of this node's clock"),
+        (
+            "from tomorrow",
+            far(proposal(of_tomorrow().encode().to_vec())),
+            "ahead of this node's clock",
+        ),
         ("a heartbeat of the one from tomorrow", append(None, Vec::new()), "this node's clock"),
     ]
 }
 
-fn from_tomorrow() -> Bytes {
-    let header = ProposalHeader {
+fn of_tomorrow() -> ProposalHeader {
+    ProposalHeader {
         incarnation: 0,
         epoch: 0,
         proposer: LIAR,
@@ -302,6 +326,5 @@ fn from_tomorrow() -> Bytes {
         stamp_ms: now_ms() + 24 * 3_600 * 1_000,
         count: 0,
         instructions_root: Proposal::instructions_root(&[]),
-    };
-    header.encode().to_vec().into()
+    }
 }

@@ -10,6 +10,7 @@ mod checked;
 pub mod distrust;
 pub mod executor;
 pub mod finality;
+mod firewall;
 pub mod forwarder;
 pub mod group;
 mod held;
