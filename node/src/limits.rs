@@ -437,8 +437,19 @@ pub const REPLACEMENT_PAUSE: Duration = Duration::from_millis(250);
 /// How many times it stands; Raft's own elections go on after that.
 pub const REPLACEMENT_ROUNDS_MAX: u32 = 40;
 
-/// A node refuses a term that is this far ahead of its own.
-pub const TERM_LEAP_MAX: u64 = 1_000;
+/// A node raises its term no more often than this, in milliseconds, however often it stands.
+pub const TERM_INTERVAL_MS_MIN: u64 = 100;
+
+/// A node refuses a term that is this far beyond what its consortium's nodes can have raised since
+/// the founding: for clocks that differ.
+pub const TERM_SLACK: u64 = 1_000_000;
+
+/// The highest term that a message may name: an honest group does not get there, and one more would
+/// overflow in the end.
+pub const TERM_MAX: u64 = 1 << 48;
+
+/// The highest index of the log that a message may name, for the same reasons.
+pub const INDEX_MAX: u64 = 1 << 48;
 
 /// Movements that execution may have in memory alone; the log has them in any case.
 pub const UNFLUSHED_MOVEMENTS_MAX: usize = 131_072;

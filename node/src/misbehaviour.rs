@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use tracing::warn;
 
 use crate::consensus::builder::Submission;
 use crate::consensus::replica::Replica;
+use crate::limits;
 
 /// What a node does.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ enum Behaviour {
     Equivocate { victim: u64 },
     /// `forge-membership`: sends entries that make it the only voter.
     ForgeMembership,
+    /// `take-back`: as a follower, takes back what it has acknowledged.
+    TakeBack,
     /// `leap-terms`: asks for votes, and sends entries, in a term far ahead.
     LeapTerms,
     /// `shade-time:MILLISECONDS`: stamps so far ahead of its clock, or behind it where negative.
@@ -77,6 +81,7 @@ pub fn begin() -> Result<(), String> {
         "lie-to-clients" => Behaviour::LieToClients,
         "withhold" => Behaviour::Withhold,
         "scatter" => Behaviour::Scatter,
+        "take-back" => Behaviour::TakeBack,
         "leap-terms" => Behaviour::LeapTerms,
         "shade-time" => Behaviour::ShadeTime { by_ms: number()? },
         "censor" => {
@@ -103,6 +108,19 @@ pub fn brought_in(submissions: Vec<Submission>) -> Option<Vec<Submission>> {
     let is_left_out = |it: &Submission| it.prepared.instruction.institution == *institution;
     let brought: Vec<_> = submissions.into_iter().filter(|it| !is_left_out(it)).collect();
     (!brought.is_empty() || before == 0).then_some(brought)
+}
+
+/// What a leader is answered: now and then the truth, or it would be asked no more.
+pub fn answer(honest: v1::AppendEntriesResponse) -> v1::AppendEntriesResponse {
+    use v1::append_entries_response::{Conflict, PartialSuccess, Result};
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    let Some(Behaviour::TakeBack) = behaviour() else { return honest };
+    let result = match ANSWERS.fetch_add(1, Ordering::SeqCst) % 3 {
+        0 => return honest,
+        1 => Result::Conflict(Conflict {}),
+        _ => Result::PartialSuccess(PartialSuccess { matching: None }),
+    };
+    v1::AppendEntriesResponse { result: Some(result) }
 }
 
 /// The others of a consortium of four.
@@ -257,8 +275,9 @@ fn append_of(replica: &Replica, term: u64) -> v1::AppendEntriesRequest {
     }
 }
 
-fn leap(replica: &Replica, term: u64) -> v1::AppendEntriesRequest {
-    append_of(replica, term + 1_000_000)
+/// As far as a message may go: years of elections would not get there.
+fn leap(replica: &Replica, _term: u64) -> v1::AppendEntriesRequest {
+    append_of(replica, limits::TERM_MAX)
 }
 
 /// Behind everything, an entry that leaves it alone in the group.

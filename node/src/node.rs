@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_proto::peer::v1::peer_service_server::PeerServiceServer;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::consensus::group;
 use crate::consensus::group::Group;
 use crate::consensus::network::Peers;
 use crate::consensus::peer_service::PeerServer;
+use crate::consensus::term_bound::TermBound;
 use crate::exit::Stop;
 use crate::identity::tls::Audience;
 use crate::identity::tls::Tls;
@@ -42,7 +44,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let directory = DataDirectory::open(&config.data, config.node_id, &chain_id)?;
     let log = LogStore::open(&directory)?;
     let store = StateStore::open(&directory, log.clone())?;
-    let peers = peers(&config, &registry, &tls, chain_id.as_bytes());
+    let peers = peers(&config, &genesis, &registry, &tls, &clock);
     #[cfg(feature = "misbehaviour")]
     let misbehaving = signer.clone();
     let group = Group::start(group::Parts {
@@ -136,7 +138,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     Ok(())
 }
 
-fn peers(config: &Config, registry: &Registry, tls: &Arc<Tls>, chain_id: &[u8]) -> Peers {
+fn peers(
+    config: &Config,
+    genesis: &Genesis,
+    registry: &Registry,
+    tls: &Arc<Tls>,
+    clock: &Clock,
+) -> Peers {
     let channels: BTreeMap<_, _> = registry
         .nodes()
         .filter(|node| node.id != config.node_id)
@@ -145,5 +153,7 @@ fn peers(config: &Config, registry: &Registry, tls: &Arc<Tls>, chain_id: &[u8]) 
             (node.id, connector::peer_channel(tls.clone(), node.id, address))
         })
         .collect();
-    Peers::new(channels, Bytes::copy_from_slice(chain_id))
+    let voters = registry.nodes().count();
+    let terms = TermBound::new(clock.clone(), genesis.message().created_ms, voters);
+    Peers::new(channels, Bytes::copy_from_slice(genesis.chain_id().as_bytes()), terms)
 }

@@ -33,6 +33,9 @@ const LIAR: u64 = 2;
 /// An index that the log will not reach.
 const FAR: u64 = 1 << 40;
 
+/// A term that no election leads to, and the last index that a message may name.
+const LEAP: u64 = 1 << 48;
+
 /// A log id: term, node, index.
 type Id = (u64, u64, u64);
 
@@ -75,11 +78,20 @@ pub async fn are_refused(consortium: &Consortium) {
         let other = Bytes::from(vec![1; 32]);
         for (what, request, words) in [
             ("a vote in another's name", ask(term + 1, 4, &chain_id), "for itself alone"),
-            ("a vote of a far term", ask(term + 2_000, LIAR, &chain_id), "term leaps"),
+            ("a vote of a far term", ask(LEAP, LIAR, &chain_id), "term leaps"),
             ("a vote on another chain", ask(term + 1, LIAR, &other), "another chain"),
         ] {
             refused(what, VOTE, request.encode_to_vec(), Code::PermissionDenied, words).await;
         }
+        // A node that was alone for an hour says the same, and is heard.
+        let alone = v1::RequestVoteRequest {
+            last_log_id: Some(id((0, 0, 0))),
+            ..ask(term + 5_000, LIAR, &chain_id)
+        };
+        let heard = wire::call(&channel, VOTE, alone.encode_to_vec()).await;
+        let heard = heard.expect("it is heard").expect("it is answered");
+        let heard = v1::RequestVoteResponse::decode(heard).expect("an answer");
+        assert!(!heard.vote_granted, "its log is too old to lead");
         for (what, attestation, words) in attestations(consortium).await {
             // The node's own stream, made again, may end ours before it was read.
             let request = v1::AttestRequest { attestation }.encode_to_vec();
@@ -210,13 +222,23 @@ fn appends(
     let append = |previous: Option<Id>, entries: Vec<v1::Entry>| v1::AppendEntriesRequest {
         vote: vote(term + 1, LIAR),
         previous: previous.map(id),
-        committed: Some(id((term + 1, LIAR, u64::MAX))),
+        committed: Some(id((term + 1, LIAR, LEAP))),
         entries,
         chain_id: chain_id.clone(),
     };
     let blank = |place: Id| entry(place, None);
     let far = |payload: Payload| {
         append(Some((term, LIAR, FAR)), vec![entry((term + 1, LIAR, FAR + 1), payload)])
+    };
+    let next = |payload: Option<Payload>| {
+        let before = (term + 1, LIAR, FAR);
+        append(Some(before), vec![entry((term + 1, LIAR, FAR + 1), payload)])
+    };
+    let proposal = |bytes: Vec<u8>| Payload::Proposal(bytes.into());
+    let unsigned = |proposer, term| {
+        let header = ProposalHeader { proposer, term, stamp_ms: now_ms(), ..of_tomorrow() };
+        let (key_id, signature, instructions) = (Hash::ZERO, [0; 64], Vec::new());
+        proposal(Proposal { header, key_id, signature, instructions }.encode().to_vec())
     };
     let membership = |configs: &[&[u64]]| {
         let configs: Vec<v1::VoterSet> =
@@ -234,7 +256,7 @@ fn appends(
         ),
         (
             "of a far term",
-            v1::AppendEntriesRequest { vote: vote(term + 5_000, LIAR), ..honest.clone() },
+            v1::AppendEntriesRequest { vote: vote(LEAP, LIAR), ..honest.clone() },
             "term leaps",
         ),
         (
@@ -251,7 +273,7 @@ fn appends(
         ),
         (
             "behind the last place",
-            append(Some((term, LIAR, u64::MAX)), vec![blank((term + 1, LIAR, 0))]),
+            append(Some((term, LIAR, LEAP)), vec![blank((term + 1, LIAR, 0))]),
             unordered,
         ),
         (
@@ -271,16 +293,30 @@ fn appends(
             far(Payload::Proposal(vec![0; (4 << 20) + 1].into())),
             "larger than a block",
         ),
+        ("nothing in the place of a block", next(None), "an empty entry is within a term"),
+        ("garbage", next(Some(proposal(vec![7; 999]))), "not of its place's term and leader"),
+        (
+            "another's block",
+            next(Some(unsigned(4, term + 1))),
+            "not of its place's term and leader",
+        ),
+        ("an old block", next(Some(unsigned(LIAR, term))), "not of its place's term and leader"),
+        ("an unsigned block", next(Some(unsigned(LIAR, term + 1))), "what its proposer signed"),
+        ("a term without a beginning", far(unsigned(LIAR, term + 1)), "begin with an empty entry"),
         ("a consortium of one", membership(&[&[LIAR]]), not_registered),
         ("a consortium of none", membership(&[]), not_registered),
         ("two consortia", membership(&[&[1, 2, 3, 4], &[LIAR]]), not_registered),
-        ("from tomorrow", far(Payload::Proposal(from_tomorrow())), "ahead of this node's clock"),
+        (
+            "from tomorrow",
+            far(proposal(of_tomorrow().encode().to_vec())),
+            "ahead of this node's clock",
+        ),
         ("a heartbeat of the one from tomorrow", append(None, Vec::new()), "this node's clock"),
     ]
 }
 
-fn from_tomorrow() -> Bytes {
-    let header = ProposalHeader {
+fn of_tomorrow() -> ProposalHeader {
+    ProposalHeader {
         incarnation: 0,
         epoch: 0,
         proposer: LIAR,
@@ -290,6 +326,5 @@ fn from_tomorrow() -> Bytes {
         stamp_ms: now_ms() + 24 * 3_600 * 1_000,
         count: 0,
         instructions_root: Proposal::instructions_root(&[]),
-    };
-    header.encode().to_vec().into()
+    }
 }

@@ -33,3 +33,15 @@ async fn terms_that_leap_are_refused_and_counted() {
     }
     trial.everybody_runs();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_takes_back_its_answers_ends_nobody() {
+    let trial = Trial::with_follower("take-back");
+    open_and_fund(&trial.consortium, "CHF", FUNDED).await;
+    let behind = "the answer goes back behind what was acknowledged";
+    for rule in [behind, "the answer names an entry that was not sent"] {
+        trial.await_sum(REFUSED, rule, 1.0).await;
+    }
+    trial.pays(BANKS[0]).await;
+    trial.everybody_runs();
+}

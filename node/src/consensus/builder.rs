@@ -312,6 +312,14 @@ impl Builder {
         lead.sequence += 1;
         metrics::BLOCK_BYTES.histogram(&[]).record(bytes.len() as f64);
         metrics::BLOCK_ITEMS.histogram(&[]).record(items as f64);
+        // What was signed in one term is of no use in another, and nobody takes it there.
+        let vote = self.raft.server_metrics().borrow().vote;
+        if (vote.leader_id.term, vote.leader_id.node_id) != (lead.term, self.node) {
+            for reply in replies {
+                let _ = reply.send(Err(NotPlaced::NotLeader));
+            }
+            return false;
+        }
         let started = Instant::now();
         let receiver = match self.raft.client_write_ff(ProposalBytes(bytes)).await {
             Ok(receiver) => receiver,

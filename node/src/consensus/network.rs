@@ -26,6 +26,9 @@ use tonic::transport::Channel;
 use tracing::warn;
 
 use super::Types;
+use super::progress::Progress;
+use super::progress::Sent;
+use super::term_bound::TermBound;
 use super::wire;
 use crate::limits;
 use crate::telemetry::metrics;
@@ -35,12 +38,13 @@ use crate::telemetry::metrics;
 pub struct Peers {
     channels: Arc<BTreeMap<u64, Channel>>,
     chain_id: Bytes,
+    terms: TermBound,
 }
 
 impl Peers {
     /// Peers by node id, each with a channel that connects when it is needed.
-    pub fn new(channels: BTreeMap<u64, Channel>, chain_id: Bytes) -> Peers {
-        Peers { channels: Arc::new(channels), chain_id }
+    pub fn new(channels: BTreeMap<u64, Channel>, chain_id: Bytes, terms: TermBound) -> Peers {
+        Peers { channels: Arc::new(channels), chain_id, terms }
     }
 
     /// A client of one peer.
@@ -58,6 +62,11 @@ impl Peers {
         self.channels.keys().filter_map(|node| Some((*node, self.client(*node)?)))
     }
 
+    /// The terms that they may be in.
+    pub fn terms(&self) -> &TermBound {
+        &self.terms
+    }
+
     /// The consortium, as messages between nodes name it.
     pub fn chain_id(&self) -> Bytes {
         self.chain_id.clone()
@@ -68,7 +77,13 @@ impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
-        Peer { node: target, client: self.client(target), chain_id: self.chain_id.clone() }
+        Peer {
+            node: target,
+            client: self.client(target),
+            chain_id: self.chain_id.clone(),
+            terms: self.terms.clone(),
+            progress: Progress::default(),
+        }
     }
 }
 
@@ -77,6 +92,8 @@ pub struct Peer {
     node: u64,
     client: Option<PeerServiceClient<Channel>>,
     chain_id: Bytes,
+    terms: TermBound,
+    progress: Progress,
 }
 
 type RaftResult<T> = Result<T, RPCError<u64, EmptyNode, RaftError<u64>>>;
@@ -85,6 +102,14 @@ impl Peer {
     fn client(&mut self) -> Result<&mut PeerServiceClient<Channel>, Unreachable> {
         let unknown = std::io::Error::other("the node is not in the registry");
         self.client.as_mut().ok_or_else(|| Unreachable::new(&unknown))
+    }
+
+    /// Terms leap no further in answers than in requests: openraft would follow.
+    fn check_term(&self, answered: &openraft::Vote<u64>) -> RaftResult<()> {
+        if self.terms.holds(answered.leader_id.term) {
+            return Ok(());
+        }
+        Err(refused(self.node, "the term leaps"))
     }
 }
 
@@ -110,15 +135,12 @@ fn misbehave(mut rpc: AppendEntriesRequest<Types>, to: u64) -> AppendEntriesRequ
     rpc
 }
 
-/// Terms leap no further in answers than in requests: openraft would follow.
-fn check_term(node: u64, term: u64, answered: &openraft::Vote<u64>) -> Result<(), NetworkError> {
-    if answered.leader_id.term <= term.saturating_add(limits::TERM_LEAP_MAX) {
-        return Ok(());
-    }
-    let rule = "the term leaps";
+/// An answer that no honest node gives counts as none. openraft waits before it asks again a node that
+/// it cannot reach; after any other error it would ask at once, and again.
+fn refused(node: u64, rule: &'static str) -> RPCError<u64, EmptyNode, RaftError<u64>> {
     warn!(sender = node, rule, "refused a peer's answer");
     metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &node.to_string()), ("rule", rule)]);
-    Err(NetworkError::new(&std::io::Error::other(rule)))
+    RPCError::Unreachable(Unreachable::new(&std::io::Error::other(rule)))
 }
 
 fn request<T>(message: T, limit: Duration) -> tonic::Request<T> {
@@ -133,9 +155,10 @@ impl RaftNetwork<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> RaftResult<AppendEntriesResponse<u64>> {
-        let (node, term) = (self.node, rpc.vote.leader_id.term);
+        let node = self.node;
         #[cfg(feature = "misbehaviour")]
         let rpc = misbehave(rpc, node);
+        let sent = Sent::of(&rpc);
         let message = wire::append_to_message(rpc, &self.chain_id);
         let client = self.client()?;
         let response = client
@@ -143,10 +166,11 @@ impl RaftNetwork<Types> for Peer {
             .await
             .map_err(|status| lost(node, &status))?;
         let response = wire::appended_of_message(response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            .map_err(|_| refused(node, "the answer is malformed"))?;
         if let AppendEntriesResponse::HigherVote(vote) = &response {
-            check_term(node, term, vote).map_err(RPCError::Network)?;
+            self.check_term(vote)?;
         }
+        self.progress.hear(&sent, &response).map_err(|rule| refused(node, rule))?;
         Ok(response)
     }
 
@@ -168,7 +192,6 @@ impl RaftNetwork<Types> for Peer {
         rpc: VoteRequest<u64>,
         option: RPCOption,
     ) -> RaftResult<VoteResponse<u64>> {
-        let term = rpc.vote.leader_id.term;
         let message: v1::RequestVoteRequest = wire::vote_request_to_message(&rpc, &self.chain_id);
         let node = self.node;
         let client = self.client()?;
@@ -177,8 +200,8 @@ impl RaftNetwork<Types> for Peer {
             .await
             .map_err(|status| lost(node, &status))?;
         let response = wire::voted_of_message(&response.into_inner())
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
-        check_term(node, term, &response.vote).map_err(RPCError::Network)?;
+            .map_err(|_| refused(node, "the answer is malformed"))?;
+        self.check_term(&response.vote)?;
         Ok(response)
     }
 }

@@ -1,27 +1,20 @@
-//! Raft in. openraft believes its peers; what stands here does not: the sender is the node that its
-//! certificate names, of this chain, and says nothing that an honest node would not say.
+//! What the other nodes ask of this one. The sender is the node that its certificate names, of this
+//! chain; what is Raft's has to pass the [`firewall`](super::firewall).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
-use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
-use openraft::EntryPayload;
-use openraft::LogId;
-use openraft::error::RaftError;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 use tonic::Streaming;
-use tracing::warn;
 
-use super::Raft;
-use super::distrust::Ground;
-use super::distrust::Leader;
 use super::finality::Unheard;
+use super::firewall::Firewall;
+use super::firewall::failed;
 use super::forwarder::forwarded_of;
 use super::inclusion::Inclusion;
 use super::inclusion::NoPromise;
@@ -34,7 +27,6 @@ use super::statements::Statements;
 use super::wire;
 use crate::identity::caller::Caller;
 use crate::limits;
-use crate::telemetry::metrics;
 
 /// What a node's own status is asked of.
 pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send + Sync>;
@@ -42,6 +34,7 @@ pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send
 /// Serves the other nodes.
 pub struct PeerServer {
     replica: Arc<Replica>,
+    firewall: Arc<Firewall>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
     status: StatusSource,
@@ -58,11 +51,8 @@ impl PeerServer {
         status: StatusSource,
         shutdown: CancellationToken,
     ) -> PeerServer {
-        PeerServer { replica, inclusion, statements, status, shutdown }
-    }
-
-    fn raft(&self) -> &Raft {
-        &self.replica.raft
+        let firewall = Arc::new(Firewall::new(replica.clone()));
+        PeerServer { replica, firewall, inclusion, statements, status, shutdown }
     }
 
     /// The node that speaks, by its certificate.
@@ -75,9 +65,7 @@ impl PeerServer {
     }
 
     fn refuse(&self, sender: u64, rule: &'static str) -> Status {
-        warn!(sender, rule, "refused a peer's message");
-        metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &sender.to_string()), ("rule", rule)]);
-        Status::permission_denied(rule)
+        self.firewall.refuse(sender, rule)
     }
 
     fn malformed(&self, sender: u64, error: wire::Malformed) -> Status {
@@ -91,133 +79,6 @@ impl PeerServer {
         } else {
             Err(self.refuse(sender, "the message belongs to another chain"))
         }
-    }
-
-    /// A vote speaks for its sender, and terms do not leap.
-    fn check_vote(&self, sender: u64, vote: &openraft::Vote<u64>) -> Result<(), Status> {
-        if vote.leader_id.node_id != sender {
-            return Err(self.refuse(sender, "a node speaks for itself alone"));
-        }
-        let term = self.raft().metrics().borrow().current_term;
-        if vote.leader_id.term > term.saturating_add(limits::TERM_LEAP_MAX) {
-            return Err(self.refuse(sender, "the term leaps"));
-        }
-        Ok(())
-    }
-
-    /// Entries follow what is before them, one by one and in terms that only grow, up to that of who
-    /// sends them; and none differs from what is executed here. openraft asserts all of this instead
-    /// of asking: one message without it would end this node.
-    fn check_order(
-        &self,
-        sender: u64,
-        append: &openraft::raft::AppendEntriesRequest<super::Types>,
-    ) -> Result<(), Status> {
-        let executed = self.raft().metrics().borrow().last_applied;
-        let term = append.vote.leader_id.term;
-        let mut before = append.prev_log_id;
-        if let Some(previous) = before {
-            self.check_executed(sender, previous, executed)?;
-        }
-        for entry in &append.entries {
-            let follows = match before {
-                None => entry.log_id.index == 0,
-                Some(before) => {
-                    before.index.checked_add(1) == Some(entry.log_id.index)
-                        && before.leader_id <= entry.log_id.leader_id
-                }
-            };
-            if !follows {
-                return Err(self.refuse(sender, "the entries do not follow each other"));
-            }
-            self.check_executed(sender, entry.log_id, executed)?;
-            before = Some(entry.log_id);
-        }
-        if before.is_some_and(|last| last.leader_id.term > term) {
-            return Err(self.refuse(sender, "an entry is of a later term than its sender"));
-        }
-        Ok(())
-    }
-
-    /// What is executed stands in the log for ever.
-    fn check_executed(
-        &self,
-        sender: u64,
-        entry: LogId<u64>,
-        executed: Option<LogId<u64>>,
-    ) -> Result<(), Status> {
-        let Some(executed) = executed.filter(|executed| entry.index <= executed.index) else {
-            return Ok(());
-        };
-        if entry == executed {
-            return Ok(());
-        }
-        let log = self.replica.store().log();
-        let own = log.entry_id(entry.index).map_err(|error| {
-            tracing::error!(%error, "the log could not be read");
-            Status::unavailable("the log could not be read")
-        })?;
-        let theirs = (entry.leader_id.term, entry.leader_id.node_id);
-        match own {
-            Some(own) if (own.term, own.node) != theirs => {
-                Err(self.refuse(sender, "an entry differs from one that is executed"))
-            }
-            // What is purged can be compared no more.
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Entries are of a block's size, their stamps not ahead of this node's clock, and the
-    /// membership is the registry's.
-    fn check_entries(
-        &self,
-        sender: u64,
-        append: &openraft::raft::AppendEntriesRequest<super::Types>,
-    ) -> Result<(), Status> {
-        let now_ms = self.replica.clock.now_ms();
-        let leader = Leader { node: sender, term: append.vote.leader_id.term };
-        let distrust = self.replica.oversight.distrust();
-        if let Some(rule) = distrust.refuses_entries(leader, now_ms) {
-            return Err(Status::permission_denied(rule));
-        }
-        for entry in &append.entries {
-            match &entry.payload {
-                EntryPayload::Blank => {}
-                EntryPayload::Normal(proposal) => {
-                    if proposal.0.len() > limits::BLOCK_BYTES_MAX {
-                        return Err(self.refuse(sender, "a proposal is larger than a block"));
-                    }
-                    let header = proposal.0.get(..PROPOSAL_HEADER_LENGTH);
-                    let Some(header) = header.and_then(ProposalHeader::decode) else { continue };
-                    let stamp = header.stamp_ms;
-                    if stamp > now_ms + limits::STAMP_AHEAD_MS_MAX {
-                        distrust.hasten(leader, stamp - limits::STAMP_AHEAD_MS_MAX);
-                        return Err(self.refuse(sender, "a stamp is ahead of this node's clock"));
-                    }
-                    if self.is_fresh(entry.log_id, append.leader_commit)
-                        && distrust.stamped(leader, stamp, now_ms)
-                    {
-                        self.replica.oversight.accuse(leader, Ground::Lags);
-                    }
-                }
-                EntryPayload::Membership(membership) => {
-                    let voters: Vec<u64> = membership.voter_ids().collect();
-                    let registered: Vec<u64> =
-                        self.replica.state().registry().nodes().map(|node| node.id).collect();
-                    if membership.get_joint_config().len() != 1 || voters != registered {
-                        return Err(self.refuse(sender, "the membership is not the registry's"));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an entry is new to this node and on its way still: what a node catches up on was stamped
-    /// when it was proposed, and says nothing of the leader's clock.
-    fn is_fresh(&self, id: LogId<u64>, committed: Option<LogId<u64>>) -> bool {
-        let last = self.raft().metrics().borrow().last_log_index;
-        last < Some(id.index) && committed.is_none_or(|committed| committed.index < id.index)
     }
 }
 
@@ -237,10 +98,6 @@ impl PeerServer {
     }
 }
 
-fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
-    Status::unavailable(format!("Raft: {error:?}"))
-}
-
 #[tonic::async_trait]
 impl PeerService for PeerServer {
     async fn append_entries(
@@ -252,16 +109,11 @@ impl PeerService for PeerServer {
         self.check_chain(sender, &message.chain_id)?;
         let append =
             wire::append_of_message(message).map_err(|error| self.malformed(sender, error))?;
-        self.check_vote(sender, &append.vote)?;
-        self.check_order(sender, &append)?;
-        self.check_entries(sender, &append)?;
-        for entry in &append.entries {
-            if let EntryPayload::Normal(proposal) = &entry.payload {
-                self.replica.preparer.begin(&proposal.0);
-            }
-        }
-        let response = self.raft().append_entries(append).await.map_err(failed)?;
-        Ok(Response::new(wire::appended_to_message(response)))
+        let response = self.firewall.append(sender, append).await?;
+        let response = wire::appended_to_message(response);
+        #[cfg(feature = "misbehaviour")]
+        let response = crate::misbehaviour::answer(response);
+        Ok(Response::new(response))
     }
 
     async fn request_vote(
@@ -273,11 +125,11 @@ impl PeerService for PeerServer {
         self.check_chain(sender, &message.chain_id)?;
         let vote = wire::vote_request_of_message(&message)
             .map_err(|error| self.malformed(sender, error))?;
-        self.check_vote(sender, &vote.vote)?;
+        self.firewall.check_vote(sender, &vote.vote)?;
         if self.replica.oversight.distrust().refuses_candidate(sender, Instant::now()) {
             return Err(Status::permission_denied("a majority has just deposed this node"));
         }
-        let response = self.raft().vote(vote).await.map_err(failed)?;
+        let response = self.replica.raft.vote(vote).await.map_err(failed)?;
         Ok(Response::new(wire::voted_to_message(&response)))
     }
 

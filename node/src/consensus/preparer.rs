@@ -39,7 +39,7 @@ pub struct Preparer {
 
 enum Slot {
     Ready(Box<PreparedProposal>),
-    Underway(JoinHandle<Option<PreparedProposal>>),
+    Underway(JoinHandle<PreparedProposal>),
 }
 
 impl Preparer {
@@ -64,13 +64,31 @@ impl Preparer {
         self.put(bytes, Slot::Ready(Box::new(prepared)));
     }
 
-    /// Begins to prepare a proposal that has just arrived.
-    pub fn begin(&self, bytes: &Bytes) {
-        let (registry, chain_id, proposal) = (self.registry.clone(), self.chain_id, bytes.clone());
-        let checked = self.checked.clone();
-        let work =
-            tokio::task::spawn_blocking(move || prepare(&proposal, &registry, &chain_id, &checked));
-        self.put(bytes.clone(), Slot::Underway(work));
+    /// Judges proposals that have just arrived. If each of them is one, and its proposer's, begins to
+    /// check the instructions of the first of them.
+    pub async fn begin(&self, arrived: Vec<Bytes>) -> bool {
+        let unknown: Vec<Bytes> = arrived.into_iter().filter(|it| !self.has(it)).collect();
+        if unknown.is_empty() {
+            return true;
+        }
+        let (registry, chain_id) = (self.registry.clone(), self.chain_id);
+        let judging = tokio::task::spawn_blocking(move || {
+            let judge = |bytes: Bytes| {
+                let judged = Judged::of(&bytes, &registry, &chain_id)?;
+                judged.holds.then_some((bytes, judged))
+            };
+            unknown.into_iter().map(judge).collect::<Option<Vec<_>>>()
+        });
+        let Ok(Some(judged)) = judging.await else { return false };
+        // More than are kept would displace those that are executed first.
+        for (bytes, judged) in judged.into_iter().take(limits::PREPARED_PROPOSALS_MAX) {
+            let (registry, chain_id) = (self.registry.clone(), self.chain_id);
+            let checked = self.checked.clone();
+            let work =
+                tokio::task::spawn_blocking(move || judged.prepare(&registry, &chain_id, &checked));
+            self.put(bytes, Slot::Underway(work));
+        }
+        true
     }
 
     /// The prepared proposal of an entry; none if its bytes are no proposal at all.
@@ -79,13 +97,14 @@ impl Preparer {
             Some(Slot::Ready(prepared)) => return Some(*prepared),
             Some(Slot::Underway(work)) => {
                 if let Ok(prepared) = work.await {
-                    return prepared;
+                    return Some(prepared);
                 }
             }
             None => {}
         }
         tokio::task::block_in_place(|| {
-            prepare(bytes, &self.registry, &self.chain_id, &self.checked)
+            let judged = Judged::of(bytes, &self.registry, &self.chain_id)?;
+            Some(judged.prepare(&self.registry, &self.chain_id, &self.checked))
         })
     }
 
@@ -97,6 +116,11 @@ impl Preparer {
         ready.push_back((bytes, slot));
     }
 
+    fn has(&self, bytes: &Bytes) -> bool {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.iter().any(|(kept, _)| kept == bytes)
+    }
+
     fn find(&self, bytes: &Bytes) -> Option<Slot> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         // The bytes themselves are compared: what was checked is what is executed.
@@ -105,24 +129,34 @@ impl Preparer {
     }
 }
 
-fn prepare(
-    bytes: &Bytes,
-    registry: &Registry,
-    chain_id: &Hash,
-    checked: &Checked,
-) -> Option<PreparedProposal> {
-    let proposal = Proposal::decode(bytes)?;
-    let leaves: Vec<Hash> =
-        proposal.instructions.iter().map(|bytes| merkle::leaf_hash(bytes)).collect();
-    let holds = merkle::root_of(leaves.iter().copied()) == proposal.header.instructions_root
-        && apply::proposal_signed(&proposal, registry, chain_id);
-    let instructions = prepare_all(&proposal.instructions, &leaves, &|leaf, bytes| match checked
-        .take(leaf, bytes)
-    {
-        Some(prepared) => Ok(prepared),
-        None => Prepared::new(bytes.clone(), registry, chain_id),
-    });
-    Some(PreparedProposal { proposal, holds, instructions })
+/// A proposal, and whether it is its proposer's.
+struct Judged {
+    proposal: Proposal,
+    leaves: Vec<Hash>,
+    holds: bool,
+}
+
+impl Judged {
+    /// None if the bytes are no proposal at all.
+    fn of(bytes: &Bytes, registry: &Registry, chain_id: &Hash) -> Option<Judged> {
+        let proposal = Proposal::decode(bytes)?;
+        let leaves: Vec<Hash> =
+            proposal.instructions.iter().map(|bytes| merkle::leaf_hash(bytes)).collect();
+        let holds = merkle::root_of(leaves.iter().copied()) == proposal.header.instructions_root
+            && apply::proposal_signed(&proposal, registry, chain_id);
+        Some(Judged { proposal, leaves, holds })
+    }
+
+    /// With its instructions checked.
+    fn prepare(self, registry: &Registry, chain_id: &Hash, checked: &Checked) -> PreparedProposal {
+        let Judged { proposal, leaves, holds } = self;
+        let check = |leaf: &Hash, bytes: &Bytes| match checked.take(leaf, bytes) {
+            Some(prepared) => Ok(prepared),
+            None => Prepared::new(bytes.clone(), registry, chain_id),
+        };
+        let instructions = prepare_all(&proposal.instructions, &leaves, &check);
+        PreparedProposal { proposal, holds, instructions }
+    }
 }
 
 /// Instructions whose signatures are worth a thread of their own.

@@ -19,6 +19,7 @@ use prost::Message;
 
 use super::ProposalBytes;
 use super::Types;
+use crate::limits;
 use crate::storage::log::LogEntry;
 use crate::storage::log::LogPayload;
 
@@ -36,6 +37,9 @@ pub fn log_id_to_message(id: &LogId<u64>) -> v1::LogId {
 /// A message as a log id.
 pub fn log_id_of_message(id: &v1::LogId) -> Result<LogId<u64>, Malformed> {
     let leader = id.leader.as_ref().ok_or(Malformed("log id"))?;
+    if leader.term > limits::TERM_MAX || id.index > limits::INDEX_MAX {
+        return Err(Malformed("log id"));
+    }
     Ok(LogId::new(CommittedLeaderId::new(leader.term, leader.node_id), id.index))
 }
 
@@ -49,15 +53,11 @@ pub fn vote_to_message(vote: &Vote<u64>) -> v1::Vote {
     v1::Vote { leader: Some(leader), committed: vote.committed }
 }
 
-/// The highest term that a message may name.
-const TERM_MAX: u64 = 1 << 48;
-
 /// A message as a vote.
 pub fn vote_of_message(vote: Option<&v1::Vote>) -> Result<Vote<u64>, Malformed> {
     let vote = vote.ok_or(Malformed("vote"))?;
     let leader = vote.leader.as_ref().ok_or(Malformed("vote"))?;
-    // An honest group does not get there; one more would overflow in the end.
-    if leader.term > TERM_MAX {
+    if leader.term > limits::TERM_MAX {
         return Err(Malformed("term"));
     }
     Ok(if vote.committed {
@@ -262,10 +262,22 @@ mod tests {
 
     #[test]
     fn a_term_near_the_end_of_numbers_is_malformed() {
-        assert!(vote_of_message(Some(&vote(TERM_MAX, false))).is_ok());
-        for term in [TERM_MAX + 1, u64::MAX] {
+        assert!(vote_of_message(Some(&vote(limits::TERM_MAX, false))).is_ok());
+        for term in [limits::TERM_MAX + 1, u64::MAX] {
             assert!(vote_of_message(Some(&vote(term, false))).is_err());
             assert!(appended_of_message(higher(vote(term, false))).is_err());
+        }
+    }
+
+    #[test]
+    fn an_index_near_the_end_of_numbers_is_malformed() {
+        let id = |term, index| v1::LogId { leader: Some(v1::LeaderId { term, node_id: 2 }), index };
+        assert!(log_id_of_message(&id(limits::TERM_MAX, limits::INDEX_MAX)).is_ok());
+        for wrong in [id(limits::TERM_MAX + 1, 0), id(1, limits::INDEX_MAX + 1), id(1, u64::MAX)] {
+            assert!(log_id_of_message(&wrong).is_err());
+            let partial = v1::append_entries_response::PartialSuccess { matching: Some(wrong) };
+            let result = Some(v1::append_entries_response::Result::PartialSuccess(partial));
+            assert!(appended_of_message(v1::AppendEntriesResponse { result }).is_err());
         }
     }
 

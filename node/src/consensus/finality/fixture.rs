@@ -21,10 +21,12 @@ use super::Finality;
 use super::Parts;
 use super::Tasks;
 use super::attested::Attested;
+use crate::clock::Clock;
 use crate::consensus::executor::Executor;
 use crate::consensus::executor::Unflushed;
 use crate::consensus::network::Peers;
 use crate::consensus::preparer::PreparedProposal;
+use crate::consensus::term_bound::TermBound;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::storage::state::StateStore;
@@ -86,6 +88,12 @@ pub fn header(height: u64, number: u64) -> Header {
     Header { height, block_time_ms: number, ..block.header }
 }
 
+/// The other nodes: none can be reached.
+fn nobody() -> Peers {
+    let terms = TermBound::new(Clock::manual(1), 1, 4);
+    Peers::new(BTreeMap::new(), Bytes::new(), terms)
+}
+
 /// One node, without Raft and without a network.
 pub struct Node {
     pub finality: Arc<Finality>,
@@ -130,7 +138,7 @@ impl Node {
             executor: executor.clone(),
             log: log.clone(),
             directory,
-            peers: Peers::new(BTreeMap::new(), Bytes::new()),
+            peers: nobody(),
         })
         .unwrap();
         Node { finality, tasks, executor, log, path, unflushed: Unflushed::none() }
@@ -138,7 +146,7 @@ impl Node {
 
     /// The other nodes: none can be reached.
     pub fn peers(&self) -> Peers {
-        Peers::new(BTreeMap::new(), Bytes::new())
+        nobody()
     }
 
     /// Executes a block without instructions and returns its header. Another stamp gives another

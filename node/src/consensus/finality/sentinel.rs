@@ -85,7 +85,7 @@ impl Sentinel {
                 let Some(own) = self.finality.own_header(height) else { return };
                 if attested.header.proposal_hash != own.proposal_hash {
                     self.look_for_double_proposal(&attested, own);
-                } else if attested.header.previous == own.previous
+                } else if attested.header.place() == own.place()
                     && self.waiting.keys().filter(|(_, other)| *other == node).count()
                         < limits::FINDINGS_PER_NODE_MAX
                 {
@@ -225,8 +225,7 @@ impl Finality {
         let own = self.own.borrow().clone().filter(|own| own.height() == header.height);
         let mut evidence = Vec::new();
         if let (Some(own), Some(mine)) = (own, self.own_header(header.height))
-            && mine.proposal_hash == header.proposal_hash
-            && mine.previous == header.previous
+            && mine.place() == header.place()
         {
             evidence.push((
                 "wrong-execution",
