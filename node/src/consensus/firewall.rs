@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
@@ -14,6 +16,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft::raft::AppendEntriesResponse;
 use tokio::sync::Semaphore;
 use tonic::Status;
+use tracing::error;
 use tracing::warn;
 
 use super::ProposalBytes;
@@ -29,6 +32,8 @@ pub struct Firewall {
     replica: Arc<Replica>,
     /// Whose turn it is, for each sender: one of its messages is judged at a time.
     turns: BTreeMap<u64, Arc<Semaphore>>,
+    /// It has been said that this node may be apart from the others.
+    apart: AtomicBool,
 }
 
 impl Firewall {
@@ -36,7 +41,7 @@ impl Firewall {
     pub fn new(replica: Arc<Replica>) -> Firewall {
         let turn = |id| (id, Arc::new(Semaphore::new(1)));
         let turns = replica.state().registry().nodes().map(|node| turn(node.id)).collect();
-        Firewall { replica, turns }
+        Firewall { replica, turns, apart: AtomicBool::new(false) }
     }
 
     /// Refuses a message, and counts it.
@@ -143,7 +148,7 @@ impl Firewall {
         let executed = self.replica.raft.metrics().borrow().last_applied;
         let mut before = append.prev_log_id;
         if let Some(previous) = before {
-            self.check_executed(sender, previous, executed)?;
+            self.check_executed(append, previous, executed)?;
         }
         for entry in &append.entries {
             let follows = match before {
@@ -156,7 +161,7 @@ impl Firewall {
             if !follows {
                 return Err(self.refuse(sender, "the entries do not follow each other"));
             }
-            self.check_executed(sender, entry.log_id, executed)?;
+            self.check_executed(append, entry.log_id, executed)?;
             before = Some(entry.log_id);
         }
         let sent_as = (append.vote.leader_id.term, append.vote.leader_id.node_id);
@@ -170,7 +175,7 @@ impl Firewall {
     /// What is executed stands in the log for ever.
     fn check_executed(
         &self,
-        sender: u64,
+        append: &AppendEntriesRequest<Types>,
         entry: LogId<u64>,
         executed: Option<LogId<u64>>,
     ) -> Result<(), Status> {
@@ -188,11 +193,32 @@ impl Firewall {
         let theirs = (entry.leader_id.term, entry.leader_id.node_id);
         match own {
             Some(own) if (own.term, own.node) != theirs => {
-                Err(self.refuse(sender, "an entry differs from one that is executed"))
+                let leader = leader_of(append);
+                self.may_be_apart(leader, entry.index);
+                Err(self.refuse(leader.node, "an entry differs from one that is executed"))
             }
             // What is purged can be compared no more.
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Either this leader lies, or an earlier one had this node execute what no majority had. Then this
+    /// node can follow nobody any more: signatures of the others that contradict it stop it, if there
+    /// are any, and somebody has to be told in any case.
+    fn may_be_apart(&self, leader: Leader, index: u64) {
+        let current = self.replica.raft.metrics().borrow().current_term;
+        if leader.term < current || self.apart.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let Leader { node, term } = leader;
+        error!(
+            leader = node,
+            term,
+            index,
+            "a leader's entry differs from one that is executed here: if the others go on without \
+             this node, it has executed what they never agreed on, and has to be restored under a \
+             new node id"
+        );
     }
 
     /// Entries are of a block's size, their stamps not ahead of this node's clock, and the
