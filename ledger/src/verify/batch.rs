@@ -40,12 +40,12 @@ pub fn batch(
     else {
         return Err(unproven("receipt", "the instruction is not a batch"));
     };
+    let root = items_root(batch)?;
     let all = usize::try_from(batch.count) == Ok(items.len());
     require(all, "items", "they are not as many as the instruction says")?;
     let item_hashes: Vec<Hash> = items.iter().map(|item| merkle::leaf_hash(item)).collect();
     let mut items_tree = Tree::default();
     items_tree.set(item_hashes.iter().copied().enumerate());
-    let root = items_root(batch)?;
     require(items_tree.root() == root, "items", "they are not those under items_root")?;
 
     let each = proof.outcomes.len() == items.len() * OUTCOME_LENGTH;
