@@ -341,8 +341,12 @@ export_and_verify() {
     title "12. The auditor takes the whole ledger, and asks no node whether it is right"
     ask ledger export --context setl-auditor --out "$place/day.ledger"
     indented
-    ask ledger verify --genesis "$place/genesis.bin" --file "$place/day.ledger" --accounts
+    local height
+    height=$(awk 'NR == 1 { print $1 }' <<<"$answer")
+    ask ledger proof "$height" --context setl-auditor --out "$place/day.proof"
+    ask verify chain --genesis "$place/genesis.bin" --proof "$place/day.proof" --accounts "$place/day.ledger"
     indented
+    grep -q '^FINAL' <<<"$answer" || fail "the exported ledger is not final"
     sed -n '/^SERVICER /,$p' <<<"$answer" | balances >"$directory/verified"
     ask_silently account list --context setl
     balances <<<"$answer" >"$directory/served"
