@@ -105,11 +105,9 @@ impl Peer {
     }
 
     /// Terms leap no further in answers than in requests: openraft would follow.
-    fn check_term(&self, answered: &openraft::Vote<u64>) -> RaftResult<()> {
-        if self.terms.holds(answered.leader_id.term) {
-            return Ok(());
-        }
-        Err(refused(self.node, "the term leaps"))
+    fn check_term(&self, answered: &openraft::Vote<u64>) -> Result<(), &'static str> {
+        let holds = self.terms.holds(answered.leader_id.term);
+        if holds { Ok(()) } else { Err("the term leaps") }
     }
 }
 
@@ -168,7 +166,7 @@ impl RaftNetwork<Types> for Peer {
         let response = wire::appended_of_message(response.into_inner())
             .map_err(|_| refused(node, "the answer is malformed"))?;
         if let AppendEntriesResponse::HigherVote(vote) = &response {
-            self.check_term(vote)?;
+            self.check_term(vote).map_err(|rule| refused(node, rule))?;
         }
         self.progress.hear(&sent, &response).map_err(|rule| refused(node, rule))?;
         Ok(response)
@@ -201,7 +199,7 @@ impl RaftNetwork<Types> for Peer {
             .map_err(|status| lost(node, &status))?;
         let response = wire::voted_of_message(&response.into_inner())
             .map_err(|_| refused(node, "the answer is malformed"))?;
-        self.check_term(&response.vote)?;
+        self.check_term(&response.vote).map_err(|rule| refused(node, rule))?;
         Ok(response)
     }
 }
