@@ -7,7 +7,7 @@ use bytes::Bytes;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
-use counterfoil_ledger::outcome::State;
+use counterfoil_ledger::outcome::Event;
 use counterfoil_ledger::state::TIME_MAX_MS;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
@@ -300,9 +300,9 @@ fn is_party(replica: &Replica, scope: &Scope, position: Position) -> Result<bool
     let message = signed.and_then(|(_, it)| v1::Instruction::decode(it.instruction).ok());
     let message = message.ok_or_else(|| status::inconsistent("an instruction"))?;
     let leaf = usize::try_from(position.leaf).ok().and_then(|leaf| block.leaves.get(leaf));
-    let settled = leaf.is_some_and(|leaf| leaf.outcome.state == State::Settled);
+    let opened = leaf.is_some_and(|leaf| leaf.outcome.event == Event::AccountOpened);
     let opened_for = match &message.body {
-        Some(Body::OpenAccount(opened)) if settled => Some(opened.owner.as_str()),
+        Some(Body::OpenAccount(order)) if opened => Some(order.owner.as_str()),
         _ => None,
     };
     let own = scope.institution.as_str();

@@ -44,11 +44,11 @@ pub fn run(arguments: &Outcome) -> Result<Answer, Failure> {
 /// A state that a script expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Expected {
-    /// Executed: money was moved, or an account opened
+    /// Money was moved
     Settled,
     /// Refused by the ledger
     Rejected,
-    /// Recorded without moving money
+    /// Recorded without moving money: an account opened, a book entry, a statement
     Recorded,
     /// A batch that was taken, each item with a state of its own
     Itemised,
