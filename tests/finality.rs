@@ -195,6 +195,10 @@ async fn an_old_copy_of_a_disk_signs_nothing_twice() {
     consortium.start_node(node);
     load.progress(100).await;
     load.stop().await;
+    // It has lost what it had acknowledged to this leader, who hears it no more; the next one does.
+    let leader = consortium.leader();
+    assert_eq!(consortium.stop_node(leader), Some(0));
+    consortium.start_node(leader);
     await_all_final(&consortium).await;
     assert!(consortium.is_running(node));
     assert!(consortium.log(node).contains("enough nodes have told"), "it has asked");

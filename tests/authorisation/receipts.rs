@@ -74,9 +74,13 @@ pub async fn are_their_parties(consortium: &Consortium, business: &Business) {
             let answer = v1::GetReceiptResponse::decode(answer.unwrap()).unwrap();
             let receipt = answer.receipt.unwrap();
             let message = v1::Instruction::decode(receipt.instruction).unwrap();
-            let is_transfer = matches!(message.body, Some(v1::instruction::Body::Transfer(_)));
+            let is_party = match &message.body {
+                Some(v1::instruction::Body::Transfer(_)) => true,
+                Some(v1::instruction::Body::OpenAccount(opened)) => opened.owner == institution,
+                _ => false,
+            };
             let supervises = (institution, role) == (AGENT, "auditor");
-            assert!(is_transfer || message.institution == institution || supervises, "{who}");
+            assert!(is_party || message.institution == institution || supervises, "{who}");
         }
     }
     let operator = channel(consortium, victim, "operator").await;
