@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use counterfoil_ledger::header::Header;
-use counterfoil_ledger::proposal::ProposalHeader;
-use counterfoil_ledger::signature::Label;
+use counterfoil_ledger::verify;
+use counterfoil_ledger::verify::Trust;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::peer::v1::peer_service_client::PeerServiceClient;
 use counterfoil_proto::v1;
@@ -146,13 +146,14 @@ impl Finality {
         let theirs = answer.ok().and_then(Result::ok).and_then(|it| it.into_inner().proposal);
         let mine = self.signed_proposal(height).await;
         let (Some(theirs), Some(mine)) = (theirs, mine) else { return };
-        if !self.exclude_each_other(&mine, &theirs) {
+        let double = v1::DoubleProposal { first: Some(mine), second: Some(theirs) };
+        let double = Kind::DoubleProposal(double);
+        if !self.convicts(double.clone()) {
             return;
         }
         let institution = self.signers.institution(proposer);
         error!(height, proposer, ?institution, "a leader signed two proposals for one place");
-        let double = v1::DoubleProposal { first: Some(mine), second: Some(theirs) };
-        self.keep("double-proposal", height, proposer, Kind::DoubleProposal(double)).await;
+        self.keep("double-proposal", height, proposer, double).await;
     }
 
     /// Keeps evidence against a node, unless there is much against it already: one that fills the
@@ -195,22 +196,10 @@ impl Finality {
         })
     }
 
-    /// Whether two proposals are by one proposer for one place, and both signed by it.
-    fn exclude_each_other(&self, one: &v1::SignedProposal, other: &v1::SignedProposal) -> bool {
-        let headers = [one, other].map(|it| ProposalHeader::decode(&it.header));
-        let [Some(first), Some(second)] = headers else { return false };
-        let place = |it: &ProposalHeader| (it.incarnation, it.proposer, it.term, it.sequence);
-        let signed = |header: &ProposalHeader, it: &v1::SignedProposal| {
-            let by = v1::NodeSignature { node: header.proposer, value: it.signature.clone() };
-            let key = self.signers.key(header.proposer);
-            key.is_some_and(|key| {
-                *counterfoil_ledger::hash::Hash::of(&key.spki()).as_bytes() == it.key_id[..]
-            }) && self.signers.signed(Label::Proposal, header.hash().as_bytes(), &by)
-        };
-        place(&first) == place(&second)
-            && first != second
-            && signed(&first, one)
-            && signed(&second, other)
+    /// Whether evidence convicts, in the eyes of whoever verifies it.
+    fn convicts(&self, evidence: Kind) -> bool {
+        let trust = Trust::new(self.executor.state().genesis_file().clone());
+        verify::evidence(&trust, &v1::Evidence { kind: Some(evidence) }).is_ok()
     }
 
     /// A quorum has certified another header than this node's own: the node stops, and never starts
