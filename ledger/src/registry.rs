@@ -340,10 +340,10 @@ impl Registry {
     /// What proves a key: its record, where its leaf stands, and the path to the root.
     pub fn key_proof(&self, id: &Hash) -> Option<v1::KeyProof> {
         let key = self.key(id)?;
-        let wanted = |leaf: &[u8; LEAF_LENGTH]| {
-            leaf[0] == Kind::Key as u8 && leaf[1..33] == id.as_bytes()[..]
-        };
-        let index = self.leaves.iter().position(wanted)?;
+        let wanted = (Kind::Key as u8, &id.as_bytes()[..]);
+        let place = |leaf: &[u8; LEAF_LENGTH]| (leaf[0], &leaf[1..33]).cmp(&wanted);
+        let index = self.leaves.binary_search_by(place).ok()?;
+        let fields = read_leaf(&self.leaves[index])?;
         let path = self.tree.path(index)?;
         let message = v1::Key {
             public_key: key.public_key.spki().into(),
@@ -352,8 +352,8 @@ impl Registry {
         };
         Some(v1::KeyProof {
             record: key_record(&key.institution, &message).into(),
-            active_from: 0,
-            inactive_from: FOR_EVER,
+            active_from: fields.active_from,
+            inactive_from: fields.inactive_from,
             index: u32::try_from(index).ok()?,
             path: path.iter().map(Hash::to_bytes).collect(),
         })
