@@ -297,19 +297,23 @@ async fn others_data_is_like_no_data(consortium: &Consortium, business: &Busines
     }
 }
 
+/// Who reads what the first bank paid to the second: the roles of each institution, whether it sees
+/// the payment, and whether it sees the one that was refused.
+const READERS: [(&str, &str, bool, bool); 8] = [
+    (BANKS[0], "client", true, true),
+    (BANKS[0], "auditor", true, true),
+    (BANKS[1], "client", true, false),
+    (BANKS[1], "auditor", true, false),
+    (BANKS[2], "client", false, false),
+    (BANKS[2], "auditor", false, false),
+    // The servicer of both accounts, and the supervisor.
+    (AGENT, "client", true, false),
+    (AGENT, "auditor", true, true),
+];
+
 async fn lists_have_what_is_ones_own(consortium: &Consortium, business: &Business) {
     let [victim, partner, third] = BANKS;
-    for (institution, role, paid, refused) in [
-        (victim, "client", true, true),
-        (victim, "auditor", true, true),
-        (partner, "client", true, false),
-        (partner, "auditor", true, false),
-        (third, "client", false, false),
-        (third, "auditor", false, false),
-        // The servicer of both accounts, and the supervisor.
-        (AGENT, "client", true, false),
-        (AGENT, "auditor", true, true),
-    ] {
+    for (institution, role, paid, refused) in READERS {
         let channel = channel(consortium, institution, role).await;
         let who = format!("{institution} {role}");
         let by_uetr = |uetr: &Uetr| {

@@ -8,7 +8,7 @@ use counterfoil_tests::wire::{self, Told};
 use prost::Message;
 use tonic::Code;
 
-use super::{Business, channel, refusal};
+use super::{Business, READERS, channel, refusal};
 
 /// Asks for a receipt by the id of one's own instruction.
 fn receipt_of(id: &InstructionId, item_number: u32) -> Vec<u8> {
@@ -26,21 +26,12 @@ fn receipt_at(position: v1::Position) -> Vec<u8> {
 
 /// Asks for them as everybody, by id and by place.
 pub async fn are_their_parties(consortium: &Consortium, business: &Business) {
-    let [victim, partner, third] = BANKS;
+    let victim = BANKS[0];
     let path = "/counterfoil.v1.SettlementService/GetReceipt";
     // What others did not do by instruction, and what is theirs alone: the opening of an account, a
     // book, a statement.
     let all = || (1..business.refused_at.height + 3).map(|height| v1::Position { height, leaf: 0 });
-    for (institution, role, paid, refused) in [
-        (victim, "client", true, true),
-        (victim, "auditor", true, true),
-        (partner, "client", true, false),
-        (partner, "auditor", true, false),
-        (third, "client", false, false),
-        (third, "auditor", false, false),
-        (AGENT, "client", true, false),
-        (AGENT, "auditor", true, true),
-    ] {
+    for (institution, role, paid, refused) in READERS {
         let channel = channel(consortium, institution, role).await;
         let who = format!("{institution} {role}");
         let nothing = v1::Position { height: u64::MAX, leaf: 0 };
