@@ -1,6 +1,8 @@
 //! A member's node that lies. Raft would believe it; each message here would end an openraft that
 //! hears it, or bend what it has agreed on.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::proposal::{Proposal, ProposalHeader};
@@ -12,6 +14,7 @@ use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::wire::{self, Told};
 use prost::Message;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::forger::now_ms;
 
@@ -93,14 +96,10 @@ pub async fn are_refused(consortium: &Consortium) {
         let heard = v1::RequestVoteResponse::decode(heard).expect("an answer");
         assert!(!heard.vote_granted, "its log is too old to lead");
         for (what, attestation, words) in attestations(consortium).await {
-            // The node's own stream, made again, may end ours before it was read.
             let request = v1::AttestRequest { attestation }.encode_to_vec();
-            for _ in 0..9 {
-                if wire::call(&channel, ATTEST, request.clone()).await.is_err() {
-                    break;
-                }
-            }
-            refused(what, ATTEST, request, Code::PermissionDenied, words).await;
+            let told = refusal_of_stream(&channel, request).await.expect(what);
+            assert_eq!(told.code, Code::PermissionDenied as i32, "{what}: {told:?}");
+            assert!(told.message.contains(words), "{what}: {told:?}");
         }
         let leader = Some(v1::LeaderId { term, node_id: 1 });
         let report = |leader, ground, chain_id: &Bytes| v1::ReportLeaderRequest {
@@ -186,6 +185,18 @@ pub async fn are_refused(consortium: &Consortium) {
             }
         }
     }
+}
+
+/// What a stream of attestations is refused with. The node whose name it uses makes its own again
+/// meanwhile, which ends ours in silence before it was read: then it is sent again.
+async fn refusal_of_stream(channel: &Channel, request: Vec<u8>) -> Option<Told> {
+    for _ in 0..100 {
+        if let Err(refusal) = wire::call(channel, ATTEST, request.clone()).await {
+            return Some(Told::of(&refusal));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
 }
 
 /// What is wrong with it, the attestation, and what it is refused with.
