@@ -71,6 +71,7 @@ fn four_banks_found_a_consortium() {
     );
     assert!(created.contains("it is final when 3 of 4 institutions sign it, so 1 may fail"));
     assert!(!created.contains("warning"));
+    assert!(created.contains("snapshots  every 512 blocks"));
     let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(
@@ -109,8 +110,8 @@ fn a_policy_is_founded_as_it_is_written() {
     let directory = directory.path();
     prepare(directory, &BANKS);
     let spec = fs::read_to_string(directory.join("spec.toml")).unwrap();
-    let policy =
-        "[policy]\nfinality_quorum = 4\ncertificate_lag_blocks = 9\ncertificate_lag_ms = 700\n";
+    let policy = "[policy]\nfinality_quorum = 4\ncertificate_lag_blocks = 9\ncertificate_lag_ms = 700\n\
+         snapshot_interval_blocks = 512\n";
     fs::write(directory.join("spec.toml"), [&spec, policy].concat()).unwrap();
     let created = succeed(directory, &CREATE);
     assert!(created.contains("it is final when 4 of 4 institutions sign it, so 0 may fail"));
@@ -119,12 +120,18 @@ fn a_policy_is_founded_as_it_is_written() {
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(inspected["finalityQuorum"], 4);
     assert_eq!(inspected["certificateLagBlocks"], "9");
+    assert_eq!(inspected["snapshotIntervalBlocks"], "512");
     fs::remove_file(directory.join("genesis.bin")).unwrap();
     let less = [&spec, "[policy]\nfinality_quorum = 2\n"].concat();
     fs::write(directory.join("spec.toml"), less).unwrap();
     let refused = counterfoil(directory, &CREATE);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("more than two thirds"));
+    let often = [&spec, "[policy]\nsnapshot_interval_blocks = 7\n"].concat();
+    fs::write(directory.join("spec.toml"), often).unwrap();
+    let refused = counterfoil(directory, &CREATE);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("8 to 1,000,000"));
 }
 
 #[test]

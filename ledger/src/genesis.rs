@@ -11,7 +11,7 @@ use crate::{
     bic::Bic,
     canonical::{self, NotCanonical},
     hash::Hash,
-    registry::Policy,
+    registry::{Policy, SNAPSHOT_INTERVALS},
     signature::{PublicKey, key_id},
     state::TIME_MAX_MS,
     text,
@@ -117,6 +117,10 @@ fn check(genesis: &v1::Genesis) -> Result<(), GenesisError> {
             "policy.finality_quorum",
             "more than two thirds of the institutions that run nodes, or 2 of three",
         ));
+    }
+    let interval = genesis.policy.as_ref().map_or(0, |policy| policy.snapshot_interval_blocks);
+    if interval != 0 && !SNAPSHOT_INTERVALS.contains(&interval) {
+        return Err(refuse("policy.snapshot_interval_blocks", "8 to 1,000,000, or 0 = 4,096"));
     }
     check_assets(genesis)
 }

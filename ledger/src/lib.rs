@@ -32,6 +32,7 @@ pub mod reconciliation;
 pub mod registry;
 pub mod replay;
 pub mod signature;
+pub mod snapshot;
 pub mod state;
 pub mod summary;
 pub mod text;

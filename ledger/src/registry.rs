@@ -40,7 +40,13 @@ pub struct Policy {
     pub certificate_lag_blocks: u64,
     /// Milliseconds without a certificate, while a block waits for one, at which admission stops.
     pub certificate_lag_ms: u64,
+    /// At each multiple of this height every node makes a snapshot of its state.
+    pub snapshot_interval_blocks: u64,
 }
+
+/// Blocks from one snapshot to the next: fewer would leave no time to make one, and more would make a
+/// node that was away for a day execute everything.
+pub const SNAPSHOT_INTERVALS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 
 impl Policy {
     /// The policy that a message asks for, of so many institutions that run nodes; none if it may not
@@ -59,6 +65,7 @@ impl Policy {
             finality_quorum,
             certificate_lag_blocks: or(given.certificate_lag_blocks, 64),
             certificate_lag_ms: or(given.certificate_lag_ms, 5_000),
+            snapshot_interval_blocks: or(given.snapshot_interval_blocks, 4_096),
         })
     }
 }

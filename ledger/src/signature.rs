@@ -22,6 +22,8 @@ pub enum Label {
     Absence,
     /// That an instruction will be in a block before a deadline.
     Promise,
+    /// What the content of a state comes to after a header.
+    Snapshot,
 }
 
 impl Label {
@@ -33,6 +35,7 @@ impl Label {
             Label::Header => "header/1",
             Label::Absence => "absent/1",
             Label::Promise => "promise/1",
+            Label::Snapshot => "snapshot/1",
         }
     }
 }
@@ -58,6 +61,11 @@ pub fn absence_payload(institution: &Bic, id: &InstructionId, searched: &Hash) -
 /// What is signed under `promise/1`: instruction hash [32] · deadline u64, Unix milliseconds.
 pub fn promise_payload(instruction_hash: &Hash, deadline_ms: u64) -> Vec<u8> {
     [&instruction_hash.as_bytes()[..], &deadline_ms.to_be_bytes()].concat()
+}
+
+/// What is signed under `snapshot/1`: header hash [32] · format u32 · digest [32].
+pub fn snapshot_payload(header_hash: &Hash, format: u32, digest: &Hash) -> Vec<u8> {
+    [&header_hash.as_bytes()[..], &format.to_be_bytes(), digest.as_bytes()].concat()
 }
 
 /// DER of a SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410).

@@ -277,6 +277,16 @@ impl State {
         self.forget_old_ids();
     }
 
+    /// Takes the books over from a snapshot: what following blocks leaves out.
+    pub fn adopt_reconciliation(
+        &mut self,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<(), RestoreError> {
+        self.reconciliation =
+            Reconciliation::restore(records).ok_or(RestoreError("reconciliation record"))?;
+        Ok(())
+    }
+
     fn read_core(&mut self, core: &[u8]) -> Option<()> {
         let mut reader = Reader(core);
         let [1] = reader.take()? else { return None };

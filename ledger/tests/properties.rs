@@ -7,6 +7,8 @@
 mod books;
 #[path = "properties/checks.rs"]
 mod checks;
+#[path = "properties/following.rs"]
+mod following;
 #[path = "properties/naive.rs"]
 mod naive;
 #[path = "properties/proofs.rs"]
@@ -215,6 +217,13 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases())]
+
+    /// Whoever follows a history by its certified outcomes stands where those stand who decided it,
+    /// and goes on from there with the same blocks.
+    #[test]
+    fn following_gives_what_deciding_gave(steps in random::history(), part in 0..=100usize) {
+        following::check(&live(&steps).chain, part);
+    }
 
     /// Facts that arrive in another order are paired in the same way and leave the same breaks.
     #[test]

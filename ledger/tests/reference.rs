@@ -16,6 +16,7 @@ use counterfoil_ledger::{
     reason::Reason,
     reconciliation::EFFECT_LENGTH,
     signature::Label,
+    snapshot,
     state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, TIME_MAX_MS},
 };
 use support::expect::{expect_file, in_docs};
@@ -106,6 +107,9 @@ fn limits_in_the_format_are_those_of_the_code() {
         ("last block time", grouped(TIME_MAX_MS)),
         ("label", Label::Instruction.as_str().to_owned()),
         ("label", Label::Proposal.as_str().to_owned()),
+        ("label", Label::Snapshot.as_str().to_owned()),
+        ("chunk", number(snapshot::CHUNK_BYTES)),
+        ("item", format!("at most {}", number(snapshot::ITEM_BYTES_MAX))),
     ] {
         assert!(text.contains(&written), "{what}: {written} is not in format.md");
     }

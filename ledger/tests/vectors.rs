@@ -33,7 +33,8 @@ use counterfoil_ledger::{
     reconciliation::{Book, BreakKind, Effect},
     registry::Registry,
     replay::Replay,
-    signature::{Label, Signer, preimage},
+    signature::{Label, Signer, preimage, snapshot_payload},
+    snapshot,
 };
 use golden::{consortium, golden_chain};
 use prost::Message;
@@ -83,6 +84,17 @@ fn all() -> Vec<(&'static str, Sections)> {
     files.push(("reconciliation", records.collect()));
     files.push(("state-core", one("the golden chain's, after its last block", chain.state.core())));
     let blocks = chain.blocks.iter();
+    let mut chunks = Vec::new();
+    let records = chain.records.iter().map(|(key, value)| (&key[..], &value[..]));
+    let written = snapshot::write(&chain.state, records, |chunk: &[u8]| {
+        chunks.push(("chunk".to_owned(), chunk.to_vec()));
+        Ok::<(), std::convert::Infallible>(())
+    });
+    let digest = snapshot::digest(&written.unwrap().chunks);
+    chunks.push(("digest".to_owned(), digest.0.to_vec()));
+    let payload = snapshot_payload(&chain.state.header_hash(), snapshot::FORMAT, &digest);
+    chunks.push(("payload of snapshot/1".to_owned(), payload));
+    files.push(("snapshot", chunks));
     let hashes = blocks.map(|it| (format!("block {}", it.header.height), it.hash.0.to_vec()));
     files.push(("chain-1-hashes", hashes.collect()));
     files.push(("chain-1", stored(&chain)));

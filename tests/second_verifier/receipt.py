@@ -78,7 +78,8 @@ Statement     1 account bytes, 2 statement_id string, 3 from_date uint32, 4 to_d
               5 opening_balance int64, 6 closing_balance int64, 7 salt bytes
 Genesis       1 format uint32, 2 consortium string, 3 created_ms uint64, 4 rule_version uint32,
               5 institutions Institution*, 6 nodes Node*, 7 assets Asset*, 8 policy Policy
-Policy        1 finality_quorum uint32, 2 certificate_lag_blocks uint32, 3 certificate_lag_ms uint32
+Policy        1 finality_quorum uint32, 2 certificate_lag_blocks uint32, 3 certificate_lag_ms uint32,
+              4 snapshot_interval_blocks uint32
 Institution   1 bic string, 2 name string, 3 trust_anchor bytes, 4 keys Key*, 5 audit_scope enum
 Key           1 public_key bytes, 2 purpose enum, 3 name string
 Node          1 id uint64, 2 institution string, 3 name string, 4 attestation_key_id bytes,

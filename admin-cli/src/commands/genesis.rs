@@ -125,6 +125,8 @@ struct PolicySpecification {
     certificate_lag_blocks: Option<u32>,
     /// Milliseconds without one, while a block waits for it, at which admission stops.
     certificate_lag_ms: Option<u32>,
+    /// Blocks from one snapshot to the next.
+    snapshot_interval_blocks: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -208,6 +210,7 @@ fn policy(
         ("finality_quorum", given.finality_quorum),
         ("certificate_lag_blocks", given.certificate_lag_blocks),
         ("certificate_lag_ms", given.certificate_lag_ms),
+        ("snapshot_interval_blocks", given.snapshot_interval_blocks),
     ] {
         if value == Some(0) {
             return Err(Failure::usage("POLICY_MALFORMED", format!("policy.{name} is 0"))
@@ -218,6 +221,7 @@ fn policy(
         finality_quorum: given.finality_quorum.unwrap_or_default(),
         certificate_lag_blocks: given.certificate_lag_blocks.unwrap_or_default(),
         certificate_lag_ms: given.certificate_lag_ms.unwrap_or_default(),
+        snapshot_interval_blocks: given.snapshot_interval_blocks.unwrap_or_default(),
     };
     Ok((policy != v1::Policy::default()).then_some(policy))
 }
@@ -310,6 +314,7 @@ fn describe(genesis: &Genesis, written: Option<&Path>) -> Answer {
         "ruleVersion": message.rule_version,
         "certificateLagBlocks": policy.certificate_lag_blocks.to_string(),
         "certificateLagMs": policy.certificate_lag_ms.to_string(),
+        "snapshotIntervalBlocks": policy.snapshot_interval_blocks.to_string(),
         "institutions": institutions_json,
         "nodes": nodes_json,
         "assets": message.assets.iter().map(|asset| {
@@ -327,7 +332,8 @@ fn describe(genesis: &Genesis, written: Option<&Path>) -> Answer {
         .line(format!(
             "lag        admission stops {} blocks or {} ms without a certificate",
             policy.certificate_lag_blocks, policy.certificate_lag_ms,
-        ));
+        ))
+        .line(format!("snapshots  every {} blocks", policy.snapshot_interval_blocks));
     if let Some(warning) = quorum.warning() {
         answer = answer.line(format!("warning    {warning}"));
     }

@@ -23,7 +23,7 @@ impl Work<'_> {
         self.push_leaf(place, instruction, 0, Hash::ZERO, outcome, Vec::new());
     }
 
-    fn try_open(&mut self, open: &OpenAccount) -> Result<(), Reason> {
+    pub(super) fn try_open(&mut self, open: &OpenAccount) -> Result<(), Reason> {
         let state = &mut *self.state;
         state.registry.asset(open.asset.as_str()).ok_or(Reason::AssetUnknown)?;
         state.registry.institution(&open.owner).ok_or(Reason::OwnerUnknown)?;

@@ -3,7 +3,10 @@
 
 mod accounts;
 mod books;
+mod follow;
 mod transfers;
+
+pub use follow::NotFollowed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,14 +262,7 @@ impl<'a> Work<'a> {
         }
 
         // After this point the instruction has a leaf, and its id is used up.
-        let position = self.next_position();
-        self.state.ids.insert(key, (instruction.hash, position));
-        self.ids.push(IdRecord {
-            institution: instruction.institution,
-            id: instruction.id,
-            instruction_hash: instruction.hash,
-            position,
-        });
+        let position = self.take_id(instruction);
         match &instruction.body {
             Body::OpenAccount(open) => self.open_account(place, instruction, open),
             Body::Transfer(transfer) => self.transfer(place, instruction, transfer),
@@ -281,6 +277,20 @@ impl<'a> Work<'a> {
             Body::Statement(statement) => self.statement(place, instruction, statement),
         }
         Decision::Decided(position)
+    }
+
+    /// Uses up the id of an instruction, whose leaf is the next.
+    fn take_id(&mut self, instruction: &Instruction) -> Position {
+        let position = self.next_position();
+        let key = (instruction.id, instruction.institution);
+        self.state.ids.insert(key, (instruction.hash, position));
+        self.ids.push(IdRecord {
+            institution: instruction.institution,
+            id: instruction.id,
+            instruction_hash: instruction.hash,
+            position,
+        });
+        position
     }
 
     fn next_position(&self) -> Position {

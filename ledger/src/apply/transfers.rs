@@ -23,11 +23,11 @@ pub(super) struct Settled {
 }
 
 /// A transfer whose accounts are known and whose money has moved.
-struct Moved {
-    debit: u32,
-    credit: u32,
-    debit_balance: i128,
-    credit_balance: i128,
+pub(super) struct Moved {
+    pub(super) debit: u32,
+    pub(super) credit: u32,
+    pub(super) debit_balance: i128,
+    pub(super) credit_balance: i128,
 }
 
 impl Work<'_> {
@@ -114,7 +114,7 @@ impl Work<'_> {
         self.settled_here.remove(&(transfer.uetr, transfer.debit));
     }
 
-    fn account_mut(&mut self, ordinal: u32) -> &mut Account {
+    pub(super) fn account_mut(&mut self, ordinal: u32) -> &mut Account {
         &mut self.state.accounts[usize::try_from(ordinal).expect("32 bits fit")]
     }
 
@@ -136,6 +136,35 @@ impl Work<'_> {
                 return;
             }
         };
+        let fact = self.fact_of(transfer);
+        let effects = self.reconcile_posting(&fact, moved.debit, moved.credit);
+        self.by_uetr.entry(fact.uetr).or_default().push(self.transfers.len());
+        self.settle(place, instruction, (item, item_hash), fact, &moved, effects);
+    }
+
+    /// A transfer as history will have it, once it has the next leaf.
+    pub(super) fn fact_of(&self, transfer: &Transfer) -> TransferFact {
+        TransferFact {
+            position: self.next_position(),
+            debit: transfer.debit,
+            credit: transfer.credit,
+            amount: transfer.amount,
+            date: transfer.settlement_date.unwrap_or(Date::from_unix_ms(self.block_time_ms)),
+            uetr: transfer.uetr,
+            end_to_end_id: transfer.end_to_end_id.clone(),
+        }
+    }
+
+    /// Gives a transfer whose money has moved its leaf and its two postings.
+    pub(super) fn settle(
+        &mut self,
+        place: u32,
+        instruction: &Instruction,
+        (item, item_hash): (u32, Hash),
+        fact: TransferFact,
+        moved: &Moved,
+        effects: Vec<u8>,
+    ) {
         let first_posting = self.state.next_posting;
         self.state.next_posting += 2;
         let outcome = Outcome {
@@ -145,17 +174,6 @@ impl Work<'_> {
             posting_count: 2,
             first_posting,
         };
-        let position = self.next_position();
-        let fact = TransferFact {
-            position,
-            debit: transfer.debit,
-            credit: transfer.credit,
-            amount: transfer.amount,
-            date: transfer.settlement_date.unwrap_or(Date::from_unix_ms(self.block_time_ms)),
-            uetr: transfer.uetr,
-            end_to_end_id: transfer.end_to_end_id.clone(),
-        };
-        let effects = self.reconcile_posting(&fact, moved.debit, moved.credit);
         let leaf_hash = self.push_leaf(place, instruction, item, item_hash, outcome, effects);
         for (number, ordinal, side, balance) in [
             (first_posting, moved.debit, Side::Debit, moved.debit_balance),
@@ -168,14 +186,13 @@ impl Work<'_> {
                 .then(|| reference_key(account, &fact.end_to_end_id))
         };
         let indexed = SettledTransfer {
-            leaf: position.leaf,
+            leaf: fact.position.leaf,
             debit: moved.debit,
             credit: moved.credit,
             uetr: fact.uetr,
             debit_reference: reference(&fact.debit),
             credit_reference: reference(&fact.credit),
         };
-        self.by_uetr.entry(fact.uetr).or_default().push(self.transfers.len());
         self.transfers.push(Settled { indexed, fact });
     }
 

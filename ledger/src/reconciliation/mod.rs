@@ -11,6 +11,7 @@ pub mod report;
 use std::collections::BTreeMap;
 
 pub use book::{BookState, Entry, StatementRecord, Status};
+pub use record::KEY_LENGTH;
 
 use crate::{
     account::AccountId,

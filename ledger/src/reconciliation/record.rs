@@ -14,6 +14,9 @@ use crate::{
     uetr::Uetr,
 };
 
+/// Length of a record's key in bytes.
+pub const KEY_LENGTH: usize = 14;
+
 const ENTRY: u8 = 1;
 const STATEMENT: u8 = 2;
 const BREAK: u8 = 3;

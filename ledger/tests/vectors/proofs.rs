@@ -27,7 +27,7 @@ fn section(name: &str, message: &impl Message) -> (String, Vec<u8>) {
 }
 
 /// Preimages of the labels that proofs use are in `signatures.hex`.
-pub const LABELS: [Label; 3] = [Label::Header, Label::Absence, Label::Promise];
+pub const LABELS: [Label; 4] = [Label::Header, Label::Absence, Label::Promise, Label::Snapshot];
 
 pub fn proofs(chain: Chain) -> Sections {
     let archive = Archive::of(chain);
