@@ -10,16 +10,11 @@
 //! A chunk is 1 MiB of it, the last one what is left. The digest is the RFC 6962 root over the
 //! chunks.
 
-use counterfoil_proto::v1;
+mod statement;
 
-use crate::{
-    hash::Hash,
-    merkle,
-    reconciliation::KEY_LENGTH,
-    signature::{self, Label},
-    state::State,
-    verify::{Signers, Unproven},
-};
+pub use statement::{certified, convict};
+
+use crate::{hash::Hash, merkle, reconciliation::KEY_LENGTH, state::State};
 
 /// The layout that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -46,18 +41,6 @@ pub fn chunk_hash(chunk: &[u8]) -> Hash {
 /// The digest of a snapshot, by the hashes of its chunks.
 pub fn digest(chunks: &[Hash]) -> Hash {
     merkle::root_of(chunks.iter().copied())
-}
-
-/// Checks that a quorum signed what the state's content comes to after a header, each once and in
-/// order of their ids. Returns who.
-pub fn certified(
-    signers: &Signers,
-    header_hash: &Hash,
-    digest: &Hash,
-    signatures: &[v1::NodeSignature],
-) -> Result<Vec<u64>, Unproven> {
-    let payload = signature::snapshot_payload(header_hash, FORMAT, digest);
-    signers.quorum_signed(Label::Snapshot, &payload, signatures)
 }
 
 /// Writes a snapshot, chunk by chunk, into a sink.

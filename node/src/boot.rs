@@ -133,7 +133,13 @@ pub fn open_tls(config: &Config, genesis: &Genesis, clock: &Clock) -> Result<Tls
 
 impl From<StorageError> for Stop {
     fn from(error: StorageError) -> Stop {
-        let code = match &error {
+        Stop::from(&error)
+    }
+}
+
+impl From<&StorageError> for Stop {
+    fn from(error: &StorageError) -> Stop {
+        let code = match error {
             StorageError::NotInitialised(_)
             | StorageError::NotEmpty(_)
             | StorageError::Foreign { .. } => ExitCode::DirectoryMismatch,

@@ -22,6 +22,7 @@ use counterfoil_ledger::proposal::Proposal;
 use counterfoil_ledger::signature;
 use counterfoil_ledger::signature::Label;
 use counterfoil_ledger::signature::Signer;
+use counterfoil_ledger::snapshot::Written;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::v1::Account;
 use counterfoil_proto::v1::AccountProof;
@@ -57,6 +58,8 @@ enum Behaviour {
     Withhold,
     /// `scatter`: as a leader, sends each node its attestations of other heights.
     Scatter,
+    /// `false-snapshot`: signs another digest of its state than it has computed.
+    FalseSnapshot,
     /// `censor:BIC`: as a leader, brings nothing of this institution into a block.
     Censor { institution: Bic },
 }
@@ -81,6 +84,7 @@ pub fn begin() -> Result<(), String> {
         "lie-to-clients" => Behaviour::LieToClients,
         "withhold" => Behaviour::Withhold,
         "scatter" => Behaviour::Scatter,
+        "false-snapshot" => Behaviour::FalseSnapshot,
         "take-back" => Behaviour::TakeBack,
         "leap-terms" => Behaviour::LeapTerms,
         "shade-time" => Behaviour::ShadeTime { by_ms: number()? },
@@ -129,6 +133,17 @@ const OTHERS: u64 = 3;
 /// Whether it goes on naming heights where no certificate comes.
 pub fn scatters() -> bool {
     matches!(behaviour(), Some(Behaviour::Scatter))
+}
+
+/// What it says that its snapshot consists of.
+pub fn snapshot(mut honest: Written) -> Written {
+    if let Some(chunk) = honest.chunks.last_mut()
+        && matches!(behaviour(), Some(Behaviour::FalseSnapshot))
+    {
+        warn!("misbehaves: a digest of its own making");
+        *chunk = Hash::of(b"another state");
+    }
+    honest
 }
 
 /// What is sent to a node in the place of an attestation.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::registry::Registry;
+use counterfoil_ledger::verify::Signers;
 use counterfoil_proto::peer::v1::peer_service_server::PeerServiceServer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +31,7 @@ use crate::listener;
 use crate::status::StatusReporter;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
+use crate::storage::snapshots::Snapshots;
 use crate::storage::state::StateStore;
 use crate::telemetry::health::Readiness;
 
@@ -44,6 +46,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let directory = DataDirectory::open(&config.data, config.node_id, &chain_id)?;
     let log = LogStore::open(&directory)?;
     let store = StateStore::open(&directory, log.clone())?;
+    let snapshots = Snapshots::open(&directory, &chain_id, &Signers::of(chain_id, &registry))?;
     let peers = peers(&config, &genesis, &registry, &tls, &clock);
     #[cfg(feature = "misbehaviour")]
     let misbehaving = signer.clone();
@@ -55,6 +58,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         directory,
         log: log.clone(),
         store,
+        snapshots: snapshots.clone(),
         peers,
         timing: config.raft,
         linger: config.builder.linger,
@@ -64,7 +68,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let (replica, statements) = (group.replica(), group.statements());
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
-    let reporter = Arc::new(StatusReporter::new(replica.clone(), log, tls.clone(), clock.clone()));
+    let reporter = Arc::new(StatusReporter::new(
+        replica.clone(),
+        log,
+        snapshots,
+        tls.clone(),
+        clock.clone(),
+    ));
 
     let (tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
     // The other nodes are listened to for longer: what is being answered may wait for their signatures.
@@ -76,6 +86,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         replica.clone(),
         group.inclusion(),
         statements.clone(),
+        group.keeper(),
         Arc::new(move || status.report()),
         drained.clone(),
     ))

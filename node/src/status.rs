@@ -11,12 +11,14 @@ use crate::clock::Clock;
 use crate::consensus::replica::Replica;
 use crate::identity::tls::Tls;
 use crate::storage::log::LogStore;
+use crate::storage::snapshots::Snapshots;
 use crate::telemetry::metrics;
 
 /// Gathers a node's status.
 pub struct StatusReporter {
     replica: Arc<Replica>,
     log: LogStore,
+    snapshots: Snapshots,
     tls: Arc<Tls>,
     clock: Clock,
     started: Instant,
@@ -27,10 +29,11 @@ impl StatusReporter {
     pub fn new(
         replica: Arc<Replica>,
         log: LogStore,
+        snapshots: Snapshots,
         tls: Arc<Tls>,
         clock: Clock,
     ) -> StatusReporter {
-        StatusReporter { replica, log, tls, clock, started: Instant::now() }
+        StatusReporter { replica, log, snapshots, tls, clock, started: Instant::now() }
     }
 
     /// The node's clock, Unix milliseconds.
@@ -64,6 +67,8 @@ impl StatusReporter {
             disk_bytes: log_bytes + state_bytes,
             certified_height: standing.certified_height,
             attested_height: standing.attested_height,
+            snapshot_height: self.snapshots.newest_certified().map_or(0, |it| it.height()),
+            purged_index: self.purged_index(),
         }
     }
 
@@ -87,6 +92,7 @@ impl StatusReporter {
             metrics::RAFT_TERM.set(term as f64);
             metrics::RAFT_LAST_LOG_INDEX.set(last_log_index as f64);
             metrics::RAFT_APPLIED_INDEX.set(applied_index as f64);
+            metrics::RAFT_PURGED_INDEX.set(self.purged_index() as f64);
             self.publish_finality();
             metrics::QUEUED_INSTRUCTIONS.set(self.replica.queued() as f64);
             metrics::CERTIFICATE_NOT_AFTER.set(self.tls.identity().not_after_s as f64);
@@ -107,6 +113,11 @@ impl StatusReporter {
         for (node, height) in standing.attested {
             metrics::ATTESTED_HEIGHT.gauge(&[("node", &node.to_string())]).set(height as f64);
         }
+    }
+
+    /// What cannot be read now is found out by whoever needs it.
+    fn purged_index(&self) -> u64 {
+        self.log.purged().ok().flatten().map_or(0, |purged| purged.index)
     }
 
     fn publish_disk(&self) {

@@ -201,13 +201,6 @@ impl Work<'_> {
     /// that of the first one whose signature holds, and no root says which that was: here alone
     /// signatures are checked.
     fn check_chosen(&self, proposal: &Proposal, without_leaf: &[u32]) -> Result<(), Rule> {
-        let at = |place: u32| {
-            let bytes = usize::try_from(place).ok().and_then(|at| proposal.instructions.get(at));
-            let bytes = bytes.ok_or("a leaf names no instruction of its proposal")?;
-            let (registry, chain_id) = (&self.state.registry, &self.state.chain_id);
-            Ok(Prepared::new(bytes.clone(), registry, chain_id))
-        };
-        let holds = |prepared: &Prepared| prepared.authorised(&self.state.registry).is_ok();
         let place_of = |leaf: u32| {
             let leaf = usize::try_from(leaf).ok().and_then(|leaf| self.leaves.get(leaf));
             leaf.map(|leaf| leaf.instruction)
@@ -220,14 +213,21 @@ impl Work<'_> {
             let bytes = &proposal.instructions[usize::try_from(*place).expect("32 bits fit")];
             let Ok(other) = Instruction::decode(bytes.clone()) else { continue };
             let Some(taken) = chosen.get(&other.hash) else { continue };
-            let is_signed = at(*taken)?.is_ok_and(|prepared| holds(&prepared));
-            let is_first = *taken < *place || !at(*place)?.is_ok_and(|prepared| holds(&prepared));
-            if !is_signed || !is_first {
+            let is_first = *taken < *place || !self.counts(proposal, *place);
+            if !is_first || !self.counts(proposal, *taken) {
                 return Err(
                     "a leaf names another copy of its instruction than the first that counts",
                 );
             }
         }
         Ok(())
+    }
+
+    /// Whether the signature of an instruction of the proposal holds.
+    fn counts(&self, proposal: &Proposal, place: u32) -> bool {
+        let bytes = usize::try_from(place).ok().and_then(|at| proposal.instructions.get(at));
+        let (registry, chain_id) = (&self.state.registry, &self.state.chain_id);
+        let prepared = bytes.map(|bytes| Prepared::new(bytes.clone(), registry, chain_id));
+        prepared.is_some_and(|it| it.is_ok_and(|it| it.authorised(registry).is_ok()))
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     header::Header,
     proposal::ProposalHeader,
     signature::{Label, key_id},
+    snapshot,
 };
 
 /// Who did what.
@@ -37,6 +38,8 @@ pub enum Misbehaviour {
     DoubleProposal,
     /// Somebody signed a header that does not follow from the blocks before it.
     WrongExecution,
+    /// One node signed another digest of the state after a block than a quorum.
+    FalseSnapshot,
 }
 
 /// Two headers of one proposal, of which at most one follows from the blocks before it.
@@ -89,6 +92,7 @@ pub fn evidence(trust: &Trust, evidence: &v1::Evidence) -> Result<Conviction, Un
         }
         Kind::DoubleProposal(it) => double_proposal(trust, it),
         Kind::WrongExecution(it) => wrong_execution(trust, it),
+        Kind::FalseSnapshot(it) => snapshot::convict(trust, it),
     }
 }
 

@@ -60,12 +60,12 @@ pub enum Finality {
 }
 
 /// An [`Unproven`].
-fn unproven(part: &'static str, rule: &'static str) -> Unproven {
+pub(crate) fn unproven(part: &'static str, rule: &'static str) -> Unproven {
     Unproven { part, rule }
 }
 
 /// `Ok` if a rule holds.
-fn require(holds: bool, part: &'static str, rule: &'static str) -> Result<(), Unproven> {
+pub(crate) fn require(holds: bool, part: &'static str, rule: &'static str) -> Result<(), Unproven> {
     if holds { Ok(()) } else { Err(Unproven { part, rule }) }
 }
 
@@ -101,7 +101,11 @@ fn on_path(
 }
 
 /// A header of this chain.
-fn header(part: &'static str, bytes: &[u8], chain_id: &Hash) -> Result<Header, Unproven> {
+pub(crate) fn header(
+    part: &'static str,
+    bytes: &[u8],
+    chain_id: &Hash,
+) -> Result<Header, Unproven> {
     let header = Header::decode(bytes).ok_or(unproven(part, "it is not a header of 296 bytes"))?;
     require(header.chain_id == *chain_id, part, "it belongs to another chain")?;
     Ok(header)

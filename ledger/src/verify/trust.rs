@@ -144,7 +144,7 @@ impl Trust {
     }
 
     /// Whose node signed a payload, and with which of its keys of the epochs that are known.
-    pub(super) fn signer(
+    pub(crate) fn signer(
         &self,
         label: Label,
         payload: &[u8],

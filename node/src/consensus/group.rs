@@ -9,6 +9,7 @@ use std::time::Duration;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
+use counterfoil_ledger::verify::Signers;
 use openraft::Config;
 use openraft::SnapshotPolicy;
 use openraft::error::Fatal;
@@ -34,6 +35,9 @@ use super::network::Peers;
 use super::oversight::Oversight;
 use super::preparer::Preparer;
 use super::replica::Replica;
+use super::snapshots;
+use super::snapshots::Keeper;
+use super::snapshots::Maker;
 use super::state_machine::StateMachine;
 use super::statements::Statements;
 use super::wanted_block::WantedBlock;
@@ -44,6 +48,7 @@ use crate::exit::Stop;
 use crate::limits;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
+use crate::storage::snapshots::Snapshots;
 use crate::storage::state::StateStore;
 
 /// What consensus is started with.
@@ -62,6 +67,8 @@ pub struct Parts {
     pub log: LogStore,
     /// Its state.
     pub store: StateStore,
+    /// Its snapshots.
+    pub snapshots: Snapshots,
     /// The other nodes.
     pub peers: Peers,
     /// Raft's timing.
@@ -78,6 +85,7 @@ pub struct Group {
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
+    keeper: Arc<Keeper>,
     raft: Raft,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -89,6 +97,7 @@ impl Group {
         let registry = Arc::new(Registry::of(&parts.genesis));
         let chain_id = parts.genesis.chain_id();
         let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (executor, consensus) = Executor::open(parts.store, parts.genesis)?;
         let executor = Arc::new(executor);
         let (finality, finality_tasks) = Finality::open(finality::Parts {
@@ -102,9 +111,30 @@ impl Group {
             directory: parts.directory,
             peers: parts.peers.clone(),
         })?;
+        let interval = registry.policy().snapshot_interval_blocks;
+        let maker = Arc::new(Maker::new(
+            interval,
+            chain_id,
+            executor.store().clone(),
+            parts.snapshots,
+            tasks.clone(),
+            stop.clone(),
+        ));
+        let keeper = Arc::new(Keeper::new(snapshots::Parts {
+            node: parts.node,
+            chain_id,
+            signers: Signers::of(chain_id, &registry),
+            signer: parts.signs.then(|| parts.signer.clone()),
+            interval,
+            finality: finality.clone(),
+            executor: executor.clone(),
+            maker: maker.clone(),
+            peers: parts.peers.clone(),
+        }));
         let preparer = Arc::new(Preparer::new(registry, chain_id));
         let machine = StateMachine::new(executor.clone(), preparer.clone(), consensus.as_deref())
-            .map_err(|error| corrupt(error.to_string()))?;
+            .map_err(|error| corrupt(error.to_string()))?
+            .with_snapshots(maker);
         let applied_index = machine.applied_index();
         let config = Arc::new(raft_config(parts.timing)?);
         let stored = parts.log.clone();
@@ -157,9 +187,9 @@ impl Group {
             linger: parts.linger,
             spent,
         };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(builder.run(stop.clone()));
         finality.start(finality_tasks, &raft, &tasks, &stop);
+        keeper.start(&raft, &tasks, &stop);
         let serving = replica.clone().serve_barriers(asked);
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
         let forwarding = forwarder::run(forwarded, raft.clone(), parts.peers);
@@ -173,7 +203,7 @@ impl Group {
             tasks.spawn(stop.clone().run_until_cancelled_owned(standing));
         }
         tasks.close();
-        Ok(Group { log: stored, replica, inclusion, statements, raft, tasks, stop })
+        Ok(Group { log: stored, replica, inclusion, statements, keeper, raft, tasks, stop })
     }
 
     /// What the API holds of it.
@@ -191,6 +221,11 @@ impl Group {
         self.statements.clone()
     }
 
+    /// The node's snapshots, and what others sign of theirs.
+    pub fn keeper(&self) -> Arc<Keeper> {
+        self.keeper.clone()
+    }
+
     /// Waits until consensus or the storage below it has died of an error, and says why.
     pub async fn died(&self) -> Stop {
         let mut metrics = self.raft.metrics();
@@ -206,6 +241,7 @@ impl Group {
             }
             tokio::select! {
                 stop = self.replica.finality().diverged() => return stop,
+                stop = self.keeper.failed() => return stop,
                 changed = metrics.changed() => if changed.is_err() {
                     return stop_of_fatal(&Fatal::Stopped);
                 },
@@ -221,6 +257,8 @@ impl Group {
         if let Err(error) = self.raft.shutdown().await {
             warn!(%error, "Raft did not stop in order");
         }
+        // Execution may have begun a snapshot until now; it sees that it must stop.
+        self.tasks.wait().await;
     }
 }
 
@@ -256,7 +294,7 @@ fn raft_config(timing: RaftTiming) -> Result<Config, Stop> {
         election_timeout_min: ms(timing.election_min),
         election_timeout_max: ms(timing.election_max),
         max_payload_entries: u64::try_from(limits::APPEND_ENTRIES_MAX).unwrap_or(u64::MAX),
-        // The whole log is kept: a node that was away catches up from it.
+        // Snapshots are made at the heights of the policy, and what may be purged is said then.
         snapshot_policy: SnapshotPolicy::Never,
         replication_lag_threshold: u64::MAX,
         max_in_snapshot_log_to_keep: u64::MAX,

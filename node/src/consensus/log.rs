@@ -157,7 +157,9 @@ impl RaftLogStorage<Types> for Log {
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, StorageError<u64>> {
         let bytes = self.store.committed().map_err(|error| reading(&error))?;
-        bytes.map(|bytes| decode_log_id(bytes.as_ref())).transpose()
+        let committed = bytes.map(|bytes| decode_log_id(bytes.as_ref())).transpose()?;
+        // The marker is durable, the other is not always: what was purged had been committed.
+        Ok(committed.max(self.purged()?))
     }
 
     async fn append<I>(

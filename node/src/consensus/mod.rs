@@ -22,6 +22,7 @@ pub mod peer_service;
 pub mod preparer;
 mod progress;
 pub mod replica;
+pub mod snapshots;
 pub mod state_machine;
 pub mod statements;
 pub mod term_bound;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::Response;
@@ -22,6 +24,8 @@ use super::oversight;
 use super::replica::Replica;
 use super::replica::Submitted;
 use super::replica::Unavailable;
+use super::snapshots;
+use super::snapshots::Keeper;
 use super::statements::NotStated;
 use super::statements::Statements;
 use super::wire;
@@ -37,6 +41,7 @@ pub struct PeerServer {
     firewall: Arc<Firewall>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
+    keeper: Arc<Keeper>,
     status: StatusSource,
     /// Streams end when this is cancelled.
     shutdown: CancellationToken,
@@ -48,11 +53,12 @@ impl PeerServer {
         replica: Arc<Replica>,
         inclusion: Arc<Inclusion>,
         statements: Arc<Statements>,
+        keeper: Arc<Keeper>,
         status: StatusSource,
         shutdown: CancellationToken,
     ) -> PeerServer {
         let firewall = Arc::new(Firewall::new(replica.clone()));
-        PeerServer { replica, firewall, inclusion, statements, status, shutdown }
+        PeerServer { replica, firewall, inclusion, statements, keeper, status, shutdown }
     }
 
     /// The node that speaks, by its certificate.
@@ -270,5 +276,41 @@ impl PeerService for PeerServer {
         let asked = self.statements.want_block(request.into_inner().block_time_ms).await;
         asked.map_err(|error| self.not_stated(sender, error))?;
         Ok(Response::new(v1::RequestBlockResponse {}))
+    }
+
+    async fn attest_snapshot(
+        &self,
+        request: Request<v1::AttestSnapshotRequest>,
+    ) -> Result<Response<v1::AttestSnapshotResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        match self.keeper.receive(sender, request.into_inner().attestation) {
+            Ok(()) => Ok(Response::new(v1::AttestSnapshotResponse {})),
+            Err(snapshots::Unheard::Rule(rule)) => Err(self.refuse(sender, rule)),
+            Err(snapshots::Unheard::TooMuch) => {
+                Err(Status::resource_exhausted("too many statements about snapshots in a second"))
+            }
+        }
+    }
+
+    async fn get_snapshot(
+        &self,
+        request: Request<v1::GetSnapshotRequest>,
+    ) -> Result<Response<v1::GetSnapshotResponse>, Status> {
+        PeerServer::sender(&request)?;
+        let manifest = self.keeper.manifest();
+        Ok(Response::new(v1::GetSnapshotResponse { manifest }))
+    }
+
+    type ReadSnapshotStream = BoxStream<'static, Result<v1::ReadSnapshotResponse, Status>>;
+
+    async fn read_snapshot(
+        &self,
+        request: Request<v1::ReadSnapshotRequest>,
+    ) -> Result<Response<Self::ReadSnapshotStream>, Status> {
+        PeerServer::sender(&request)?;
+        let asked = request.into_inner();
+        let chunks = self.keeper.read(asked.height, asked.chunk)?;
+        let until_stopped = chunks.take_until(self.shutdown.clone().cancelled_owned());
+        Ok(Response::new(until_stopped.boxed()))
     }
 }

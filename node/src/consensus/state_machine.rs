@@ -7,7 +7,9 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use counterfoil_ledger::apply::LogPosition;
+use counterfoil_ledger::header::Header;
 use counterfoil_proto::peer::v1;
+use openraft::CommittedLeaderId;
 use openraft::EmptyNode;
 use openraft::EntryPayload;
 use openraft::ErrorSubject;
@@ -30,8 +32,10 @@ use super::Types;
 use super::executor::Executor;
 use super::executor::Unflushed;
 use super::preparer::Preparer;
+use super::snapshots::Maker;
 use super::wire;
 use crate::storage;
+use crate::storage::state::Flush;
 use crate::telemetry::metrics;
 
 /// Where the state machine stands in the log.
@@ -49,8 +53,10 @@ pub struct StateMachine {
     unflushed: Unflushed,
     flushing: Option<JoinHandle<Result<(), storage::StorageError>>>,
     applied_index: watch::Sender<u64>,
-    /// The founding snapshot that was built or installed, if one was.
-    founding: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
+    /// Makes snapshots where they are due.
+    maker: Option<Arc<Maker>>,
+    /// What Raft was told of a snapshot, if anything was.
+    covered: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
 }
 
 impl StateMachine {
@@ -70,8 +76,14 @@ impl StateMachine {
             unflushed: Unflushed::none(),
             flushing: None,
             applied_index,
-            founding: Arc::default(),
+            maker: None,
+            covered: Arc::default(),
         })
+    }
+
+    /// The same, which makes snapshots, and tells Raft of those that are certified.
+    pub fn with_snapshots(self, maker: Arc<Maker>) -> StateMachine {
+        StateMachine { maker: Some(maker), ..self }
     }
 
     /// The Raft index of the last entry executed, as it grows; 0 before the first.
@@ -118,17 +130,11 @@ impl StateMachine {
         if self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished()) {
             return Ok(());
         }
-        if let Some(flushing) = self.flushing.take() {
-            let written = flushing.await.expect("writing the state does not panic");
-            written.map_err(|error| failed(&error))?;
-        }
+        self.end_flush().await?;
         if !self.unflushed.is_due() {
             return Ok(());
         }
-        let consensus = self.applied.encode();
-        let (executor, unflushed) = (&self.executor, &mut self.unflushed);
-        let begun = tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus));
-        self.flushing = begun.map(|flush| {
+        self.flushing = self.begin_flush().map(|flush| {
             tokio::task::spawn_blocking(move || {
                 let started = Instant::now();
                 let written = flush.write();
@@ -138,6 +144,38 @@ impl StateMachine {
         });
         Ok(())
     }
+
+    /// Where a snapshot is due after this block, flushes everything up to it and has it made.
+    async fn snapshot_if_due(&mut self, header: &Header) -> Result<(), StorageError<u64>> {
+        let due = self.maker.clone().filter(|maker| maker.is_due(header.height));
+        let Some(maker) = due else { return Ok(()) };
+        self.end_flush().await?;
+        self.flushing = self.begin_flush().map(|flush| maker.begin(flush, header.clone()));
+        Ok(())
+    }
+
+    /// Waits for the flush that is under way.
+    async fn end_flush(&mut self) -> Result<(), StorageError<u64>> {
+        let Some(flushing) = self.flushing.take() else { return Ok(()) };
+        let written = flushing.await.expect("writing the state does not panic");
+        written.map_err(|error| failed(&error))
+    }
+
+    /// Takes everything unflushed into one batch.
+    fn begin_flush(&mut self) -> Option<Flush> {
+        let consensus = self.applied.encode();
+        let (executor, unflushed) = (&self.executor, &mut self.unflushed);
+        tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus))
+    }
+
+    /// What Raft may be told of the newest certified snapshot, if the state is at least that of its
+    /// block.
+    fn certified(&self) -> Option<SnapshotMeta<u64, EmptyNode>> {
+        let position = self.maker.as_ref()?.snapshots().newest_certified()?.log_position();
+        let leader = CommittedLeaderId::new(position.term, position.node);
+        let last_log_id = Some(LogId::new(leader, position.index));
+        (last_log_id <= self.applied.log_id).then(|| self.applied.meta(last_log_id))
+    }
 }
 
 fn failed<E: std::error::Error + 'static>(error: &E) -> StorageError<u64> {
@@ -146,6 +184,12 @@ fn failed<E: std::error::Error + 'static>(error: &E) -> StorageError<u64> {
 }
 
 impl Applied {
+    /// A snapshot up to an entry that has been applied.
+    fn meta(&self, last_log_id: Option<LogId<u64>>) -> SnapshotMeta<u64, EmptyNode> {
+        let snapshot_id = last_log_id.map_or(String::new(), |id| id.to_string());
+        SnapshotMeta { last_log_id, last_membership: self.membership.clone(), snapshot_id }
+    }
+
     /// An AppendEntriesRequest that carries the applied id as `previous` and the membership as its
     /// only entry: both have their encoding there already.
     fn encode(&self) -> Vec<u8> {
@@ -181,7 +225,7 @@ impl Applied {
 }
 
 impl RaftStateMachine<Types> for StateMachine {
-    type SnapshotBuilder = FoundingSnapshot;
+    type SnapshotBuilder = CoveredSnapshot;
 
     async fn applied_state(
         &mut self,
@@ -197,7 +241,11 @@ impl RaftStateMachine<Types> for StateMachine {
         let mut all = Vec::new();
         let entries: Vec<_> = entries.into_iter().collect();
         for entry in entries {
-            all.push(self.execute(entry).await?);
+            let executed = self.execute(entry).await?;
+            if let Some(found) = executed.0.clone() {
+                self.snapshot_if_due(&found.block.header).await?;
+            }
+            all.push(executed);
             if let Some(log_id) = self.applied.log_id {
                 self.applied_index.send_replace(log_id.index);
             }
@@ -206,12 +254,9 @@ impl RaftStateMachine<Types> for StateMachine {
         Ok(all)
     }
 
-    async fn get_snapshot_builder(&mut self) -> FoundingSnapshot {
-        FoundingSnapshot {
-            applied: self.applied.clone(),
-            executor: self.executor.clone(),
-            founding: self.founding.clone(),
-        }
+    async fn get_snapshot_builder(&mut self) -> CoveredSnapshot {
+        let meta = self.certified().unwrap_or_else(|| self.applied.meta(self.applied.log_id));
+        CoveredSnapshot { meta, covered: self.covered.clone() }
     }
 
     async fn begin_receiving_snapshot(
@@ -228,34 +273,32 @@ impl RaftStateMachine<Types> for StateMachine {
         self.executor.is_founding().map_err(|error| failed(&error))?;
         self.applied =
             Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone() };
-        *self.founding.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta.clone());
+        *self.covered.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta.clone());
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
-        let founding = self.founding.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(founding.clone().map(|meta| Snapshot { meta, snapshot: Box::default() }))
+        let told = self.covered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let newest = [self.certified(), told].into_iter().flatten();
+        let meta = newest.max_by_key(|meta| meta.last_log_id);
+        Ok(meta.map(|meta| Snapshot { meta, snapshot: Box::default() }))
     }
 }
 
-/// A snapshot of a ledger that has no block beyond the genesis. The whole log is kept and a node
-/// catches up from it, so Raft is never told to make another.
-pub struct FoundingSnapshot {
-    applied: Applied,
-    executor: Arc<Executor>,
-    founding: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
+/// What Raft is told of a snapshot: up to where the state is in one. Its bytes never go through Raft,
+/// and a node that is behind it catches up before it takes part.
+///
+/// If there is none that is certified, it is the state as it is: Raft purges nothing unless it is told
+/// to, and where it once was told so, it has to be given something.
+pub struct CoveredSnapshot {
+    meta: SnapshotMeta<u64, EmptyNode>,
+    covered: Arc<Mutex<Option<SnapshotMeta<u64, EmptyNode>>>>,
 }
 
-impl RaftSnapshotBuilder<Types> for FoundingSnapshot {
+impl RaftSnapshotBuilder<Types> for CoveredSnapshot {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError<u64>> {
-        self.executor.is_founding().map_err(|error| failed(&error))?;
-        let snapshot_id = self.applied.log_id.map_or(String::new(), |id| id.to_string());
-        let meta = SnapshotMeta {
-            last_log_id: self.applied.log_id,
-            last_membership: self.applied.membership.clone(),
-            snapshot_id,
-        };
-        *self.founding.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta.clone());
-        Ok(Snapshot { meta, snapshot: Box::default() })
+        let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        *covered = Some(self.meta.clone());
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: Box::default() })
     }
 }

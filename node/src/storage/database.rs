@@ -14,6 +14,8 @@ use rocksdb::DBRecoveryMode;
 use rocksdb::IteratorMode;
 use rocksdb::LogLevel;
 use rocksdb::Options;
+use rocksdb::ReadOptions;
+use rocksdb::SnapshotWithThreadMode;
 use rocksdb::WriteBatch;
 use rocksdb::WriteOptions;
 use rocksdb::properties::BACKGROUND_ERRORS;
@@ -148,6 +150,11 @@ impl Database {
         pairs.map(|pair| pair.map_err(|error| self.failure(error)))
     }
 
+    /// The instance as it is now, whatever is written while the view is read.
+    pub(super) fn view(&self) -> View<'_> {
+        View { database: self, snapshot: self.db.snapshot() }
+    }
+
     /// How many flushes and compactions failed since the start, plus one if writing has stopped.
     /// RocksDB would go on trying by itself; this software does not let it.
     pub(super) fn background_errors(&self) -> u64 {
@@ -158,6 +165,32 @@ impl Database {
 
     fn failure(&self, error: rocksdb::Error) -> StorageError {
         StorageError::Database { instance: self.instance, message: error.into_string() }
+    }
+}
+
+/// An instance at one moment.
+pub(super) struct View<'a> {
+    database: &'a Database,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+}
+
+impl View<'_> {
+    /// A value.
+    pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let family = self.database.family(family);
+        self.snapshot.get_cf(family, key).map_err(|error| self.database.failure(error))
+    }
+
+    /// A family's pairs in key order. They pass the cache by, which belongs to who waits for answers.
+    pub(super) fn iterate(
+        &self,
+        family: &str,
+    ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let family = self.database.family(family);
+        let pairs = self.snapshot.iterator_cf_opt(family, options, IteratorMode::Start);
+        pairs.map(|pair| pair.map_err(|error| self.database.failure(error)))
     }
 }
 

@@ -139,6 +139,11 @@ impl DataDirectory {
         write_whole(&self.path, DIVERGED_FILE, how.as_bytes())
     }
 
+    /// Where the snapshots are.
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
     /// Where the log's database is.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("log")
@@ -171,7 +176,7 @@ fn in_one_line(marker: &str) -> String {
 }
 
 /// Writes a file under another name first, so that a crash leaves all of it or nothing.
-fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+pub(super) fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
     let (path, draft) = (directory.join(name), directory.join(format!("{name}.draft")));
     let write = || {
         let mut file = File::create(&draft)?;
@@ -189,7 +194,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_directory(path: &Path) -> Result<(), StorageError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), StorageError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| StorageError::io("sync", path, error))

@@ -4,7 +4,8 @@
 //! the block store: every write to it that matters is synced. The [`state`] is everything that can
 //! be computed again from the log: headers, outcomes, accounts, reconciliation records and the
 //! indices, which are sorted runs instead of one put for each transfer. It is written in bulk and
-//! not synced: after a power cut the node applies again what the log holds.
+//! not synced: after a power cut the node applies again what the log holds. Beside them are the
+//! [`snapshots`], for nodes that were away.
 //!
 //! Every call is synchronous and may wait for the disk. The first write that fails is the last:
 //! after it every write is refused, because what a failed fsync left behind cannot be known. The
@@ -18,6 +19,7 @@ mod database;
 pub mod directory;
 pub mod log;
 mod runs;
+pub mod snapshots;
 pub mod state;
 
 /// Why storage could not do what it was asked.

@@ -126,6 +126,18 @@ metrics_table! {
         "Time to append entries to the log and fsync it.";
     STATE_WRITE_SECONDS: Histogram = "counterfoil_state_write_duration_seconds" []
         "Time to write what a run of blocks derived.";
+    SNAPSHOTS: Counter = "counterfoil_snapshots_total" ["result"]
+        "Snapshots at the heights of the policy: made, certified, or skipped because the last one was still being made.";
+    SNAPSHOT_SECONDS: Histogram = "counterfoil_snapshot_duration_seconds" []
+        "Time to make a snapshot, beside execution.";
+    SNAPSHOT_BYTES: Gauge = "counterfoil_snapshot_bytes" []
+        "Size of the snapshot that was made last.";
+    SNAPSHOT_HEIGHT: Gauge = "counterfoil_snapshot_height" []
+        "Height of the newest snapshot that this node has and a quorum has signed.";
+    SNAPSHOT_CONFLICTS: Counter = "counterfoil_snapshot_conflicts_total" ["node"]
+        "Digests of the state signed by a node, by its id, that contradict a quorum.";
+    RAFT_PURGED_INDEX: Gauge = "counterfoil_raft_purged_index" []
+        "Index of the last Raft entry that is not sent to other nodes any more.";
     DISK_BYTES: Gauge = "counterfoil_disk_bytes" ["instance"]
         "Bytes on disk: log or state.";
 }

@@ -86,5 +86,6 @@ fn kind(kind: Misbehaviour) -> &'static str {
         Misbehaviour::ConflictingCertificates => "CONFLICTING_CERTIFICATES",
         Misbehaviour::DoubleProposal => "DOUBLE_PROPOSAL",
         Misbehaviour::WrongExecution => "WRONG_EXECUTION",
+        Misbehaviour::FalseSnapshot => "FALSE_SNAPSHOT",
     }
 }

@@ -479,7 +479,7 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 /// A pause that grows with each failure, up to a bound.
-fn pause(failures: u32) -> Duration {
+pub(super) fn pause(failures: u32) -> Duration {
     limits::PEER_RETRY_INTERVAL_MIN
         .saturating_mul(1 << failures.min(5))
         .min(limits::PEER_RETRY_INTERVAL_MAX)

@@ -158,7 +158,13 @@ impl Finality {
 
     /// Keeps evidence against a node, unless there is much against it already: one that fills the
     /// directory must not leave the others no room.
-    async fn keep(self: Arc<Self>, kind: &'static str, height: u64, node: u64, evidence: Kind) {
+    pub(in crate::consensus) async fn keep(
+        self: Arc<Self>,
+        kind: &'static str,
+        height: u64,
+        node: u64,
+        evidence: Kind,
+    ) {
         let bytes = v1::Evidence { kind: Some(evidence) }.encode_to_vec();
         let keeping = move || {
             let _one_after_another = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,6 +244,24 @@ impl Finality {
             vec![("certificate", contrary.encode_to_vec())],
             evidence,
         );
+    }
+
+    /// A quorum has signed another digest of the state than this node's own: the node stops, and never
+    /// starts again on its data.
+    pub(in crate::consensus) fn diverge_from_snapshot(
+        self: &Arc<Self>,
+        own: v1::SnapshotAttestation,
+        contrary: v1::SnapshotCertificate,
+    ) {
+        let Some(header) = Header::decode(&contrary.header) else { return };
+        let how = format!(
+            "a quorum signed another digest of the state after block {} than this node computed",
+            header.height
+        );
+        let parts = vec![("snapshot", contrary.encode_to_vec())];
+        let lie = v1::FalseSnapshot { attestation: Some(own), certificate: Some(contrary) };
+        let evidence = vec![("false-snapshot", Kind::FalseSnapshot(lie))];
+        self.stop_for_ever(header.height, how, parts, evidence);
     }
 
     /// This node's history lacks a header that it signed.

@@ -56,8 +56,10 @@ mod history;
 mod lookup;
 mod rows;
 mod tail;
+mod view;
 
 pub use flush::Flush;
+pub use view::StateView;
 
 use blocks::BlockCache;
 use history::Edge;
