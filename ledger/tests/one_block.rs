@@ -8,16 +8,20 @@ use bytes::Bytes;
 use counterfoil_ledger::{
     account::AccountId,
     apply::Decision,
+    block::decode_leaves,
+    header::Header,
     instruction::Draft,
     outcome::{Outcome, State as OutcomeState},
+    proposal::Proposal,
     reason::Reason,
     reconciliation::{Book, Status},
+    state::State,
 };
 use counterfoil_proto::v1::{self, instruction::Body};
 use support::{
-    Chain, Consortium, NOON_MS,
-    build::{self, HOUR_MS, id_of, uetr_of},
-    consortium::bic_of,
+    Chain, Consortium, Entry, NOON_MS,
+    build::{self, HOUR_MS, id_of, sign_with, uetr_of},
+    consortium::{bic_of, ed25519},
 };
 
 const TODAY: u32 = 20_261_123;
@@ -183,4 +187,34 @@ fn the_oldest_of_several_is_taken() {
     assert_eq!(posting(0).unwrap().leaf, transfers[1], "the older posting");
     assert_eq!(posting(1).unwrap().leaf, transfers[3], "the older entry");
     assert_eq!(posting(2), None);
+}
+
+/// No root says which copy of an instruction has its leaf: whoever follows finds out a wrong one.
+#[test]
+fn the_first_copy_whose_signature_holds_has_the_leaf() {
+    let mut chain = chain();
+    let opened = opened_and_funded(&chain);
+    chain.execute(NOON_MS + 1_000, opened);
+    let alpha = bic_of("Alpha");
+    let body = Body::Transfer(transfer("pay", "Alpha", "Beta", 7));
+    let draft = || Draft::new(id_of("pay", NOON_MS), &alpha, NOON_MS + HOUR_MS, body.clone());
+    let forged = sign_with(&ed25519("stranger"), &chain.consortium.chain_id(), draft());
+    let signed = chain.consortium.sign(&alpha, draft());
+    let before = chain.state.clone();
+    let copies = vec![forged.clone(), signed.clone(), forged, signed];
+    let (block, decisions) = chain.execute(NOON_MS + 2_000, copies);
+    assert!(matches!(decisions[1], Decision::Decided(_)), "{decisions:?}");
+    let Some(Entry::Block { header, proposal, outcomes }) = chain.entries.last() else {
+        panic!("it is a block")
+    };
+    let header = Header::decode(header).unwrap();
+    let proposal = Proposal::decode(proposal).unwrap();
+    let mut leaves = decode_leaves(outcomes).unwrap();
+    let follow =
+        |state: &State, leaves: &[_]| state.clone().follow_block(&header, &proposal, leaves);
+    assert_eq!(follow(&before, &leaves).unwrap().hash, block.hash);
+    for place in [0, 2, 3, 4] {
+        leaves[0].instruction = place;
+        assert!(follow(&before, &leaves).is_err(), "copy {place}");
+    }
 }

@@ -596,7 +596,8 @@ pub const SNAPSHOT_STREAM_AGE_MAX: Duration = Duration::from_secs(20);
 
 const _: () = assert!(SNAPSHOT_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(
-    counterfoil_ledger::snapshot::CHUNK_BYTES + MESSAGE_OVERHEAD_BYTES_MAX <= PEER_MESSAGE_BYTES_MAX
+    counterfoil_ledger::snapshot::CHUNK_BYTES + MESSAGE_OVERHEAD_BYTES_MAX
+        <= PEER_MESSAGE_BYTES_MAX
 );
 // The hashes of the most chunks fit one message, with signatures of a thousand nodes.
 const _: () = assert!(

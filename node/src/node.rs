@@ -68,13 +68,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let (replica, statements) = (group.replica(), group.statements());
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
-    let reporter = Arc::new(StatusReporter::new(
-        replica.clone(),
-        log,
-        snapshots,
-        tls.clone(),
-        clock.clone(),
-    ));
+    let reporter =
+        Arc::new(StatusReporter::new(replica.clone(), log, snapshots, tls.clone(), clock.clone()));
 
     let (tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
     // The other nodes are listened to for longer: what is being answered may wait for their signatures.

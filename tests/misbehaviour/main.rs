@@ -27,7 +27,12 @@ struct Trial {
 impl Trial {
     /// The liar follows.
     fn with_follower(behaviour: &str) -> Trial {
-        let trial = Trial::founded(1, 3);
+        Trial::with_follower_under(behaviour, "")
+    }
+
+    /// The liar follows, in a consortium with these lines in its policy.
+    fn with_follower_under(behaviour: &str, policy: &str) -> Trial {
+        let trial = Trial::founded(1, 3, policy);
         (0..3).for_each(|node| trial.consortium.start_node(node));
         trial.consortium.wait_ready();
         trial.consortium.start_misbehaving(trial.liar, behaviour);
@@ -42,7 +47,7 @@ impl Trial {
     fn with_leader(behaviour: &str) -> Trial {
         // Alone it goes on to terms that the others, which come later, have not seen; and it is the
         // quickest to stand.
-        let trial = Trial::founded(4, 3);
+        let trial = Trial::founded(4, 3, "");
         let consortium = &trial.consortium;
         consortium.start_misbehaving(trial.liar, behaviour);
         consortium.await_metric(trial.liar, "counterfoil_raft_term", |term| term >= 3.0);
@@ -52,8 +57,8 @@ impl Trial {
     }
 
     /// Nobody runs yet; the liar stands for election so many times as quickly as the others.
-    fn founded(quicker: u32, liar: usize) -> Trial {
-        let consortium = Consortium::found();
+    fn founded(quicker: u32, liar: usize, policy: &str) -> Trial {
+        let consortium = Consortium::found_with_policy(policy);
         for node in 0..consortium.node_count() {
             let least = if node == liar { 800 / quicker } else { 800 };
             consortium.configure(

@@ -177,3 +177,25 @@ async fn who_withholds_signatures_is_named_and_two_stop_admission() {
     let outcome = trial.pays(BANKS[0]).await;
     trial.await_final(outcome.verdict.height).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_signs_a_false_snapshot_is_convicted_and_stops() {
+    // Snapshots come often, so that the trial sees one.
+    let policy = "snapshot_interval_blocks = 16";
+    let trial = Trial::with_follower_under("false-snapshot", policy);
+    open_and_fund(&trial.consortium, "CHF", FUNDED).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // It meets what the quorum signed: its own state is not that, and it never starts on it again.
+    while trial.consortium.is_running(trial.liar) {
+        assert!(Instant::now() < deadline, "the liar runs");
+        trial.pays(BANKS[0]).await;
+    }
+    assert_eq!(trial.consortium.await_exit(trial.liar), Some(72));
+    for node in trial.honest() {
+        trial.consortium.await_metric(node, "counterfoil_snapshot_height", |height| height >= 16.0);
+        let conviction = conviction(&trial, &[node], "false-snapshot").await;
+        convicts_the_liar(&trial, &conviction, Misbehaviour::FalseSnapshot);
+    }
+    trial.pays(BANKS[0]).await;
+    trial.everybody_runs();
+}

@@ -86,6 +86,11 @@ impl Consortium {
 
     /// Founds a consortium whose nodes do not run yet.
     pub fn found() -> Consortium {
+        Consortium::found_with_policy("")
+    }
+
+    /// Founds a consortium with these lines in its policy.
+    pub fn found_with_policy(policy: &str) -> Consortium {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let root = directory.path();
         let institutions: Vec<&'static str> = std::iter::once(AGENT).chain(BANKS).collect();
@@ -129,6 +134,9 @@ impl Consortium {
                 metrics_address: metrics,
                 process: Mutex::new(None),
             });
+        }
+        if !policy.is_empty() {
+            write!(spec, "[policy]\n{policy}\n").expect("text");
         }
         fs::write(root.join("spec.toml"), spec).expect("it is written");
         let at = |name: &str| root.join(name).to_str().expect("the path is text").to_owned();

@@ -13,7 +13,9 @@ use counterfoil_proto::v1::{self, evidence::Kind};
 use crate::support::{
     archive::certify,
     changes,
-    misdeeds::{conflicting, double, other, propose, two_proposals, wrong},
+    misdeeds::{
+        conflicting, double, false_snapshot, other, propose, snapshot_of, two_proposals, wrong,
+    },
 };
 
 fn evidence(kind: Kind) -> v1::Evidence {
@@ -199,6 +201,30 @@ fn wrong_executions() {
     assert!(verify::evidence(&trust, &v1::Evidence { kind: None }).is_err());
 }
 
+#[test]
+fn false_snapshots() {
+    let archive = crate::archive();
+    let trust = archive.trust();
+    let check = |it| verify::evidence(&trust, &evidence(Kind::FalseSnapshot(it)));
+    let it = false_snapshot(&archive);
+    let conviction = check(it.clone()).unwrap();
+    assert_eq!(conviction.kind, Misbehaviour::FalseSnapshot);
+    assert_eq!(conviction.nodes.iter().map(|it| it.0).collect::<Vec<_>>(), [4]);
+    assert_eq!(conviction.open, None);
+    let (honest, lie) = (Hash::of(b"the state"), Hash::of(b"a lie"));
+    let said =
+        |node, height, digest| Some(snapshot_of(&archive, node, archive.header(height), digest));
+    let unsigned = said(4, 4, &lie).map(|it| v1::SnapshotAttestation { signature: None, ..it });
+    let near = [None, said(4, 4, &honest), said(4, 5, &lie), unsigned];
+    for (place, attestation) in near.into_iter().enumerate() {
+        assert!(check(v1::FalseSnapshot { attestation, ..it.clone() }).is_err(), "case {place}");
+    }
+    let mut few = it.certificate.clone();
+    few.iter_mut().for_each(|few| drop(few.signatures.pop()));
+    assert!(check(v1::FalseSnapshot { certificate: few, ..it.clone() }).is_err());
+    assert!(check(v1::FalseSnapshot { certificate: None, ..it }).is_err());
+}
+
 /// No byte of evidence can change, but for what says nothing.
 #[test]
 fn no_byte_of_evidence_can_change() {
@@ -209,6 +235,7 @@ fn no_byte_of_evidence_can_change() {
         Kind::ConflictingCertificates(conflicting(&archive)),
         Kind::DoubleProposal(two_proposals(&archive)),
         Kind::WrongExecution(wrong(&archive)),
+        Kind::FalseSnapshot(false_snapshot(&archive)),
     ] {
         crate::only_itself(&evidence(kind), |it| verify::evidence(&trust, it), |_, _| false);
     }

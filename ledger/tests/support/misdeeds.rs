@@ -6,13 +6,14 @@ use counterfoil_ledger::{
     header::Header,
     proposal::ProposalHeader,
     prove,
-    signature::{Label, Signer},
+    signature::{Label, Signer, snapshot_payload},
+    snapshot::FORMAT,
 };
 use counterfoil_proto::v1;
 
 use super::{
     Archive,
-    archive::{certify, sign, subtrees},
+    archive::{certify, sign, sign_all, subtrees},
 };
 
 /// The header of a height as a liar has it.
@@ -86,5 +87,38 @@ pub fn wrong(archive: &Archive) -> v1::WrongExecution {
     v1::WrongExecution {
         attestation: Some(archive.attestation(1, &lie)),
         certificate: Some(archive.certificate(4)),
+    }
+}
+
+/// What a node says that the state after a block comes to.
+pub fn snapshot_of(
+    archive: &Archive,
+    node: u64,
+    header: &Header,
+    digest: &Hash,
+) -> v1::SnapshotAttestation {
+    let payload = snapshot_payload(&header.hash(), FORMAT, digest);
+    let signer = &archive.chain.consortium.nodes[&node];
+    v1::SnapshotAttestation {
+        header: Bytes::copy_from_slice(&header.encode()),
+        format: FORMAT,
+        digest: digest.to_bytes(),
+        signature: Some(sign(node, signer, Label::Snapshot, &header.chain_id, &payload)),
+    }
+}
+
+/// Node 4 has another state than the other three.
+pub fn false_snapshot(archive: &Archive) -> v1::FalseSnapshot {
+    let (header, digest) = (archive.header(4), Hash::of(b"the state"));
+    let payload = snapshot_payload(&header.hash(), FORMAT, &digest);
+    let quorum = archive.chain.consortium.nodes.iter().take(3);
+    v1::FalseSnapshot {
+        attestation: Some(snapshot_of(archive, 4, header, &Hash::of(b"a lie"))),
+        certificate: Some(v1::SnapshotCertificate {
+            header: Bytes::copy_from_slice(&header.encode()),
+            format: FORMAT,
+            digest: digest.to_bytes(),
+            signatures: sign_all(quorum, Label::Snapshot, &header.chain_id, &payload),
+        }),
     }
 }

@@ -98,6 +98,7 @@ pub fn evidence(chain: Chain) -> Sections {
         ),
         ("double proposal", Kind::DoubleProposal(misdeeds::two_proposals(&archive))),
         ("wrong execution", Kind::WrongExecution(misdeeds::wrong(&archive))),
+        ("false snapshot", Kind::FalseSnapshot(misdeeds::false_snapshot(&archive))),
     ];
     let kinds = kinds.into_iter().map(|(name, kind)| {
         let evidence = v1::Evidence { kind: Some(kind) };

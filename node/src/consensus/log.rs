@@ -157,9 +157,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, StorageError<u64>> {
         let bytes = self.store.committed().map_err(|error| reading(&error))?;
-        let committed = bytes.map(|bytes| decode_log_id(bytes.as_ref())).transpose()?;
-        // The marker is durable, the other is not always: what was purged had been committed.
-        Ok(committed.max(self.purged()?))
+        bytes.map(|bytes| decode_log_id(bytes.as_ref())).transpose()
     }
 
     async fn append<I>(

@@ -12,7 +12,7 @@ mod collector;
 mod exchange;
 mod findings;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 mod inquiry;
 mod lag;
 mod round;

@@ -250,7 +250,7 @@ impl Finality {
     /// starts again on its data.
     pub(in crate::consensus) fn diverge_from_snapshot(
         self: &Arc<Self>,
-        own: v1::SnapshotAttestation,
+        own: Option<v1::SnapshotAttestation>,
         contrary: v1::SnapshotCertificate,
     ) {
         let Some(header) = Header::decode(&contrary.header) else { return };
@@ -259,9 +259,11 @@ impl Finality {
             header.height
         );
         let parts = vec![("snapshot", contrary.encode_to_vec())];
-        let lie = v1::FalseSnapshot { attestation: Some(own), certificate: Some(contrary) };
-        let evidence = vec![("false-snapshot", Kind::FalseSnapshot(lie))];
-        self.stop_for_ever(header.height, how, parts, evidence);
+        let evidence = own.map(|own| {
+            let lie = v1::FalseSnapshot { attestation: Some(own), certificate: Some(contrary) };
+            ("false-snapshot", Kind::FalseSnapshot(lie))
+        });
+        self.stop_for_ever(header.height, how, parts, evidence.into_iter().collect());
     }
 
     /// This node's history lacks a header that it signed.

@@ -231,13 +231,12 @@ fn where_no_certificate_comes_the_leaders_heights_count_for_nothing() {
 
 #[test]
 fn admission_stops_after_many_blocks_or_much_time() {
-    let policy =
-        Policy {
-            finality_quorum: 3,
-            certificate_lag_blocks: 64,
-            certificate_lag_ms: 5_000,
-            snapshot_interval_blocks: 4_096,
-        };
+    let policy = Policy {
+        finality_quorum: 3,
+        certificate_lag_blocks: 64,
+        certificate_lag_ms: 5_000,
+        snapshot_interval_blocks: 4_096,
+    };
     let (mut lag, now) = (Lag::new(policy), Instant::now());
     assert!(lag.follow(63, 0, now).is_empty() && !lag.is_too_long(now));
     lag.follow(64, 0, now);

@@ -295,7 +295,7 @@ impl Keeper {
             (heard.agreeing(header, &digest), heard.contrary(header, &digest, quorum))
         };
         if let Some(contrary) = contrary {
-            self.diverge(&newest, contrary);
+            self.diverge(contrary);
             return Ok(Wait::Nothing);
         }
         if signatures.len() < self.signers.quorum() {
@@ -332,8 +332,8 @@ impl Keeper {
     async fn certify(&self, raft: &Raft, manifest: Manifest) -> Result<(), StorageError> {
         let snapshots = self.snapshots().clone();
         let kept = tokio::task::spawn_blocking(move || snapshots.certify(manifest)).await;
-        let Ok(kept) = kept else { return Ok(()) };
-        let kept = kept?;
+        // A newer one was made meanwhile, or the node stops.
+        let Some(kept) = kept.ok().transpose()?.flatten() else { return Ok(()) };
         let (height, digest) = (kept.height(), kept.digest());
         let signers: Vec<u64> = kept.signatures().iter().map(|it| it.node).collect();
         info!(height, %digest, ?signers, "a snapshot is certified");
@@ -406,7 +406,7 @@ impl Keeper {
                 continue;
             }
             if theirs.digest() != own.digest() {
-                self.diverge(&own, certificate_of(&theirs));
+                self.diverge(certificate_of(&theirs));
                 return Ok(());
             }
             let mut heard = self.heard();
@@ -424,11 +424,9 @@ impl Keeper {
     }
 
     /// A quorum has signed another digest than this node's.
-    fn diverge(&self, own: &Manifest, contrary: v1::SnapshotCertificate) {
-        let said = self.own.borrow().clone();
-        let said = said.filter(|said| said.header == contrary.header);
+    fn diverge(&self, contrary: v1::SnapshotCertificate) {
         // What this node has not signed convicts it of nothing, and stops it all the same.
-        let said = said.unwrap_or_else(|| attestation(own, v1::NodeSignature::default()));
+        let said = self.own.borrow().clone().filter(|said| said.header == contrary.header);
         self.finality.diverge_from_snapshot(said, contrary);
     }
 

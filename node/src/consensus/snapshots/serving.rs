@@ -34,8 +34,10 @@ impl Keeper {
         &self,
         height: u64,
         chunk: u32,
-    ) -> Result<impl Stream<Item = Result<peer::ReadSnapshotResponse, Status>> + Send + 'static, Status>
-    {
+    ) -> Result<
+        impl Stream<Item = Result<peer::ReadSnapshotResponse, Status>> + Send + 'static,
+        Status,
+    > {
         if self.snapshots().newest_certified().is_none_or(|newest| newest.height() != height) {
             return Err(Status::not_found("this node has no certified snapshot of that height"));
         }

@@ -56,17 +56,12 @@ impl Draft {
     /// Makes it a snapshot, durably and all at once, and deletes older ones that are not certified.
     pub fn finish(mut self, manifest: Manifest) -> Result<(), StorageError> {
         self.seal(&manifest)?;
-        let height = manifest.height();
-        self.store.publish(&self.path, height)?;
+        let (store, height) = (self.store.clone(), manifest.height());
+        let _changing = store.changing();
+        store.publish(&self.path, height)?;
         self.finished = true;
-        let store = self.store.clone();
         store.keep(manifest, false);
-        let idle: Vec<u64> = {
-            let kept = store.kept();
-            let older = kept.range(..height).filter(|(_, kept)| !kept.certified);
-            older.map(|(height, _)| *height).collect()
-        };
-        idle.into_iter().try_for_each(|height| store.delete(height))
+        store.delete_before(height, |kept| !kept.certified)
     }
 
     /// Everything that is in it, durably.

@@ -31,6 +31,8 @@ const SIGNATURES_MAX: usize = 1_000;
 pub struct Manifest {
     header: Header,
     chunks: Vec<Hash>,
+    /// Over the chunks.
+    digest: Hash,
     content_bytes: u64,
     signatures: Vec<v1::NodeSignature>,
 }
@@ -47,7 +49,8 @@ impl Manifest {
             return Err(Unfit("more chunks than can be handed on"));
         }
         let (chunks, content_bytes) = (written.chunks, written.bytes);
-        Ok(Manifest { header, chunks, content_bytes, signatures: Vec::new() })
+        let digest = snapshot::digest(&chunks);
+        Ok(Manifest { header, chunks, digest, content_bytes, signatures: Vec::new() })
     }
 
     /// Reads what another node says. Whether a quorum has signed it: [`Manifest::certified`].
@@ -71,9 +74,11 @@ impl Manifest {
         let header = Header::decode(&message.header)
             .filter(|header| header.chain_id == *chain_id)
             .ok_or(Unfit("a header of this chain"))?;
+        let chunks: Vec<Hash> = chunks.iter().map(|hash| Hash(*hash)).collect();
         Ok(Manifest {
             header,
-            chunks: chunks.iter().map(|hash| Hash(*hash)).collect(),
+            digest: snapshot::digest(&chunks),
+            chunks,
             content_bytes: message.content_bytes,
             signatures: message.signatures,
         })
@@ -133,7 +138,7 @@ impl Manifest {
 
     /// Root over the chunks.
     pub fn digest(&self) -> Hash {
-        snapshot::digest(&self.chunks)
+        self.digest
     }
 
     /// How many chunks there are.

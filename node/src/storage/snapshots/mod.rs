@@ -55,6 +55,8 @@ struct Inner {
     /// Holds the directory's lock as long as anything is written.
     _directory: DataDirectory,
     kept: Mutex<BTreeMap<u64, Kept>>,
+    /// Held while directories are renamed, written to or deleted.
+    changing: Mutex<()>,
 }
 
 /// A whole snapshot.
@@ -79,22 +81,22 @@ impl Snapshots {
         for entry in fs::read_dir(&path).map_err(|error| StorageError::io("read", &path, error))? {
             let entry = entry.map_err(|error| StorageError::io("read", &path, error))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(RECEIVED) {
-                continue;
-            }
+            let is_left_over = name.starts_with(MAKING) || name.starts_with(DELETED);
             let height = name.parse::<u64>().ok().filter(|height| height.to_string() == name);
             match height.and_then(|height| read_kept(&entry.path(), height, chain_id, signers)) {
                 Some(found) => drop(kept.insert(found.manifest.height(), found)),
-                None => {
-                    if height.is_some() {
-                        warn!(name, "a snapshot that is damaged is deleted");
-                    }
+                None if height.is_some() => {
+                    warn!(name, "a snapshot that is damaged is deleted");
                     remove(&entry.path())?;
                 }
+                None if is_left_over => remove(&entry.path())?,
+                // What goes on being received, and what is none of ours.
+                None => {}
             }
         }
         sync_directory(&path)?;
-        let inner = Inner { path, _directory: directory.clone(), kept: Mutex::new(kept) };
+        let (kept, changing) = (Mutex::new(kept), Mutex::default());
+        let inner = Inner { path, _directory: directory.clone(), kept, changing };
         Ok(Snapshots { inner: Arc::new(inner) })
     }
 
@@ -152,17 +154,26 @@ impl Snapshots {
     }
 
     /// Gives a snapshot the signatures that certify it, and deletes all older ones. Whether they do is
-    /// for the caller to know.
-    pub fn certify(&self, manifest: Manifest) -> Result<Arc<Manifest>, StorageError> {
+    /// for the caller to know. None if it has made room for a newer one.
+    pub fn certify(&self, manifest: Manifest) -> Result<Option<Arc<Manifest>>, StorageError> {
+        let _changing = self.changing();
         let height = manifest.height();
+        if !self.has(height) {
+            return Ok(None);
+        }
         write_whole(&self.path_of(height), MANIFEST, &manifest.encode())?;
         let manifest = self.keep(manifest, true);
-        self.delete_before(height)?;
-        Ok(manifest)
+        self.delete_before(height, |_| true)?;
+        Ok(Some(manifest))
     }
 
     /// Deletes one, whole.
     pub fn delete(&self, height: u64) -> Result<(), StorageError> {
+        let _changing = self.changing();
+        self.discard(height)
+    }
+
+    fn discard(&self, height: u64) -> Result<(), StorageError> {
         self.kept().remove(&height);
         let (path, deleted) =
             (self.path_of(height), self.inner.path.join(format!("{DELETED}{height}")));
@@ -175,9 +186,13 @@ impl Snapshots {
         remove(&deleted)
     }
 
-    fn delete_before(&self, height: u64) -> Result<(), StorageError> {
-        let older: Vec<u64> = self.kept().range(..height).map(|(height, _)| *height).collect();
-        older.into_iter().try_for_each(|height| self.delete(height))
+    fn delete_before(&self, height: u64, goes: impl Fn(&Kept) -> bool) -> Result<(), StorageError> {
+        let older: Vec<u64> = {
+            let kept = self.kept();
+            let older = kept.range(..height).filter(|(_, kept)| goes(kept));
+            older.map(|(height, _)| *height).collect()
+        };
+        older.into_iter().try_for_each(|height| self.discard(height))
     }
 
     fn keep(&self, manifest: Manifest, certified: bool) -> Arc<Manifest> {
@@ -202,7 +217,12 @@ impl Snapshots {
         StorageError::corrupt("a snapshot", format!("chunk {number} of height {height}"))
     }
 
-    // Nothing panics while it holds this lock half-way through a change.
+    // Nothing panics while it holds one of these locks half-way through a change.
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kept(&self) -> MutexGuard<'_, BTreeMap<u64, Kept>> {
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

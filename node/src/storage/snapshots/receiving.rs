@@ -106,10 +106,11 @@ impl Receiving {
             .map_err(|error| StorageError::io("sync", &self.path.join(CONTENT), error))?;
         write_whole(&self.path, MANIFEST, &self.manifest.encode())?;
         let height = self.manifest.height();
-        self.store.delete(height)?;
+        let _changing = self.store.changing();
+        self.store.discard(height)?;
         self.store.publish(&self.path, height)?;
         self.store.keep(self.manifest, true);
-        self.store.delete_before(height)?;
+        self.store.delete_before(height, |_| true)?;
         Ok(true)
     }
 }

@@ -5,8 +5,8 @@ use super::CORE;
 use super::RECORDS;
 use super::StateStore;
 use crate::storage::StorageError;
-use crate::storage::database::View;
 use crate::storage::database::META;
+use crate::storage::database::View;
 
 /// The state at one moment: of one flush, whole.
 pub struct StateView<'a> {
