@@ -108,7 +108,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     // In builds that tests alone make.
-    ("misbehaviour", &["consensus", "limits"]),
+    ("misbehaviour", &["clock", "consensus", "limits"]),
     ("process", &["config", "exit", "limits", "node", "telemetry"]),
 ];
 

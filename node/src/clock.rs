@@ -39,9 +39,11 @@ impl Clock {
     /// Unix time in milliseconds; zero if the machine believes to be before 1970.
     pub fn now_ms(&self) -> u64 {
         match &self.0 {
-            Source::System => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            Source::System => displaced(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            ),
             Source::Manual(now_ms) => now_ms.load(Ordering::SeqCst),
         }
     }
@@ -50,6 +52,31 @@ impl Clock {
     pub fn now_s(&self) -> u64 {
         self.now_ms() / 1_000
     }
+}
+
+/// The machine's time as a node shows it whose clock jumps; as it is, in every build but those that
+/// tests alone make.
+#[cfg(not(feature = "misbehaviour"))]
+fn displaced(now_ms: u64) -> u64 {
+    now_ms
+}
+
+/// The file whose number of milliseconds is added to the machine's clock.
+#[cfg(feature = "misbehaviour")]
+static DISPLACED_BY: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+
+/// Adds the number of milliseconds that a file holds to the machine's clock, from now on; nothing
+/// where it holds none.
+#[cfg(feature = "misbehaviour")]
+pub fn displace_by(file: &str) {
+    let _ = DISPLACED_BY.set(file.into());
+}
+
+#[cfg(feature = "misbehaviour")]
+fn displaced(now_ms: u64) -> u64 {
+    let offset = DISPLACED_BY.get().and_then(|file| std::fs::read_to_string(file).ok());
+    let offset_ms = offset.and_then(|text| text.trim().parse::<i64>().ok());
+    now_ms.saturating_add_signed(offset_ms.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ enum Behaviour {
     Scatter,
     /// `false-snapshot`: signs another digest of its state than it has computed.
     FalseSnapshot,
+    /// `clock:FILE`: none; its clock is off by the number of milliseconds in the file.
+    Clock,
     /// `censor:BIC`: as a leader, brings nothing of this institution into a block.
     Censor { institution: Bic },
 }
@@ -85,6 +87,10 @@ pub fn begin() -> Result<(), String> {
         "withhold" => Behaviour::Withhold,
         "scatter" => Behaviour::Scatter,
         "false-snapshot" => Behaviour::FalseSnapshot,
+        "clock" => {
+            crate::clock::displace_by(parameter);
+            Behaviour::Clock
+        }
         "take-back" => Behaviour::TakeBack,
         "leap-terms" => Behaviour::LeapTerms,
         "shade-time" => Behaviour::ShadeTime { by_ms: number()? },

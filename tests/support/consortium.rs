@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,25 @@ struct Node {
     client_address: String,
     peer_address: String,
     metrics_address: String,
+    launcher: Vec<String>,
     process: Mutex<Option<Child>>,
+}
+
+/// Where a node lives.
+pub struct Place {
+    /// The IP address at which it listens.
+    pub host: String,
+    /// What its program is started by, if not directly.
+    pub launcher: Vec<String>,
+    /// Its data directory, if not beside its configuration.
+    pub data: Option<PathBuf>,
+}
+
+impl Place {
+    /// On this machine, like any other process.
+    pub fn here() -> Place {
+        Place { host: "127.0.0.1".to_owned(), launcher: Vec::new(), data: None }
+    }
 }
 
 /// Where cargo has put a binary of this workspace.
@@ -91,6 +109,16 @@ impl Consortium {
 
     /// Founds a consortium with these lines in its policy.
     pub fn found_with_policy(policy: &str) -> Consortium {
+        let here = [Place::here(), Place::here(), Place::here(), Place::here()];
+        Consortium::found_at_with_policy(here, policy)
+    }
+
+    /// Founds a consortium with each node at a place of its own.
+    pub fn found_at(places: [Place; 4]) -> Consortium {
+        Consortium::found_at_with_policy(places, "")
+    }
+
+    fn found_at_with_policy(places: [Place; 4], policy: &str) -> Consortium {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let root = directory.path();
         let institutions: Vec<&'static str> = std::iter::once(AGENT).chain(BANKS).collect();
@@ -101,12 +129,15 @@ impl Consortium {
             writeln!(spec, "[[assets]]\ncode = \"{code}\"\nexponent = {exponent}").expect("text");
         }
         let mut nodes = Vec::new();
-        for (place, institution) in institutions.into_iter().enumerate() {
+        for (number, (institution, place)) in institutions.into_iter().zip(places).enumerate() {
             make_identities(root, institution);
             let scope = if institution == AGENT { "consortium" } else { "institution" };
+            let Place { host, launcher, data } = place;
+            let data = data.unwrap_or_else(|| "data".into());
+            let data = data.display();
             let [client, peer, metrics] =
-                [0, 1, 2].map(|offset| format!("127.0.0.1:{}", ports[place * 3 + offset]));
-            let id = place + 1;
+                [0, 1, 2].map(|offset| format!("{host}:{}", ports[number * 3 + offset]));
+            let id = number + 1;
             write!(
                 spec,
                 "[[institutions]]\nbic = \"{institution}\"\nname = \"Test {institution}\"\n\
@@ -121,7 +152,7 @@ impl Consortium {
             )
             .expect("text");
             let config = format!(
-                "[node]\nid = {id}\ngenesis = \"../genesis.bin\"\ndata = \"data\"\n\
+                "[node]\nid = {id}\ngenesis = \"../genesis.bin\"\ndata = \"{data}\"\n\
                  [listen]\nclient = \"{client}\"\npeer = \"{peer}\"\nmetrics = \"{metrics}\"\n\
                  [tls]\ncertificate = \"node/certificate.pem\"\nkey = \"node/key.pem\"\n\
                  [attestation]\nkey = \"attestation.pem\"\n[log]\nformat = \"text\"\n"
@@ -132,6 +163,7 @@ impl Consortium {
                 client_address: client,
                 peer_address: peer,
                 metrics_address: metrics,
+                launcher,
                 process: Mutex::new(None),
             });
         }
@@ -204,8 +236,11 @@ impl Consortium {
             .append(true)
             .open(directory.join("node.log"))
             .expect("the log can be opened");
-        let mut command = Command::new(binary(program));
+        let mut words =
+            self.nodes[node].launcher.iter().map(PathBuf::from).chain([binary(program)]);
+        let mut command = Command::new(words.next().expect("there is the program"));
         command
+            .args(words)
             .arg(verb)
             .arg("--config")
             .arg(directory.join("node.toml"))
@@ -231,8 +266,16 @@ impl Consortium {
 
     /// Starts a node that misbehaves.
     pub fn start_misbehaving(&self, node: usize, behaviour: &str) {
+        self.start_misbehaving_with(node, behaviour, &[]);
+    }
+
+    /// The same with settings of the form `section.key=value`.
+    pub fn start_misbehaving_with(&self, node: usize, behaviour: &str, settings: &[String]) {
         let mut command = self.command_of(MISBEHAVING, node, "run");
         command.env("COUNTERFOIL_MISBEHAVIOUR", behaviour);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         self.spawn(node, command);
     }
 
@@ -254,6 +297,21 @@ impl Consortium {
         let mut process = process.expect("the node runs");
         process.kill().expect("it is our child");
         process.wait().expect("it is our child");
+    }
+
+    /// SIGSTOP or SIGCONT, to a node that runs; nothing to one that has ended.
+    pub fn signal_node(&self, node: usize, signal: &str) {
+        let process = self.nodes[node].process.lock().expect("no test panics here");
+        if let Some(process) = process.as_ref() {
+            let id = process.id().to_string();
+            let _ = Command::new("kill").args([signal, &id]).stderr(Stdio::null()).status();
+        }
+    }
+
+    /// How a node that was started has ended by itself, if it has.
+    pub fn ended(&self, node: usize) -> Option<ExitStatus> {
+        let mut process = self.nodes[node].process.lock().expect("no test panics here");
+        process.as_mut().and_then(|it| it.try_wait().expect("it is our child"))
     }
 
     /// SIGTERM, and its exit code.
@@ -346,16 +404,20 @@ impl Consortium {
     pub fn leader(&self) -> usize {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
-            for node in 0..self.nodes.len() {
-                let running =
-                    self.nodes[node].process.lock().expect("no test panics here").is_some();
-                if running && self.metric(node, "counterfoil_raft_is_leader") == Some(1.0) {
-                    return node;
-                }
+            if let Some(leader) = self.leader_now() {
+                return leader;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("no node leads after a minute; first log:\n{}", self.log(0));
+    }
+
+    /// The place of a node that says that it leads; asked of the nodes that run.
+    pub fn leader_now(&self) -> Option<usize> {
+        (0..self.nodes.len()).find(|node| {
+            let running = self.nodes[*node].process.lock().expect("no test panics here").is_some();
+            running && self.metric(*node, "counterfoil_raft_is_leader") == Some(1.0)
+        })
     }
 
     /// A figure of a node's metrics.

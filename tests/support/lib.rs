@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod banking;
 pub mod berka;
+pub mod chaos;
 pub mod checker;
 pub mod consortium;
 pub mod data;

@@ -9,7 +9,7 @@
 pub mod history;
 mod model;
 mod nodes;
-mod order;
+pub mod order;
 mod receipts;
 mod taken;
 #[cfg(test)]

@@ -156,7 +156,7 @@ fn recovers(history: &History, findings: &mut Findings) {
 }
 
 /// How long after a moment the first write that began after it was final.
-pub(super) fn recovery_us(history: &History, healed_us: u64) -> Option<u64> {
+pub fn recovery_us(history: &History, healed_us: u64) -> Option<u64> {
     let writes = history.calls.iter().filter(|call| {
         let is_write = matches!(call.asked, Asked::Submit { .. });
         is_write && call.begun_us >= healed_us && call.answer.is_final()
