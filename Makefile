@@ -4,8 +4,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 KEEP ?= 0
+BUDGET ?= 10m
+SEED ?=
 
-.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality
+.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -14,6 +16,8 @@ help:
 	@echo "make build         release binaries in target/release"
 	@echo "make bench         throughput and latency of three local nodes"
 	@echo "make bench-finality  what certificates cost, and how fast proofs are verified"
+	@echo "make chaos BUDGET=10m SEED=1     nodes are killed, paused, cut off, given wrong clocks; a checker judges"
+	@echo "make powercut BUDGET=10m SEED=1  nodes lose what they had not synced (needs root); a checker judges"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -53,3 +57,9 @@ bench: build
 bench-finality: build
 	@deploy/bench/finality.sh
 	@cargo run --locked --release -p counterfoil-ledger --example verify_speed
+
+# Campaigns run the programs of the tests, in which clocks can be made to jump.
+chaos powercut: setup
+	cargo build --locked -p counterfoil-node -p counterfoil
+	$(MAKE) --no-print-directory misbehaving
+	cargo test --locked -p counterfoil-tests --test $@ -- --budget $(BUDGET) $(if $(SEED),--seed $(SEED))

@@ -18,9 +18,6 @@ const SHORT: Duration = Duration::from_secs(40);
 /// A round of the long form.
 const LONG: Duration = Duration::from_secs(90);
 
-/// The seed of the short form: it is the same test each time.
-const SEED: u64 = 1;
-
 fn main() -> std::process::ExitCode {
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
@@ -72,7 +69,7 @@ async fn run(arguments: &Arguments) -> std::process::ExitCode {
     if ground::is_inside() {
         make_namespaces();
     }
-    let first = arguments.seed.unwrap_or(SEED);
+    let first = arguments.first_seed();
     let length = arguments.round.unwrap_or(if arguments.budget.is_some() { LONG } else { SHORT });
     let mut summary = Summary::default();
     let mut interrupted = false;
@@ -91,7 +88,10 @@ async fn run(arguments: &Arguments) -> std::process::ExitCode {
         }
     }
     summary.print();
-    println!("took        {} s; again: --seed of the round", begun.elapsed().as_secs());
+    println!(
+        "took        {} s; a round again: make chaos BUDGET=1s SEED=…",
+        begun.elapsed().as_secs()
+    );
     if interrupted {
         return 130.into();
     }

@@ -18,9 +18,6 @@ const SHORT: usize = 3;
 /// Cuts of a round of the long form.
 const LONG: usize = 15;
 
-/// The seed of the short form.
-const SEED: u64 = 1;
-
 fn main() -> std::process::ExitCode {
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
@@ -37,24 +34,28 @@ fn main() -> std::process::ExitCode {
         return 0.into();
     }
     if !ground::is_inside() {
-        if let Some(why) = ground::why_not() {
-            println!("{NAME} is skipped: nothing can be mounted here ({why})");
-            return 0.into();
+        match ground::why_not() {
+            Some(why) => return skipped(&arguments, &why),
+            None => {
+                eprintln!("powercut: {}", ground::enter());
+                return 1.into();
+            }
         }
-        eprintln!("powercut: {}", ground::enter());
-        return 1.into();
     }
     make_namespaces();
     let directory = tempfile::tempdir().expect("a directory can be made");
     if let Err(problem) = loses_what_was_not_synced(directory.path()) {
-        // A campaign that was asked for must not pass for one that was run.
-        let asked = arguments.budget.is_some();
-        println!("{NAME} is skipped: no disk's power can be cut here: {problem}");
-        return u8::from(asked).into();
+        return skipped(&arguments, &problem);
     }
     println!("a copy of a mounted image has what was synced, and not what was not");
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     runtime.block_on(run(&arguments))
+}
+
+/// A campaign that was asked for must not pass for one that was run.
+fn skipped(arguments: &Arguments, why: &str) -> std::process::ExitCode {
+    println!("{NAME} is skipped: no disk's power can be cut here, which needs root: {why}");
+    u8::from(arguments.budget.is_some()).into()
 }
 
 async fn run(arguments: &Arguments) -> std::process::ExitCode {
@@ -62,7 +63,7 @@ async fn run(arguments: &Arguments) -> std::process::ExitCode {
     let cuts = if arguments.budget.is_some() { LONG } else { SHORT };
     let mut summary = Summary::default();
     let mut ends = None;
-    for seed in arguments.seed.unwrap_or(SEED).. {
+    for seed in arguments.first_seed().. {
         println!("round of seed {seed}: {cuts} cuts");
         tokio::select! {
             report = round(seed, cuts) => match report {

@@ -55,7 +55,7 @@ async fn ask(consortium: &Consortium, node: usize, number: u64) -> Result<NodeEn
         transfers.extend(own);
     }
     transfers.sort_by_key(|it| (it.verdict.height, it.verdict.leaf));
-    let headers = headers.iter().map(|header| header.hash().to_string()).collect();
+    let headers = headers.iter().map(|header| Base64::encode_string(&header.encode())).collect();
     let accounts = view(&accounts.value, &accounts.as_of);
     Ok(NodeEnd { node: number, down: None, headers, accounts, transfers, instructions })
 }

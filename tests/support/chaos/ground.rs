@@ -4,14 +4,14 @@
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What was asked for on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
     /// How long to go on; the short form if it is not given.
     pub budget: Option<Duration>,
-    /// The seed of the first round; chosen by the clock if it is not given.
+    /// The seed of the first round.
     pub seed: Option<u64>,
     /// The length of a round.
     pub round: Option<Duration>,
@@ -50,6 +50,16 @@ impl Arguments {
             }
         }
         Ok(arguments)
+    }
+
+    /// The seed of the first round: the one that was asked for, always the same in the short form, and
+    /// of the moment otherwise.
+    pub fn first_seed(&self) -> u64 {
+        let moment = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| since.as_secs())
+        };
+        self.seed.unwrap_or_else(|| if self.budget.is_some() { moment() } else { 1 })
     }
 
     /// Whether a test of this name was asked for.

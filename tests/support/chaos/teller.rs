@@ -9,7 +9,7 @@ use counterfoil_client::watch::{Checkpoint, Event};
 use counterfoil_client::{Client, v1};
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::chance::Chance;
 use super::recorder::{Recorder, decided, hex, of_error, read_mode, view};
@@ -28,6 +28,9 @@ const ITEMS_MAX: u64 = 6;
 
 /// Instructions that a teller remembers, to send them again.
 const REMEMBERED_MAX: usize = 200;
+
+/// How long a teller tries at the end.
+const SETTLING_MAX: Duration = Duration::from_secs(60);
 
 /// What a teller has sent.
 struct Sent {
@@ -72,10 +75,15 @@ impl Teller {
         self
     }
 
-    /// Learns for certain what became of everything that it has sent; how much stays unknown.
+    /// Learns for certain, in a bounded time, what became of everything that it has sent; how much stays
+    /// unknown.
     pub async fn settle(&mut self) -> usize {
-        let patient = self.client.with_deadline(Duration::from_secs(60));
+        let until = Instant::now() + SETTLING_MAX;
+        let patient = self.client.with_deadline(SETTLING_MAX / 2);
         for sent in self.sent.iter_mut().filter(|sent| !sent.known) {
+            if Instant::now() > until {
+                break;
+            }
             let told = self.recorder.send(&self.name, &patient, &sent.signed, sent.all_or_nothing);
             sent.known = is_certain(&decided(&told.await));
         }

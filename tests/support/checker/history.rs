@@ -236,7 +236,7 @@ pub struct NodeEnd {
     pub node: u64,
     /// Why it does not answer, if it does not.
     pub down: Option<String>,
-    /// The hash of each header, by height.
+    /// Each header, by height.
     pub headers: Vec<String>,
     /// All accounts.
     pub accounts: View,

@@ -38,6 +38,8 @@ pub enum Rule {
     NothingLost,
     /// Headers of one height are the same everywhere.
     SameHeaders,
+    /// Each header names the one before it, and time goes on.
+    HeadersChain,
     /// What nodes list at one height is the same everywhere.
     SameContent,
     /// Balances of a servicer and asset add up to zero.
@@ -52,6 +54,8 @@ pub enum Rule {
     PostingsNumbered,
     /// Nothing settles that nobody ordered.
     OnlyOrdered,
+    /// No account is debited but by its owner.
+    OwnerOrders,
     /// What was said not to be taken is not on the ledger.
     NotTakenStays,
     /// A read reflects what was reported before it began.

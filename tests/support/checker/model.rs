@@ -67,6 +67,7 @@ pub(super) fn replay(history: &History, findings: &mut Findings) -> Ledger {
 
 struct Replay<'a> {
     issuers: BTreeSet<&'a str>,
+    owners: BTreeMap<&'a str, &'a str>,
     /// Everything that was ordered, and whether one refused item refuses all.
     orders: &'a BTreeMap<Id, bool>,
     accounts: BTreeMap<String, Vec<Standing>>,
@@ -79,7 +80,9 @@ impl<'a> Replay<'a> {
     fn of(node: &'a NodeEnd, orders: &'a BTreeMap<Id, bool>) -> Replay<'a> {
         let issues = |it: &&Account| it.owner == it.servicer;
         let issuers = node.accounts.accounts.iter().filter(issues);
+        let owner = |it: &'a Account| (it.id.as_str(), it.owner.as_str());
         Replay {
+            owners: node.accounts.accounts.iter().map(owner).collect(),
             issuers: issuers.map(|it| it.id.as_str()).collect(),
             orders,
             accounts: BTreeMap::new(),
@@ -132,6 +135,10 @@ impl<'a> Replay<'a> {
         let covered = self.balance(&transfer.debit) >= i128::from(transfer.amount);
         findings.require(covered || self.issues(&transfer.debit), Rule::NoOverdraft, || {
             format!("{} at {:?} debits more than there is", told(), at(&transfer.verdict))
+        });
+        let owner = self.owners.get(transfer.debit.as_str());
+        findings.require(owner == Some(&transfer.institution.as_str()), Rule::OwnerOrders, || {
+            format!("{} debits an account of {owner:?}", told())
         });
         let new = self.settled.insert((&transfer.debit, &transfer.uetr));
         findings.require(new, Rule::VerdictFollows, || {

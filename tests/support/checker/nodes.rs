@@ -2,9 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use base64ct::{Base64, Encoding};
+use counterfoil_ledger::header::Header;
+
 use super::history::{Answer, History, NodeEnd, View};
 use super::receipts::{Fact, Facts, place};
 use super::{Findings, Rule};
+
+/// What a node says, and the hashes of the headers that it has.
+struct Said<'a> {
+    node: &'a NodeEnd,
+    hashes: Vec<String>,
+}
 
 /// Compares the nodes with each other, and with what clients were told.
 pub(super) fn check(history: &History, facts: &Facts, findings: &mut Findings) {
@@ -17,13 +26,14 @@ pub(super) fn check(history: &History, facts: &Facts, findings: &mut Findings) {
             findings.add(Rule::NodeRuns, format!("node {}: {why}", node.node));
         }
     }
-    let running: Vec<&NodeEnd> = history.nodes.iter().filter(|node| node.down.is_none()).collect();
-    let Some(longest) = running.iter().max_by_key(|node| node.headers.len()) else { return };
-    for node in &running {
-        same_headers(longest, node, findings);
-        same_content(longest, node, findings);
-        has_everything(node, facts, findings);
-        knows_every_id(node, facts, findings);
+    let running = history.nodes.iter().filter(|node| node.down.is_none());
+    let running: Vec<Said<'_>> = running.map(|node| Said::of(node, findings)).collect();
+    let Some(longest) = running.iter().max_by_key(|said| said.hashes.len()) else { return };
+    for said in &running {
+        same_headers(longest, said, findings);
+        same_content(longest.node, said.node, findings);
+        has_everything(said, facts, findings);
+        knows_every_id(said.node, facts, findings);
     }
     for call in &history.calls {
         if let Answer::Accounts(view) = &call.answer {
@@ -32,14 +42,45 @@ pub(super) fn check(history: &History, facts: &Facts, findings: &mut Findings) {
     }
 }
 
-fn same_headers(longest: &NodeEnd, node: &NodeEnd, findings: &mut Findings) {
-    let mut pairs = node.headers.iter().zip(&longest.headers);
+impl<'a> Said<'a> {
+    /// Reads a node's headers, each of which must follow the one before.
+    fn of(node: &'a NodeEnd, findings: &mut Findings) -> Said<'a> {
+        let decode = |text: &String| Header::decode(&Base64::decode_vec(text).ok()?);
+        let headers: Vec<Option<Header>> = node.headers.iter().map(decode).collect();
+        for (height, pair) in (1u64..).zip(headers.windows(2)) {
+            let follows = match pair {
+                [Some(before), Some(header)] => {
+                    header.height == height
+                        && header.previous == before.hash()
+                        && header.block_time_ms > before.block_time_ms
+                        && header.epoch >= before.epoch
+                }
+                _ => false,
+            };
+            findings.require(follows, Rule::HeadersChain, || {
+                format!("node {}: the header at height {height} does not follow", node.node)
+            });
+        }
+        let hash = |header: &Option<Header>| match header {
+            Some(header) => header.hash().to_string(),
+            None => "no header".to_owned(),
+        };
+        Said { node, hashes: headers.iter().map(hash).collect() }
+    }
+
+    fn hash(&self, height: u64) -> Option<&String> {
+        self.hashes.get(usize::try_from(height).ok()?)
+    }
+}
+
+fn same_headers(longest: &Said<'_>, said: &Said<'_>, findings: &mut Findings) {
+    let mut pairs = said.hashes.iter().zip(&longest.hashes);
     if let Some(height) = pairs.position(|(one, other)| one != other) {
         findings.add(
             Rule::SameHeaders,
             format!(
                 "height {height}: node {} has {}, node {} has {}",
-                node.node, node.headers[height], longest.node, longest.headers[height]
+                said.node.node, said.hashes[height], longest.node.node, longest.hashes[height]
             ),
         );
     }
@@ -69,16 +110,17 @@ fn same_content(longest: &NodeEnd, node: &NodeEnd, findings: &mut Findings) {
 }
 
 /// What anybody was told is there, where it was said to be.
-fn has_everything(node: &NodeEnd, facts: &Facts, findings: &mut Findings) {
+fn has_everything(said: &Said<'_>, facts: &Facts, findings: &mut Findings) {
+    let node = said.node;
     for ((id, item), fact) in facts {
-        let height = usize::try_from(fact.verdict.height).unwrap_or(usize::MAX);
-        let header = node.headers.get(height);
+        let header = said.hash(fact.verdict.height);
         findings.require(header == Some(&fact.header), Rule::NothingLost, || {
             format!(
-                "{} of {}, item {item}, was reported{} at height {height} of header {}; node {} has {header:?}",
+                "{} of {}, item {item}, was reported{} at height {} of header {}; node {} has {header:?}",
                 id.1,
                 id.0,
                 if fact.is_final { " FINAL" } else { "" },
+                fact.verdict.height,
                 fact.header,
                 node.node
             )
@@ -113,10 +155,10 @@ fn knows_every_id(node: &NodeEnd, facts: &Facts, findings: &mut Findings) {
 }
 
 /// What was read was true in the history that is there at the end.
-fn is_of_this_history(place: &str, view: &View, longest: &NodeEnd, findings: &mut Findings) {
-    let height = usize::try_from(view.height).unwrap_or(usize::MAX);
-    let header = longest.headers.get(height);
+fn is_of_this_history(place: &str, view: &View, longest: &Said<'_>, findings: &mut Findings) {
+    let header = longest.hash(view.height);
     findings.require(header == Some(&view.header), Rule::NothingLost, || {
-        format!("{place}: read at height {height} of header {}; there is {header:?}", view.header)
+        let View { height, header: read, .. } = view;
+        format!("{place}: read at height {height} of header {read}; there is {header:?}")
     });
 }

@@ -101,7 +101,8 @@ impl Judge {
             // What is the same as before was judged before.
             let key = (id.clone(), told.item);
             let bytes = Base64::decode_vec(receipt).unwrap_or_default();
-            let seal = Hash::of_parts(&[id.0.as_bytes(), id.1.as_bytes(), &bytes]);
+            let certain = [u8::from(*is_final)];
+            let seal = Hash::of_parts(&[id.0.as_bytes(), id.1.as_bytes(), &certain, &bytes]);
             let known = self.facts.get(&key);
             if self.held.contains(&seal)
                 && known.is_some_and(|known| {

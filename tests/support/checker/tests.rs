@@ -216,7 +216,9 @@ fn sound() -> History {
     let node = NodeEnd {
         node: 1,
         down: None,
-        headers: (0..=archive.height()).map(|it| archive.header(it).hash().to_string()).collect(),
+        headers: (0..=archive.height())
+            .map(|it| Base64::encode_string(&archive.header(it).encode()))
+            .collect(),
         accounts: view(&archive, archive.height()),
         transfers,
         instructions: vec![Known { institution, id, answer }],
@@ -305,6 +307,17 @@ fn receipts_and_answers() {
         let receipt = archive().receipt(3, 0, None).encode_to_vec();
         parts(&mut call(it, "pay").answer).1[0] = Base64::encode_string(&receipt);
     });
+    breaks(Rule::ReceiptHolds, |it| {
+        // Told as ordered it may pass, and may not pass as final thereafter.
+        let receipt = archive().receipt(3, 0, None).encode_to_vec();
+        let call = call(it, "pay");
+        parts(&mut call.answer).1[0] = Base64::encode_string(&receipt);
+        let mut ordered = call.clone();
+        if let Answer::Decided { is_final, .. } = &mut ordered.answer {
+            *is_final = false;
+        }
+        it.calls.insert(0, ordered);
+    });
     breaks(Rule::ReceiptHolds, |it| drop(parts(&mut call(it, "batch").answer).1.pop()));
     breaks(Rule::AnswerIsProved, |it| {
         parts(&mut call(it, "too much").answer).0[0].state = State::Settled
@@ -349,6 +362,9 @@ fn ids_have_one_outcome_that_stays() {
     breaks(Rule::NotTakenStays, |it| {
         call(it, "pay").answer = Answer::Refused { reason: "EXPIRED".to_owned(), not_taken: true };
     });
+    breaks(Rule::OwnerOrders, |it| {
+        everywhere(it, |node| node.transfers[3].institution = bic_of(NAMES[2]).to_string());
+    });
     breaks(Rule::OnlyOrdered, |it| {
         it.calls.retain(|call| {
             let id = id_of("pay", NOON_MS).to_string();
@@ -371,6 +387,9 @@ fn nodes() {
     });
     breaks(Rule::NothingLost, |it| seen(it).header = "another".to_owned());
     breaks(Rule::SameHeaders, |it| it.nodes[3].headers[2] = "another".to_owned());
+    breaks(Rule::HeadersChain, |it| {
+        everywhere(it, |node| drop(node.headers.remove(3)));
+    });
     breaks(Rule::SameContent, |it| it.nodes[3].transfers[2].amount += 1);
     breaks(Rule::NodeRuns, |it| it.nodes[3].down = Some("exit code 72".to_owned()));
     breaks(Rule::NodeRuns, |it| drop(it.nodes.pop()));
