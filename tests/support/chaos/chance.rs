@@ -12,12 +12,12 @@ impl Chance {
     /// The choices of a seed for one purpose.
     pub fn of(seed: u64, purpose: &str) -> Chance {
         let mixed =
-            purpose.bytes().fold(seed, |mixed, byte| Chance(mixed ^ u64::from(byte)).next());
+            purpose.bytes().fold(seed, |mixed, byte| Chance(mixed ^ u64::from(byte)).draw());
         Chance(mixed)
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +27,7 @@ impl Chance {
 
     /// A number of a range that is not empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
+        range.start + self.draw() % (range.end - range.start)
     }
 
     /// The place of one of so many.
@@ -66,8 +66,8 @@ mod tests {
         let chosen: Vec<u64> = (0..4).map(|_| chance.within(0..1_000)).collect();
         let mut again = Chance::of(7, "a purpose");
         assert_eq!(chosen, (0..4).map(|_| again.within(0..1_000)).collect::<Vec<_>>());
-        assert_ne!(Chance::of(7, "another").next(), Chance::of(7, "a purpose").next());
-        assert_ne!(Chance::of(8, "a purpose").next(), Chance::of(7, "a purpose").next());
+        assert_ne!(Chance::of(7, "another").draw(), Chance::of(7, "a purpose").draw());
+        assert_ne!(Chance::of(8, "a purpose").draw(), Chance::of(7, "a purpose").draw());
         let mut order = chance.order(4);
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2, 3]);

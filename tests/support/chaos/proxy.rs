@@ -148,7 +148,7 @@ async fn connection(
         let (near_in, near_out) = near.into_split();
         let (far_in, far_out) = far.into_split();
         let (one, other) =
-            (Chance::of(chance.next(), "forward"), Chance::of(chance.next(), "backward"));
+            (Chance::of(chance.draw(), "forward"), Chance::of(chance.draw(), "backward"));
         tokio::join!(
             carry(near_in, far_out, sky.clone(), Direction::Forward, one),
             carry(far_in, near_out, sky.clone(), Direction::Backward, other),

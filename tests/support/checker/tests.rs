@@ -449,8 +449,8 @@ fn watches() {
             }
         }
     };
-    breaks(Rule::WatchComplete, |it| watch(it, |all| drop(all.remove(1))));
-    breaks(Rule::WatchComplete, |it| watch(it, |all| drop(all.pop())));
+    breaks(Rule::WatchComplete, |it| watch(it, |all| all.truncate(3)));
+    breaks(Rule::WatchComplete, |it| watch(it, |all| all[1..].rotate_left(1)));
     breaks(Rule::WatchComplete, |it| watch(it, |all| all.insert(1, all[1].clone())));
     breaks(Rule::WatchComplete, |it| watch(it, |all| all[2].balance += 1));
     breaks(Rule::WatchComplete, |it| watch(it, |all| all.swap(1, 2)));
