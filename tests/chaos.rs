@@ -39,14 +39,18 @@ fn main() -> std::process::ExitCode {
     let spaces = arguments.budget.is_some() && !ground::is_inside();
     match spaces.then(ground::why_not) {
         None => {}
-        Some(None) => {
-            eprintln!("chaos: {}", ground::enter());
-            return 1.into();
-        }
+        Some(None) => return entered(),
         Some(Some(why)) => println!("no namespaces ({why}): all faults are made by proxies"),
     }
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     runtime.block_on(run(&arguments))
+}
+
+fn entered() -> std::process::ExitCode {
+    ground::enter().unwrap_or_else(|problem| {
+        eprintln!("chaos: {problem}");
+        std::process::ExitCode::FAILURE
+    })
 }
 
 /// Judges a history that was recorded before.

@@ -34,13 +34,13 @@ fn main() -> std::process::ExitCode {
         return 0.into();
     }
     if !ground::is_inside() {
-        match ground::why_not() {
-            Some(why) => return skipped(&arguments, &why),
-            None => {
-                eprintln!("powercut: {}", ground::enter());
-                return 1.into();
-            }
+        if let Some(why) = ground::why_not() {
+            return skipped(&arguments, &why);
         }
+        return ground::enter().unwrap_or_else(|problem| {
+            eprintln!("powercut: {problem}");
+            std::process::ExitCode::FAILURE
+        });
     }
     make_namespaces();
     let directory = tempfile::tempdir().expect("a directory can be made");

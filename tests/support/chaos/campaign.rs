@@ -96,14 +96,14 @@ impl Work {
         Work { recorder, endpoints, stop, tellers, auditor, watches, last_posting }
     }
 
-    /// Writes with fresh clients until one is final: how long it took is in the record.
-    pub async fn recover(&self, consortium: &Consortium) {
+    /// Writes with fresh clients until one is final, in time or not: how long it took is in the record.
+    pub async fn recover(&self, consortium: &Consortium) -> bool {
         let healed_us = self.recorder.now_us();
         self.recorder.history().healed_us.push(healed_us);
         let until = Instant::now() + RECOVER_WITHIN;
         while Instant::now() < until {
             if recovery_us(&self.recorder.history(), healed_us).is_some() {
-                return;
+                return true;
             }
             let agent = client(consortium, AGENT, &self.endpoints, 0);
             let back = counterfoil_client::instructions::transfer(
@@ -115,6 +115,7 @@ impl Work {
             let signed = agent.sign(order).await.expect("it is well formed");
             self.recorder.send("probe", &agent, &signed, false).await.ok();
         }
+        false
     }
 
     /// Lets everybody finish, learns the fate of everything, and asks every node for everything. The
@@ -143,10 +144,22 @@ impl Work {
             let agent = consortium.client_at(AGENT, &[node]);
             let name = format!("{AGENT} at node {}", node + 1);
             read_accounts(&self.recorder, &name, &agent, true, Mode::Final).await;
-            let end = closing::of_node(consortium, node).await;
+            let end = closing::of_node(consortium, node, Mode::Final).await;
             self.recorder.history().nodes.push(end);
         }
         unknown
+    }
+
+    /// Where nothing becomes final any more, asks every node for what it has, and waits for nobody.
+    pub async fn give_up(self, consortium: &Consortium) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tellers.iter().for_each(JoinHandle::abort);
+        self.watches.iter().for_each(JoinHandle::abort);
+        self.auditor.abort();
+        for node in 0..NODES {
+            let end = closing::of_node(consortium, node, Mode::Stale).await;
+            self.recorder.history().nodes.push(end);
+        }
     }
 }
 
@@ -186,9 +199,13 @@ pub async fn round(wires: Wires, seed: u64, length: Duration) -> Report {
         lane.await.expect("no lane panics");
     }
     world.wiring.clear();
-    work.recover(&world.consortium).await;
-    sleep(Duration::from_secs(2)).await;
-    let unknown = work.end(&world.consortium).await;
+    let unknown = if work.recover(&world.consortium).await {
+        sleep(Duration::from_secs(2)).await;
+        work.end(&world.consortium).await
+    } else {
+        work.give_up(&world.consortium).await;
+        0
+    };
     let ended = world.ended.lock().expect("nobody panics").clone();
     judge("chaos", &world.consortium, &world.recorder, &ended, unknown)
 }

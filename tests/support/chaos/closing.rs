@@ -5,8 +5,8 @@ use counterfoil_client::audit::HistoryFilter;
 use counterfoil_client::{Client, Error, v1};
 use counterfoil_ledger::id::InstructionId;
 
-use super::recorder::{decided, hex, view};
-use crate::checker::history::{Answer, Known, NodeEnd, State, Transfer, Verdict};
+use super::recorder::{decided, hex, read_mode, view};
+use crate::checker::history::{Answer, Known, Mode, NodeEnd, State, Transfer, Verdict};
 use crate::consortium::{AGENT, BANKS, Consortium};
 
 /// Ids of each bank that each node is asked for one by one; its list of transfers has all of them.
@@ -19,27 +19,31 @@ pub fn genesis(consortium: &Consortium) -> String {
 }
 
 /// Asks a node for everything; says why it is down if it does not answer.
-pub async fn of_node(consortium: &Consortium, node: usize) -> NodeEnd {
+pub async fn of_node(consortium: &Consortium, node: usize, mode: Mode) -> NodeEnd {
     let number = u64::try_from(node).expect("a few nodes") + 1;
-    match ask(consortium, node, number).await {
-        Ok(end) => end,
-        Err(error) => {
-            let ended = consortium.ended(node).map_or("it runs".to_owned(), |it| it.to_string());
-            let why = format!("{error}; {ended}");
-            NodeEnd { node: number, down: Some(why), ..NodeEnd::default() }
-        }
+    let down = |why: String| NodeEnd { node: number, down: Some(why), ..NodeEnd::default() };
+    if let Some(status) = consortium.ended(node) {
+        return down(format!("ended by itself: {status}"));
     }
+    ask(consortium, node, number, mode).await.unwrap_or_else(|error| down(error.to_string()))
 }
 
-async fn ask(consortium: &Consortium, node: usize, number: u64) -> Result<NodeEnd, Error> {
-    let agent = consortium.client_at(AGENT, &[node]);
+async fn ask(
+    consortium: &Consortium,
+    node: usize,
+    number: u64,
+    mode: Mode,
+) -> Result<NodeEnd, Error> {
+    let client =
+        |institution| consortium.client_at(institution, &[node]).with_read_mode(read_mode(mode));
+    let agent = client(AGENT);
     let accounts = agent.accounts(None).all().await?;
     let height = accounts.as_of.height;
     let headers = agent.blocks(0).all().await?.value;
     let mut transfers = Vec::new();
     let mut instructions = Vec::new();
     for institution in std::iter::once(AGENT).chain(BANKS) {
-        let client = consortium.client_at(institution, &[node]);
+        let client = client(institution);
         let own = own_transfers(&client, institution, height).await?;
         let step = (own.len() / ASKED_MAX).max(1);
         for transfer in own.iter().step_by(step) {

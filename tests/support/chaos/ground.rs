@@ -1,9 +1,8 @@
 //! What both campaigns stand on: their arguments, and namespaces of the kernel that take everything in
 //! them along when they end: processes, mounts, network.
 
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What was asked for on the command line.
@@ -103,23 +102,29 @@ pub fn why_not() -> Option<String> {
     }
 }
 
-/// Starts this program again with its arguments, in namespaces of its own, in the place of this process.
-/// Whatever ends it, its nodes are killed and its mounts and networks are gone.
-pub fn enter() -> std::io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
+/// Runs this program again with its arguments, in namespaces of its own, and returns how it ended.
+/// Whatever ends it or this process, its nodes are killed and its mounts and networks are gone.
+pub fn enter() -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let unshare = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
     // Names of network namespaces are files in a directory that others must not see.
     let then = "mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec \"$0\" \"$@\"";
-    Command::new("unshare")
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let _within = runtime.enter();
+    // Ctrl-C goes to both: the other process says how far it has come, and this one waits for that.
+    let _heard = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+        .map_err(|error| error.to_string())?;
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare"])
         .args(unshare)
         .args(["--propagation", "private", "sh", "-c", then])
         .arg(program)
         .args(std::env::args_os().skip(1))
         .env(INSIDE, "1")
-        .exec()
+        .status()
+        .map_err(|error| format!("setpriv: {error}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 #[cfg(test)]

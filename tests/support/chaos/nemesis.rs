@@ -76,6 +76,12 @@ impl World {
         self.consortium.kill_node(node);
     }
 
+    /// What is broken is not made clearer by more faults.
+    fn has_lost_a_node(&self) -> bool {
+        let runs = |node| self.consortium.ended(node).is_none();
+        !self.ended.lock().expect("nobody panics").is_empty() || !(0..NODES).all(runs)
+    }
+
     /// The node that leads, or any if none says so.
     fn leader_or(&self, chance: &mut Chance) -> usize {
         let any = chance.place(NODES);
@@ -88,7 +94,7 @@ impl World {
         let kinds: &[&'static str] = if lane == "network" { &OF_NETWORK } else { &OF_PROCESSES };
         // Every kind comes before any comes again.
         let mut turn = Vec::new();
-        while Instant::now() < until {
+        while Instant::now() < until && !self.has_lost_a_node() {
             sleep(chance.pause(300..3_000)).await;
             if turn.is_empty() {
                 turn = chance.order(kinds.len());

@@ -43,6 +43,7 @@ pub async fn round(seed: u64, cuts: usize) -> Result<Report, String> {
     let endpoints = addresses.collect();
     let work = Work::begin(&machines.consortium, &machines.recorder, endpoints, seed).await;
     let mut chance = Chance::of(seed, "cuts");
+    let mut recovers = true;
     for cut in 0..cuts {
         sleep(chance.pause(300..4_000)).await;
         // Of three cuts one is of one node, one of some and one of all.
@@ -55,10 +56,19 @@ pub async fn round(seed: u64, cuts: usize) -> Result<Report, String> {
         machines = tokio::task::spawn_blocking(move || machines.cut(&nodes).map(|()| machines))
             .await
             .map_err(|error| error.to_string())??;
-        work.recover(&machines.consortium).await;
+        recovers = work.recover(&machines.consortium).await;
+        // What is broken by now is not made clearer by more cuts.
+        if !recovers || machines.has_lost_a_node() {
+            break;
+        }
     }
-    sleep(Duration::from_secs(1)).await;
-    let unknown = work.end(&machines.consortium).await;
+    let unknown = if recovers {
+        sleep(Duration::from_secs(1)).await;
+        work.end(&machines.consortium).await
+    } else {
+        work.give_up(&machines.consortium).await;
+        0
+    };
     let Machines { consortium, recorder, ended, .. } = &machines;
     Ok(judge("powercut", consortium, recorder, ended, unknown))
 }
@@ -68,6 +78,11 @@ impl Machines {
     /// clock is right.
     fn start(&self, node: usize) {
         self.consortium.start_misbehaving_with(node, "clock:/dev/null", &[]);
+    }
+
+    fn has_lost_a_node(&self) -> bool {
+        let runs = |node| self.consortium.ended(node).is_none();
+        !self.ended.is_empty() || !(0..NODES).all(runs)
     }
 
     /// Cuts the power of some nodes at one moment, and brings it back.
