@@ -39,7 +39,7 @@ pub struct Work {
     endpoints: Vec<String>,
     stop: Arc<AtomicBool>,
     tellers: Vec<JoinHandle<Teller>>,
-    auditor: JoinHandle<()>,
+    auditors: Vec<JoinHandle<()>>,
     watches: Vec<JoinHandle<()>>,
     last_posting: Vec<tokio::sync::watch::Sender<Option<u64>>>,
 }
@@ -91,9 +91,15 @@ impl Work {
             watches.push(tokio::spawn(watch(recorder.clone(), client, bank, until)));
             last_posting.push(end);
         }
-        let auditor = tokio::spawn(audit(recorder.clone(), agent, seed, stop.clone()));
+        // Each asks one node alone, so that a node that is behind the others is asked as well.
+        let auditors = endpoints.iter().enumerate().map(|(node, endpoint)| {
+            let agent = client(consortium, AGENT, std::slice::from_ref(endpoint), 0);
+            let name = format!("{AGENT} of node {}", node + 1);
+            tokio::spawn(audit(recorder.clone(), agent, name, seed, stop.clone()))
+        });
+        let auditors = auditors.collect();
         let recorder = recorder.clone();
-        Work { recorder, endpoints, stop, tellers, auditor, watches, last_posting }
+        Work { recorder, endpoints, stop, tellers, auditors, watches, last_posting }
     }
 
     /// Writes with fresh clients until one is final, in time or not: how long it took is in the record.
@@ -129,7 +135,9 @@ impl Work {
         for settled in settling.collect::<Vec<_>>() {
             unknown += settled.await.expect("no teller panics");
         }
-        self.auditor.await.expect("the auditor does not panic");
+        for auditor in self.auditors {
+            auditor.await.expect("no auditor panics");
+        }
         for (bank, end) in self.last_posting.iter().enumerate() {
             let client = client(consortium, BANKS[bank], &self.endpoints, 0);
             let watched = account(BANKS[bank], ASSETS[0]);
@@ -155,7 +163,7 @@ impl Work {
         self.stop.store(true, Ordering::Relaxed);
         self.tellers.iter().for_each(JoinHandle::abort);
         self.watches.iter().for_each(JoinHandle::abort);
-        self.auditor.abort();
+        self.auditors.iter().for_each(JoinHandle::abort);
         for node in 0..NODES {
             let end = closing::of_node(consortium, node, Mode::Stale).await;
             self.recorder.history().nodes.push(end);

@@ -126,7 +126,7 @@ impl Teller {
         // Some expire while the network is down: their absence is proved then.
         let valid_for = if self.chance.percent(15) { 12 } else { 900 };
         let order = order.valid_for(Duration::from_secs(valid_for));
-        let ordered = self.chance.percent(10);
+        let ordered = self.chance.percent(20);
         let Ok(signed) = self.client.sign(order).await else { return };
         let finality = if ordered { v1::Finality::Ordered } else { v1::Finality::Final };
         let client = self.client.with_finality(finality);
@@ -235,12 +235,18 @@ pub async fn read_accounts(
 }
 
 /// The agent reads all accounts now and then.
-pub async fn audit(recorder: Arc<Recorder>, client: Client, seed: u64, stop: Arc<AtomicBool>) {
-    let mut chance = Chance::of(seed, AGENT);
+pub async fn audit(
+    recorder: Arc<Recorder>,
+    client: Client,
+    name: String,
+    seed: u64,
+    stop: Arc<AtomicBool>,
+) {
+    let mut chance = Chance::of(seed, &name);
     while !stop.load(Ordering::Relaxed) {
         let mode = if chance.percent(60) { Mode::Final } else { Mode::Ordered };
-        read_accounts(&recorder, AGENT, &client, true, mode).await;
-        sleep(chance.pause(100..600)).await;
+        read_accounts(&recorder, &name, &client, true, mode).await;
+        sleep(chance.pause(100..900)).await;
     }
 }
 
