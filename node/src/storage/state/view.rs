@@ -6,6 +6,7 @@ use super::RECORDS;
 use super::StateStore;
 use crate::storage::StorageError;
 use crate::storage::database::META;
+use crate::storage::database::Pair;
 use crate::storage::database::View;
 
 /// The state at one moment: of one flush, whole.
@@ -33,9 +34,7 @@ impl StateView<'_> {
     }
 
     /// Every reconciliation record, by its key.
-    pub fn records(
-        &self,
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> + '_ {
+    pub fn records(&self) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
         self.view.iterate(RECORDS)
     }
 }
