@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use counterfoil_tests::chaos::campaign::{Summary, round};
 use counterfoil_tests::chaos::ground::{self, Arguments};
-use counterfoil_tests::chaos::wiring::{Wires, make_namespaces};
+use counterfoil_tests::chaos::wiring::{NAMESPACES_NEED, Wires, make_namespaces};
 use counterfoil_tests::checker::check;
 use counterfoil_tests::checker::history::History;
 
@@ -37,7 +37,7 @@ fn main() -> std::process::ExitCode {
         return 0.into();
     }
     let spaces = arguments.budget.is_some() && !ground::is_inside();
-    match spaces.then(ground::why_not) {
+    match spaces.then(|| ground::why_not(NAMESPACES_NEED)) {
         None => {}
         Some(None) => return entered(),
         Some(Some(why)) => println!("no namespaces ({why}): all faults are made by proxies"),

@@ -8,7 +8,6 @@ use counterfoil_tests::chaos::campaign::Summary;
 use counterfoil_tests::chaos::disk::loses_what_was_not_synced;
 use counterfoil_tests::chaos::ground::{self, Arguments};
 use counterfoil_tests::chaos::powercut::round;
-use counterfoil_tests::chaos::wiring::make_namespaces;
 
 const NAME: &str = "nothing_is_lost_in_power_cuts";
 
@@ -34,7 +33,7 @@ fn main() -> std::process::ExitCode {
         return 0.into();
     }
     if !ground::is_inside() {
-        if let Some(why) = ground::why_not() {
+        if let Some(why) = ground::why_not("ip link set lo up") {
             return skipped(&arguments, &why);
         }
         return ground::enter().unwrap_or_else(|problem| {
@@ -42,7 +41,6 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         });
     }
-    make_namespaces();
     let directory = tempfile::tempdir().expect("a directory can be made");
     if let Err(problem) = loses_what_was_not_synced(directory.path()) {
         return skipped(&arguments, &problem);

@@ -89,10 +89,10 @@ pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// Why this process cannot enter, if it cannot.
-pub fn why_not() -> Option<String> {
+/// Why this process cannot enter and do there what a line of shell does, if it cannot.
+pub fn why_not(then: &str) -> Option<String> {
     let tried = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "true"])
+        .args(["--net", "--mount", "--pid", "--fork", "sh", "-c", then])
         .stdin(Stdio::null())
         .output();
     match tried {
@@ -108,7 +108,8 @@ pub fn enter() -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let unshare = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
     // Names of network namespaces are files in a directory that others must not see.
-    let then = "mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec \"$0\" \"$@\"";
+    let then = "ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && \
+                exec \"$0\" \"$@\"";
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let _within = runtime.enter();
     // Ctrl-C goes to both: the other process says how far it has come, and this one waits for that.

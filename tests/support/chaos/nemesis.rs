@@ -141,6 +141,8 @@ impl World {
                 let by_ms = [1_500, 3_000, 30_000, 600_000, 3_600_000][chance.place(5)];
                 let by_ms: i64 = if chance.percent(50) { by_ms } else { -by_ms };
                 let length = chance.pause(2_000..15_000);
+                // A node does not start with a clock by which its certificate is not valid yet.
+                self.await_up(node).await;
                 std::fs::write(self.clock_file(node), by_ms.to_string()).expect("it is written");
                 sleep(length).await;
                 std::fs::write(self.clock_file(node), "0").expect("it is written");
@@ -148,9 +150,20 @@ impl World {
             }
             _ => {
                 let node = chance.place(NODES);
+                // A node that is just starting must find a key and a certificate that fit.
+                self.await_up(node).await;
                 self.reload_certificate(node);
                 names([node])
             }
+        }
+    }
+
+    async fn await_up(&self, node: usize) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until
+            && self.consortium.metric(node, "counterfoil_raft_term").is_none()
+        {
+            sleep(Duration::from_millis(50)).await;
         }
     }
 

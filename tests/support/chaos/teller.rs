@@ -126,7 +126,7 @@ impl Teller {
         // Some expire while the network is down: their absence is proved then.
         let valid_for = if self.chance.percent(15) { 12 } else { 900 };
         let order = order.valid_for(Duration::from_secs(valid_for));
-        let ordered = self.chance.percent(20);
+        let ordered = self.chance.percent(30);
         let Ok(signed) = self.client.sign(order).await else { return };
         let finality = if ordered { v1::Finality::Ordered } else { v1::Finality::Final };
         let client = self.client.with_finality(finality);

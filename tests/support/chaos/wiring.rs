@@ -43,10 +43,12 @@ fn ip(words: &str) {
     assert!(done.status.success(), "ip {words}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// What must work where namespaces are to be made, as a line of shell.
+pub const NAMESPACES_NEED: &str = "ip link add bridge type bridge && ip link add one type veth";
+
 /// Makes a namespace for each node, in a network namespace that is this process's own. They are gone
 /// with the mount namespace in which they were made.
 pub fn make_namespaces() {
-    ip("link set lo up");
     ip("link add bridge type bridge");
     ip("addr add 10.99.0.254/24 dev bridge");
     ip("link set bridge up");
