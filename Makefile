@@ -6,8 +6,11 @@ SHELL := /bin/bash
 KEEP ?= 0
 BUDGET ?= 10m
 SEED ?=
+SEEDS ?= 200
+FROM ?= 1
 
-.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut
+.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
+	sim
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -18,6 +21,7 @@ help:
 	@echo "make bench-finality  what certificates cost, and how fast proofs are verified"
 	@echo "make chaos BUDGET=10m SEED=1     nodes are killed, paused, cut off, given wrong clocks; a checker judges"
 	@echo "make powercut BUDGET=10m SEED=1  nodes lose what they had not synced (needs root); a checker judges"
+	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -44,6 +48,8 @@ test: setup
 	cargo build --locked -p counterfoil-node -p counterfoil
 	$(MAKE) --no-print-directory misbehaving
 	cargo test --locked --workspace
+	cargo clippy --locked -p counterfoil-tests --features simulation --bin simulate -- -D warnings
+	$(SIMULATE) --seeds 6 --seconds 15 --replays
 
 lint:
 	cd proto && npx --yes @bufbuild/buf lint
@@ -63,3 +69,9 @@ chaos powercut: setup
 	cargo build --locked -p counterfoil-node -p counterfoil
 	$(MAKE) --no-print-directory misbehaving
 	cargo test --locked -p counterfoil-tests --test $@ -- --budget $(BUDGET) $(if $(SEED),--seed $(SEED))
+
+# Each seed is a process with a simulated clock, disk and network; the same seed does the same again.
+SIMULATE = cargo run --locked -p counterfoil-tests --features simulation --bin simulate --
+
+sim: setup
+	$(SIMULATE) --seeds $(SEEDS) --from $(FROM)

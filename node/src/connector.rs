@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -18,7 +19,19 @@ use crate::limits;
 ///
 /// Each call needs a deadline of its own.
 pub fn peer_channel(tls: Arc<Tls>, node_id: u64, address: String) -> Channel {
-    // tonic would refuse https without its own TLS; the connector below speaks ours.
+    channel(node_id, move || {
+        let (tls, address) = (Arc::clone(&tls), address.clone());
+        async move { connect(&tls, node_id, &address).await }
+    })
+}
+
+/// A channel over connections that are made so.
+pub fn channel<S, F>(node_id: u64, connect: impl Fn() -> F + Send + Sync + 'static) -> Channel
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    // tonic would refuse https without its own TLS; what connects speaks ours.
     let endpoint = Endpoint::from_shared(format!("http://node-{node_id}"))
         .expect("a host of letters and digits")
         .connect_timeout(limits::CONNECT_TIMEOUT)
@@ -29,8 +42,8 @@ pub fn peer_channel(tls: Arc<Tls>, node_id: u64, address: String) -> Channel {
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
-        let (tls, address) = (Arc::clone(&tls), address.clone());
-        async move { connect(&tls, node_id, &address).await.map(TokioIo::new) }
+        let connecting = connect();
+        async { connecting.await.map(TokioIo::new) }
     }))
 }
 

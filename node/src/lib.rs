@@ -5,10 +5,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(all(feature = "simulation", not(debug_assertions)))]
+compile_error!("the feature `simulation` is for tests; a release build must not have it");
+
 #[cfg(all(feature = "misbehaviour", not(debug_assertions)))]
 compile_error!("the feature `misbehaviour` is for tests; a release build must not have it");
 
 pub mod api;
+pub mod blocking;
 pub mod boot;
 pub mod bounded_file;
 pub mod check;

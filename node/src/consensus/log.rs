@@ -24,6 +24,7 @@ use prost::Message;
 
 use super::Types;
 use super::wire;
+use crate::blocking;
 use crate::limits;
 use crate::storage::log::EntryId;
 use crate::storage::log::LogStore;
@@ -134,8 +135,7 @@ impl RaftLogStorage<Types> for Log {
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
         let bytes = wire::vote_to_message(vote).encode_to_vec();
-        tokio::task::block_in_place(|| self.store.save_vote(&bytes))
-            .map_err(|error| writing(&error))
+        blocking::in_place(|| self.store.save_vote(&bytes)).await.map_err(|error| writing(&error))
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, StorageError<u64>> {
@@ -177,7 +177,8 @@ impl RaftLogStorage<Types> for Log {
             .map(|entry| wire::entry_to_log(&entry))
             .collect();
         let started = Instant::now();
-        tokio::task::block_in_place(|| self.store.append(&entries))
+        blocking::in_place(|| self.store.append(&entries))
+            .await
             .map_err(|error| writing(&error))?;
         metrics::LOG_SYNC_SECONDS.histogram(&[]).record(started.elapsed());
         callback.log_io_completed(Ok(()));
@@ -185,14 +186,14 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
-        tokio::task::block_in_place(|| self.store.truncate_from(log_id.index))
+        blocking::in_place(|| self.store.truncate_from(log_id.index))
+            .await
             .map_err(|error| writing(&error))
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError<u64>> {
         let (term, node) = (log_id.leader_id.term, log_id.leader_id.node_id);
         let purged = EntryId { index: log_id.index, term, node };
-        tokio::task::block_in_place(|| self.store.set_purged(purged))
-            .map_err(|error| writing(&error))
+        blocking::in_place(|| self.store.set_purged(purged)).await.map_err(|error| writing(&error))
     }
 }

@@ -17,6 +17,7 @@ use counterfoil_ledger::registry::Registry;
 use tokio::task::JoinHandle;
 
 use super::checked::Checked;
+use crate::blocking;
 use crate::limits;
 
 /// A proposal after the checks that need no state.
@@ -72,7 +73,7 @@ impl Preparer {
             return true;
         }
         let (registry, chain_id) = (self.registry.clone(), self.chain_id);
-        let judging = tokio::task::spawn_blocking(move || {
+        let judging = blocking::aside(move || {
             let judge = |bytes: Bytes| {
                 let judged = Judged::of(&bytes, &registry, &chain_id)?;
                 judged.holds.then_some((bytes, judged))
@@ -84,8 +85,7 @@ impl Preparer {
         for (bytes, judged) in judged.into_iter().take(limits::PREPARED_PROPOSALS_MAX) {
             let (registry, chain_id) = (self.registry.clone(), self.chain_id);
             let checked = self.checked.clone();
-            let work =
-                tokio::task::spawn_blocking(move || judged.prepare(&registry, &chain_id, &checked));
+            let work = blocking::aside(move || judged.prepare(&registry, &chain_id, &checked));
             self.put(bytes, Slot::Underway(work));
         }
         true
@@ -102,10 +102,11 @@ impl Preparer {
             }
             None => {}
         }
-        tokio::task::block_in_place(|| {
+        blocking::in_place(|| {
             let judged = Judged::of(bytes, &self.registry, &self.chain_id)?;
             Some(judged.prepare(&self.registry, &self.chain_id, &self.checked))
         })
+        .await
     }
 
     fn put(&self, bytes: Bytes, slot: Slot) {

@@ -37,6 +37,7 @@ use super::forwarder::Forward;
 use super::network::Peers;
 use super::oversight::Oversight;
 use super::preparer::Preparer;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::limits;
 use crate::storage::StorageError;
@@ -248,7 +249,7 @@ impl Replica {
     ) -> Result<Prepared, Reason> {
         let prepared = if bytes.len() > limits::INLINE_CHECK_BYTES_MAX {
             let preparer = self.preparer.clone();
-            tokio::task::spawn_blocking(move || preparer.instruction(bytes))
+            blocking::aside(move || preparer.instruction(bytes))
                 .await
                 .expect("checking an instruction does not panic")?
         } else {

@@ -34,6 +34,7 @@ use super::executor::Unflushed;
 use super::preparer::Preparer;
 use super::snapshots::Maker;
 use super::wire;
+use crate::blocking;
 use crate::storage;
 use crate::storage::state::Flush;
 use crate::telemetry::metrics;
@@ -114,7 +115,8 @@ impl StateMachine {
                     let (executor, unflushed) = (&self.executor, &mut self.unflushed);
                     let started = Instant::now();
                     let executed =
-                        tokio::task::block_in_place(|| executor.execute(&prepared, log, unflushed))
+                        blocking::in_place(|| executor.execute(&prepared, log, unflushed))
+                            .await
                             .map_err(|error| failed(&error))?;
                     metrics::APPLY_SECONDS.histogram(&[]).record(started.elapsed());
                     executed
@@ -134,8 +136,8 @@ impl StateMachine {
         if !self.unflushed.is_due() {
             return Ok(());
         }
-        self.flushing = self.begin_flush().map(|flush| {
-            tokio::task::spawn_blocking(move || {
+        self.flushing = self.begin_flush().await.map(|flush| {
+            blocking::aside(move || {
                 let started = Instant::now();
                 let written = flush.write();
                 metrics::STATE_WRITE_SECONDS.histogram(&[]).record(started.elapsed());
@@ -150,7 +152,7 @@ impl StateMachine {
         let due = self.maker.clone().filter(|maker| maker.is_due(header.height));
         let Some(maker) = due else { return Ok(()) };
         self.end_flush().await?;
-        self.flushing = self.begin_flush().map(|flush| maker.begin(flush, header.clone()));
+        self.flushing = self.begin_flush().await.map(|flush| maker.begin(flush, header.clone()));
         Ok(())
     }
 
@@ -162,10 +164,10 @@ impl StateMachine {
     }
 
     /// Takes everything unflushed into one batch.
-    fn begin_flush(&mut self) -> Option<Flush> {
+    async fn begin_flush(&mut self) -> Option<Flush> {
         let consensus = self.applied.encode();
         let (executor, unflushed) = (&self.executor, &mut self.unflushed);
-        tokio::task::block_in_place(|| executor.begin_flush(unflushed, &consensus))
+        blocking::in_place(|| executor.begin_flush(unflushed, &consensus)).await
     }
 
     /// What Raft may be told of the newest certified snapshot, if the state is at least that of its

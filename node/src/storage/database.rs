@@ -1,6 +1,7 @@
 //! One RocksDB instance as both stores use it: opened with its format checked, and closed to
 //! writing for good by the first error.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -16,11 +17,14 @@ use rocksdb::LogLevel;
 use rocksdb::Options;
 use rocksdb::ReadOptions;
 use rocksdb::SnapshotWithThreadMode;
-use rocksdb::WriteBatch;
 use rocksdb::WriteOptions;
 use rocksdb::properties::BACKGROUND_ERRORS;
 
 use super::StorageError;
+use super::batch::Family;
+use super::batch::WriteBatch;
+#[cfg(feature = "simulation")]
+use super::simulated;
 
 /// The family of single values, which every instance has: name → bytes.
 pub(super) const META: &str = "meta";
@@ -42,9 +46,44 @@ pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
 
 /// A RocksDB instance.
 pub(super) struct Database {
-    db: DB,
+    engine: Engine,
     instance: &'static str,
     stopped: OnceLock<String>,
+}
+
+/// What keeps the pairs.
+enum Engine {
+    Rocks(DB),
+    #[cfg(feature = "simulation")]
+    Simulated(simulated::Opened),
+}
+
+/// A family's pairs.
+enum Pairs<'a> {
+    Rocks(DBIteratorWithThreadMode<'a, DB>),
+    #[cfg(feature = "simulation")]
+    Simulated(simulated::Pairs),
+}
+
+/// A value that was read.
+pub(super) enum Value<'a> {
+    /// Where RocksDB has it.
+    Rocks(DBPinnableSlice<'a>),
+    /// From a simulated disk.
+    #[cfg(feature = "simulation")]
+    Simulated(bytes::Bytes),
+}
+
+impl Deref for Value<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Value::Rocks(bytes) => bytes,
+            #[cfg(feature = "simulation")]
+            Value::Simulated(bytes) => bytes,
+        }
+    }
 }
 
 impl Database {
@@ -56,14 +95,8 @@ impl Database {
         options: &Options,
         families: Vec<(&'static str, Options)>,
     ) -> Result<Database, StorageError> {
-        let mut descriptors: Vec<_> = families
-            .into_iter()
-            .map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
-            .collect();
-        descriptors.push(ColumnFamilyDescriptor::new(META, family_options(4 << 20)));
-        let db = DB::open_cf_descriptors(options, path, descriptors)
-            .map_err(|error| StorageError::Database { instance, message: error.into_string() })?;
-        let database = Database { db, instance, stopped: OnceLock::new() };
+        let engine = Engine::open(path, instance, options, families)?;
+        let database = Database { engine, instance, stopped: OnceLock::new() };
         match database.get(META, FORMAT)? {
             Some(found) if &*found == format.as_bytes() => {}
             Some(found) => {
@@ -83,8 +116,12 @@ impl Database {
     }
 
     /// A family by name.
-    pub(super) fn family(&self, name: &str) -> &ColumnFamily {
-        self.db.cf_handle(name).expect("the family exists: open() creates each one that is named")
+    pub(super) fn family(&self, name: &str) -> Family<'_> {
+        match &self.engine {
+            Engine::Rocks(db) => Family::Rocks(handle(db, name)),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(opened) => Family::Simulated(opened.family(name)),
+        }
     }
 
     /// Writes a batch, all or nothing. An error is the last word: see [`Database::stop`].
@@ -94,10 +131,8 @@ impl Database {
         durability: Durability,
     ) -> Result<(), StorageError> {
         self.check_running()?;
-        let mut options = WriteOptions::default();
-        options.set_sync(durability == Durability::Synced);
-        self.db.write_opt(batch, &options).map_err(|error| {
-            let error = self.failure(error);
+        self.engine.write(batch, durability == Durability::Synced).map_err(|message| {
+            let error = self.failure(message);
             self.stop(&error);
             error
         })
@@ -106,8 +141,13 @@ impl Database {
     /// Makes everything written so far survive a power cut.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
         self.check_running()?;
-        self.db.flush_wal(true).map_err(|error| {
-            let error = self.failure(error);
+        let synced = match &self.engine {
+            Engine::Rocks(db) => db.flush_wal(true).map_err(rocksdb::Error::into_string),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => self.engine.write(WriteBatch::default(), true),
+        };
+        synced.map_err(|message| {
+            let error = self.failure(message);
             self.stop(&error);
             error
         })
@@ -131,12 +171,15 @@ impl Database {
     }
 
     /// A value, without a copy.
-    pub(super) fn get(
-        &self,
-        family: &str,
-        key: &[u8],
-    ) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
-        self.db.get_pinned_cf(self.family(family), key).map_err(|error| self.failure(error))
+    pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Value<'_>>, StorageError> {
+        match &self.engine {
+            Engine::Rocks(db) => match db.get_pinned_cf(handle(db, family), key) {
+                Ok(found) => Ok(found.map(Value::Rocks)),
+                Err(error) => Err(self.failure(error.into_string())),
+            },
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(opened) => Ok(opened.get(family, key).map(Value::Simulated)),
+        }
     }
 
     /// A family's pairs in key order, or backwards.
@@ -145,40 +188,123 @@ impl Database {
         family: &str,
         mode: IteratorMode<'_>,
     ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
-        let pairs: DBIteratorWithThreadMode<'_, DB> =
-            self.db.iterator_cf(self.family(family), mode);
-        pairs.map(|pair| pair.map_err(|error| self.failure(error)))
+        let mut pairs = match &self.engine {
+            Engine::Rocks(db) => Pairs::Rocks(db.iterator_cf(handle(db, family), mode)),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(opened) => Pairs::Simulated(opened.iterate(family, mode)),
+        };
+        std::iter::from_fn(move || self.next(&mut pairs))
+    }
+
+    fn next(&self, pairs: &mut Pairs<'_>) -> Option<Result<Pair, StorageError>> {
+        match pairs {
+            Pairs::Rocks(pairs) => {
+                let pair = pairs.next()?;
+                Some(pair.map_err(|error| self.failure(error.into_string())))
+            }
+            #[cfg(feature = "simulation")]
+            Pairs::Simulated(pairs) => pairs.next().map(Ok),
+        }
     }
 
     /// The instance as it is now, whatever is written while the view is read.
     pub(super) fn view(&self) -> View<'_> {
-        View { database: self, snapshot: self.db.snapshot() }
+        let moment = match &self.engine {
+            Engine::Rocks(db) => Moment::Rocks(db, db.snapshot()),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(opened) => Moment::Simulated(opened.freeze()),
+        };
+        View { database: self, moment }
     }
 
     /// How many flushes and compactions failed since the start, plus one if writing has stopped.
     /// RocksDB would go on trying by itself; this software does not let it.
     pub(super) fn background_errors(&self) -> u64 {
-        let counted = self.db.property_int_value(BACKGROUND_ERRORS);
-        // A property that cannot be read counts as an error too: silence must not look like health.
-        counted.ok().flatten().unwrap_or(1) + u64::from(self.stopped.get().is_some())
+        let counted = match &self.engine {
+            // A property that cannot be read counts as an error too: silence must not look like health.
+            Engine::Rocks(db) => {
+                db.property_int_value(BACKGROUND_ERRORS).ok().flatten().unwrap_or(1)
+            }
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => 0,
+        };
+        counted + u64::from(self.stopped.get().is_some())
     }
 
-    fn failure(&self, error: rocksdb::Error) -> StorageError {
-        StorageError::Database { instance: self.instance, message: error.into_string() }
+    /// Whether time and disk are simulated: nothing goes on in threads of its own.
+    #[cfg(feature = "simulation")]
+    pub(super) fn is_simulated(&self) -> bool {
+        matches!(self.engine, Engine::Simulated(_))
     }
+
+    fn failure(&self, message: String) -> StorageError {
+        StorageError::Database { instance: self.instance, message }
+    }
+}
+
+impl Engine {
+    fn open(
+        path: &Path,
+        instance: &'static str,
+        options: &Options,
+        families: Vec<(&'static str, Options)>,
+    ) -> Result<Engine, StorageError> {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = path.parent().and_then(simulated::Disk::of) {
+            let names = families.iter().map(|(name, _)| *name).chain([META]);
+            return Ok(Engine::Simulated(disk.open(instance, names)));
+        }
+        let mut descriptors: Vec<_> = families
+            .into_iter()
+            .map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
+            .collect();
+        descriptors.push(ColumnFamilyDescriptor::new(META, family_options(4 << 20)));
+        DB::open_cf_descriptors(options, path, descriptors)
+            .map(Engine::Rocks)
+            .map_err(|error| StorageError::Database { instance, message: error.into_string() })
+    }
+
+    fn write(&self, batch: WriteBatch, synced: bool) -> Result<(), String> {
+        match self {
+            Engine::Rocks(db) => {
+                let mut options = WriteOptions::default();
+                options.set_sync(synced);
+                db.write_opt(batch.rocks, &options).map_err(rocksdb::Error::into_string)
+            }
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(opened) => {
+                opened.write(batch.simulated, synced).map_err(str::to_owned)
+            }
+        }
+    }
+}
+
+fn handle<'a>(db: &'a DB, family: &str) -> &'a ColumnFamily {
+    db.cf_handle(family).expect("the family exists: open() creates each one that is named")
 }
 
 /// An instance at one moment.
 pub(super) struct View<'a> {
     database: &'a Database,
-    snapshot: SnapshotWithThreadMode<'a, DB>,
+    moment: Moment<'a>,
+}
+
+enum Moment<'a> {
+    Rocks(&'a DB, SnapshotWithThreadMode<'a, DB>),
+    #[cfg(feature = "simulation")]
+    Simulated(simulated::Frozen),
 }
 
 impl View<'_> {
     /// A value.
     pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let family = self.database.family(family);
-        self.snapshot.get_cf(family, key).map_err(|error| self.database.failure(error))
+        match &self.moment {
+            Moment::Rocks(db, snapshot) => snapshot
+                .get_cf(handle(db, family), key)
+                .map_err(|error| self.database.failure(error.into_string())),
+            #[cfg(feature = "simulation")]
+            Moment::Simulated(frozen) => Ok(frozen.get(family, key).map(|found| found.to_vec())),
+        }
     }
 
     /// A family's pairs in key order. They pass the cache by, which belongs to who waits for answers.
@@ -186,11 +312,19 @@ impl View<'_> {
         &self,
         family: &str,
     ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        let family = self.database.family(family);
-        let pairs = self.snapshot.iterator_cf_opt(family, options, IteratorMode::Start);
-        pairs.map(|pair| pair.map_err(|error| self.database.failure(error)))
+        let mut pairs = match &self.moment {
+            Moment::Rocks(db, snapshot) => {
+                let mut options = ReadOptions::default();
+                options.fill_cache(false);
+                let family = handle(db, family);
+                Pairs::Rocks(snapshot.iterator_cf_opt(family, options, IteratorMode::Start))
+            }
+            #[cfg(feature = "simulation")]
+            Moment::Simulated(frozen) => {
+                Pairs::Simulated(frozen.iterate(family, IteratorMode::Start))
+            }
+        };
+        std::iter::from_fn(move || self.database.next(&mut pairs))
     }
 }
 

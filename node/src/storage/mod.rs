@@ -15,10 +15,13 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+mod batch;
 mod database;
 pub mod directory;
 pub mod log;
 mod runs;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 pub mod snapshots;
 pub mod state;
 

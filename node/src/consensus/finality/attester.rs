@@ -25,6 +25,7 @@ use super::sign_once::Contradiction;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
 use super::sleep_until;
+use crate::blocking;
 use crate::consensus::Raft;
 use crate::consensus::network::Peers;
 use crate::limits;
@@ -186,7 +187,7 @@ impl Attester {
         let hash = header.hash();
         let preimage = signature::preimage(Label::Header, &self.finality.chain_id, hash.as_bytes());
         let signed = if signer.may_wait() {
-            let signing = tokio::task::spawn_blocking(move || signer.sign(&preimage));
+            let signing = blocking::aside(move || signer.sign(&preimage));
             signing.await.map_err(|_| Halt::Over)?
         } else {
             signer.sign(&preimage)
@@ -215,7 +216,7 @@ impl Attester {
                 return written.map_err(|_| Halt::Over);
             }
         }
-        let flushed = tokio::task::spawn_blocking(move || log.flush_deferred()).await;
+        let flushed = blocking::aside(move || log.flush_deferred()).await;
         if let Ok(Err(error)) = flushed {
             error!(%error, "what this node signed last could not be recorded");
         }

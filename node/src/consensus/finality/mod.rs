@@ -52,6 +52,7 @@ use super::Raft;
 use super::executor::Executor;
 use super::network::Peers;
 use super::replica::Unavailable;
+use crate::blocking;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
@@ -357,7 +358,7 @@ impl Finality {
         }
         last.clone_from(&held);
         let log = self.log.clone();
-        let kept = tokio::task::spawn_blocking(move || log.save_meta_buffered(HELD, &held)).await;
+        let kept = blocking::aside(move || log.save_meta_buffered(HELD, &held)).await;
         if let Ok(Err(error)) = kept {
             error!(%error, "the attestations held could not be kept");
         }

@@ -24,6 +24,7 @@ use super::Finality;
 use super::attested::Attested;
 use super::findings::Finding;
 use super::sign_once::Contradiction;
+use crate::blocking;
 use crate::consensus::network::Peers;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
@@ -176,7 +177,7 @@ impl Finality {
                 self.keep_file(&name, &bytes, limits::EVIDENCE_FILES_MAX);
             }
         };
-        let _ = tokio::task::spawn_blocking(keeping).await;
+        let _ = blocking::aside(keeping).await;
     }
 
     /// Keeps a file of evidence; says in the log where it is.
@@ -193,7 +194,7 @@ impl Finality {
     pub async fn signed_proposal(&self, height: u64) -> Option<v1::SignedProposal> {
         let store = self.executor.store().clone();
         // The whole block is read for it.
-        let reading = tokio::task::spawn_blocking(move || store.block(height));
+        let reading = blocking::aside(move || store.block(height));
         let block = reading.await.ok()?.ok()?.filter(|_| height > 0)?;
         Some(v1::SignedProposal {
             header: Bytes::copy_from_slice(&block.proposal.header.encode()),
@@ -314,7 +315,7 @@ impl Finality {
             let keeper = finality.clone();
             // There is room for what ends this node, whatever was kept before.
             let room = limits::EVIDENCE_FILES_MAX + parts.len() + evidence.len();
-            let _ = tokio::task::spawn_blocking(move || {
+            let _ = blocking::aside(move || {
                 for (name, bytes) in parts {
                     keeper.keep_file(&format!("diverged-{height}-{node}.{name}"), &bytes, room);
                 }

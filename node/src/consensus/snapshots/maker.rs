@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
 
+use crate::blocking;
 use crate::storage::StorageError;
 use crate::storage::snapshots::Draft;
 use crate::storage::snapshots::Manifest;
@@ -113,7 +114,9 @@ impl Maker {
         let (tell, told) = oneshot::channel();
         let maker = self.clone();
         self.busy.store(true, Ordering::SeqCst);
-        self.tasks.spawn_blocking(move || {
+        let tracked = self.tasks.token();
+        blocking::aside(move || {
+            let _tracked = tracked;
             let started = Instant::now();
             let written = flush.write();
             metrics::STATE_WRITE_SECONDS.histogram(&[]).record(started.elapsed());

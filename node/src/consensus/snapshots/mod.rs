@@ -44,6 +44,7 @@ use super::executor::Executor;
 use super::finality::Finality;
 use super::finality::pause;
 use super::network::Peers;
+use crate::blocking;
 use crate::exit::Stop;
 use crate::limits;
 use crate::storage::StorageError;
@@ -261,7 +262,7 @@ impl Keeper {
         let newest = self.snapshots().newest().filter(|newest| newest.is_unsigned());
         let Some(newest) = newest else { return };
         let (snapshots, height) = (self.snapshots().clone(), newest.height());
-        let checking = tokio::task::spawn_blocking(move || {
+        let checking = blocking::aside(move || {
             let mut chunks = 0..newest.chunk_count();
             let whole = chunks.all(|it| matches!(snapshots.read_chunk(height, it), Ok(Some(_))));
             if whole { Ok(()) } else { snapshots.delete(height) }
@@ -315,7 +316,7 @@ impl Keeper {
         let payload = snapshot_payload(&manifest.header().hash(), FORMAT, &manifest.digest());
         let preimage = signature::preimage(Label::Snapshot, &self.chain_id, &payload);
         // A key may be in a device.
-        let signing = tokio::task::spawn_blocking(move || signer.sign(&preimage)).await;
+        let signing = blocking::aside(move || signer.sign(&preimage)).await;
         let value = match signing {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => return error!(%error, "a snapshot could not be signed"),
@@ -331,7 +332,7 @@ impl Keeper {
 
     async fn certify(&self, raft: &Raft, manifest: Manifest) -> Result<(), StorageError> {
         let snapshots = self.snapshots().clone();
-        let kept = tokio::task::spawn_blocking(move || snapshots.certify(manifest)).await;
+        let kept = blocking::aside(move || snapshots.certify(manifest)).await;
         // A newer one was made meanwhile, or the node stops.
         let Some(kept) = kept.ok().transpose()?.flatten() else { return Ok(()) };
         let (height, digest) = (kept.height(), kept.digest());

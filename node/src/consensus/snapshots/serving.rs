@@ -11,6 +11,7 @@ use tonic::Status;
 use tracing::error;
 
 use super::Keeper;
+use crate::blocking;
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::snapshots::Snapshots;
@@ -70,7 +71,7 @@ impl Reading {
             return Ok(None);
         }
         let (snapshots, height, number) = (self.snapshots.clone(), self.height, self.chunk);
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = blocking::aside(move || {
             let chunk = snapshots.read_chunk(height, number);
             if let Err(StorageError::Corrupt { .. }) = &chunk {
                 // Another one is made at the next height; until then others have this one.

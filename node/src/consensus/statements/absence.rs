@@ -19,6 +19,7 @@ use super::NotGathered;
 use super::NotStated;
 use super::Statements;
 use super::gathering::problem;
+use crate::blocking;
 use crate::consensus::replica::Unavailable;
 use crate::limits;
 
@@ -97,7 +98,7 @@ impl Statements {
 
     async fn is_decided(&self, institution: &Bic, id: &InstructionId) -> Result<bool, Unavailable> {
         let (replica, institution, id) = (Arc::clone(&self.replica), *institution, *id);
-        let searching = tokio::task::spawn_blocking(move || replica.find(&institution, &id));
+        let searching = blocking::aside(move || replica.find(&institution, &id));
         let found = searching.await.map_err(|_| Unavailable::Stopping)??;
         Ok(found.is_some())
     }

@@ -19,6 +19,7 @@ use tracing::error;
 use super::replica::Replica;
 use super::replica::Unavailable;
 use super::wanted_block::WantedBlock;
+use crate::blocking;
 use crate::limits;
 use crate::storage::StorageError;
 
@@ -111,9 +112,7 @@ impl Statements {
     ) -> Result<T, NotStated> {
         let signer = self.signer.clone();
         let signed = if signer.may_wait() {
-            tokio::task::spawn_blocking(move || sign(&*signer))
-                .await
-                .map_err(|_| NotStated::NoSignature)?
+            blocking::aside(move || sign(&*signer)).await.map_err(|_| NotStated::NoSignature)?
         } else {
             sign(&*signer)
         };

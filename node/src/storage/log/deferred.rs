@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use rocksdb::ColumnFamily;
-use rocksdb::WriteBatch;
+use super::super::batch::Family;
+use super::super::batch::WriteBatch;
 
 /// One value.
 struct Value {
@@ -50,7 +50,7 @@ impl Riders {
     }
 
     /// Puts them into a batch; of one name the last stands.
-    pub(super) fn put(&self, batch: &mut WriteBatch, family: &ColumnFamily) {
+    pub(super) fn put(&self, batch: &mut WriteBatch, family: Family<'_>) {
         for rider in &self.0 {
             batch.put_cf(family, rider.name, &rider.value);
         }

@@ -22,9 +22,9 @@ use std::sync::RwLockWriteGuard;
 use bytes::Bytes;
 use rocksdb::Direction;
 use rocksdb::IteratorMode;
-use rocksdb::WriteBatch;
 
 use super::StorageError;
+use super::batch::WriteBatch;
 use super::database::Database;
 use super::database::Durability;
 use super::database::META;

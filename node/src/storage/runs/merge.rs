@@ -12,10 +12,10 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rocksdb::WriteBatch;
 use tracing::debug;
 use tracing::error;
 
+use super::super::batch::WriteBatch;
 use super::DIRECTORIES;
 use super::Durability;
 use super::RUNS;
@@ -62,12 +62,20 @@ impl Shared {
     /// What the merger's thread does.
     pub(super) fn merge_until_stopped(&self) {
         while self.wait_for_work() {
-            if let Err(error) = self.merge_all() {
-                error!(%error, "merging the indices failed; the state takes no more writes");
-                self.database.stop(&error);
+            if !self.merge_or_stop() {
                 break;
             }
         }
+    }
+
+    /// False if it failed: the state takes no more writes.
+    pub(super) fn merge_or_stop(&self) -> bool {
+        let merged = self.merge_all();
+        if let Err(error) = &merged {
+            error!(%error, "merging the indices failed; the state takes no more writes");
+            self.database.stop(error);
+        }
+        merged.is_ok()
     }
 
     /// False when it is time to stop.

@@ -3,9 +3,8 @@
 //! Pages are values of the family `runs`; what stays in memory is the run's directory, a value of
 //! the family `directories`: the first key of each page, the zone of its rows, and the filter.
 
-use rocksdb::ColumnFamily;
-use rocksdb::WriteBatch;
-
+use super::super::batch::Family;
+use super::super::batch::WriteBatch;
 use super::filter;
 use super::filter::Filter;
 use super::index::Index;
@@ -158,7 +157,7 @@ impl Run {
 pub(super) struct RunBuilder<'a> {
     run: Run,
     seed: u64,
-    pages: &'a ColumnFamily,
+    pages: Family<'a>,
     page: Vec<u8>,
     zone: (u64, u64),
     last_hashed: Vec<u8>,
@@ -172,7 +171,7 @@ impl<'a> RunBuilder<'a> {
         level: u8,
         filtered_max: u64,
         seed: u64,
-        pages: &'a ColumnFamily,
+        pages: Family<'a>,
     ) -> RunBuilder<'a> {
         let filter = Filter::with_capacity(filtered_max);
         let (first_keys, zones) = (Vec::new(), Vec::new());

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use counterfoil_proto::v1;
 use rocksdb::Direction;
 use rocksdb::IteratorMode;
-use rocksdb::WriteBatch;
 
+use super::super::batch::WriteBatch;
 use super::super::database::Pair;
 use super::CERTIFICATES;
 use super::StateStore;

@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 use counterfoil_ledger::block::Block;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::block::encode_leaves;
-use rocksdb::WriteBatch;
 
+use super::super::batch::WriteBatch;
 use super::super::database::Durability;
 use super::super::runs::Index;
 use super::ACCOUNTS;

@@ -10,8 +10,8 @@ use counterfoil_ledger::merkle;
 use counterfoil_ledger::prove;
 use rocksdb::Direction;
 use rocksdb::IteratorMode;
-use rocksdb::WriteBatch;
 
+use super::super::batch::WriteBatch;
 use super::HEADS;
 use super::StateStore;
 use super::StorageError;

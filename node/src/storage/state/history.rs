@@ -7,8 +7,8 @@ use counterfoil_ledger::header::Header;
 use counterfoil_ledger::merkle;
 use counterfoil_ledger::merkle::Frontier;
 use counterfoil_ledger::prove;
-use rocksdb::WriteBatch;
 
+use super::super::batch::WriteBatch;
 use super::super::database::Database;
 use super::HEADERS;
 use super::HISTORY;

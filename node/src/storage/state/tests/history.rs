@@ -1,8 +1,8 @@
 use counterfoil_ledger::merkle::path::is_consistent;
 use counterfoil_ledger::merkle::path::root_of_path;
-use rocksdb::WriteBatch;
 
 use super::*;
+use crate::storage::batch::WriteBatch;
 
 fn hashes(path: &[Bytes]) -> Vec<Hash> {
     path.iter().map(|hash| Hash::from_slice(hash).unwrap()).collect()
