@@ -4,18 +4,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 KEEP ?= 0
+FLIPS ?= 1000
 BUDGET ?= 10m
 SEED ?=
 SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
-	sim
+	bitflips sim
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
 	@echo "make demo KEEP=1   the same, and the nodes stay; make stop ends them"
 	@echo "make test          format check, clippy with warnings denied, all tests"
+	@echo "make bitflips FLIPS=1000 SEED=1  damages a node's files in so many ways: noticed, or harmless"
 	@echo "make build         release binaries in target/release"
 	@echo "make bench         throughput and latency of three local nodes"
 	@echo "make bench-finality  what certificates cost, and how fast proofs are verified"
@@ -50,6 +52,10 @@ test: setup
 	cargo test --locked --workspace
 	cargo clippy --locked -p counterfoil-tests --features simulation --bin simulate -- -D warnings
 	$(SIMULATE) --seeds 6 --seconds 15 --replays
+
+bitflips: setup
+	cargo build --locked -p counterfoil-node -p counterfoil
+	cargo run --locked -p counterfoil-tests --example bitflips -- --flips $(FLIPS) --seed $(or $(SEED),1)
 
 lint:
 	cd proto && npx --yes @bufbuild/buf lint

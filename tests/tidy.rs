@@ -102,6 +102,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
             "limits",
             "listener",
             "misbehaviour",
+            "scrubber",
             "status",
             "storage",
             "telemetry",
@@ -110,6 +111,8 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
     // In builds that tests alone make.
     ("misbehaviour", &["clock", "consensus", "limits"]),
     ("process", &["config", "exit", "limits", "node", "telemetry"]),
+    ("scrubber", &["config", "exit", "limits", "storage", "telemetry"]),
+    ("repair", &["boot", "config", "consensus", "exit", "storage"]),
 ];
 
 /// The only places where a name may be written outside of tests; a directory ends with a slash.

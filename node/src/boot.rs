@@ -22,6 +22,7 @@ use crate::identity::tls::credential::CredentialFiles;
 use crate::identity::tls::trust::Trust;
 use crate::limits;
 use crate::listener;
+use crate::storage::Failure;
 use crate::storage::StorageError;
 use crate::telemetry::health::Health;
 use crate::telemetry::{http, metrics};
@@ -145,21 +146,13 @@ impl From<&StorageError> for Stop {
             | StorageError::Foreign { .. } => ExitCode::DirectoryMismatch,
             StorageError::Locked(_) => ExitCode::DirectoryLocked,
             StorageError::Diverged { .. } => ExitCode::Diverged,
-            StorageError::Corrupt { .. } | StorageError::Format { .. } => ExitCode::Corrupt,
-            StorageError::Io { source, .. } if is_full(source) => ExitCode::DiskFull,
-            StorageError::Database { message, .. }
-            | StorageError::Stopped { cause: message, .. }
-                if message.contains("No space left on device") =>
-            {
-                ExitCode::DiskFull
-            }
-            _ => ExitCode::Storage,
+            StorageError::Format { .. } => ExitCode::Corrupt,
+            error => match error.failure() {
+                Some(Failure::Full) => ExitCode::DiskFull,
+                Some(Failure::Corrupt) => ExitCode::Corrupt,
+                Some(Failure::Refused) | None => ExitCode::Storage,
+            },
         };
         Stop { code, message: error.to_string() }
     }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

@@ -50,11 +50,11 @@ exit_codes! {
         "This node computed a header that differs from the certified one.",
         "Keep the data directory as evidence; do not start the node again on it.";
     Corrupt = 73, false,
-        "Bytes on disk do not match their checksum, or the log has a hole.",
-        "Keep the data directory; restore the node from its peers under a new node id.";
+        "Bytes on disk are not what was written, or are gone: a checksum fails, a file is missing, or the log has a hole or ends before what was durable.",
+        "Keep the data directory. If the message names the state or an index, run `counterfoil-node repair --index`; if it names the log, restore the node from its peers under a new node id.";
     DiskFull = 74, false,
-        "There is no space left for the log or the state.",
-        "Free or add space, then start the node again.";
+        "There is too little space for the log and the state, or a write found none.",
+        "Free or add space, more than disk.stop_free_mib, then start the node again: nothing has to be repaired.";
     Identity = 75, false,
         "The node's certificate, its key or its attestation key is invalid, expired or not the one registered.",
         "Install a certificate of the institution's own CA for this node and its key, then start the node again.";

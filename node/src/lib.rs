@@ -28,6 +28,8 @@ pub mod listener;
 pub mod misbehaviour;
 pub mod node;
 pub mod process;
+pub mod repair;
+pub mod scrubber;
 pub mod status;
 pub mod storage;
 pub mod telemetry;

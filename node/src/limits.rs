@@ -457,6 +457,25 @@ pub const UNFLUSHED_MOVEMENTS_MAX: usize = 131_072;
 /// How long execution may have a block in memory alone.
 pub const UNFLUSHED_AGE_MAX: Duration = Duration::from_secs(1);
 
+// --- Disk --------------------------------------------------------------------------------------
+
+/// Between two looks at the free space.
+pub const SPACE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A mark of free space counts as passed upwards only this share above it, so that a node does not go
+/// back and forth at it: one in so many.
+pub const SPACE_MARGIN_DIVISOR: u64 = 10;
+
+/// How often the place of the scrubber is kept.
+pub const SCRUB_KEPT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a node that is asked for its vote waits for what the others recall of it.
+pub const RECALL_WAIT: Duration = Duration::from_millis(500);
+
+/// A node that is short of space stands for election only when nobody has led for this long: a leader
+/// that takes nothing new still serves reads.
+pub const SHORT_OF_SPACE_PAUSE: Duration = Duration::from_secs(10);
+
 // --- Finality ----------------------------------------------------------------------------------
 
 /// Between two headers that a leader signs, at least.

@@ -11,6 +11,7 @@ use counterfoil_node::config::{Config, Fault, Sources, keys};
 use counterfoil_node::exit::{self, ExitCode, Stop};
 use counterfoil_node::node;
 use counterfoil_node::process;
+use counterfoil_node::repair;
 use counterfoil_node::storage::directory::DataDirectory;
 use counterfoil_node::telemetry::metrics;
 
@@ -43,6 +44,12 @@ enum Command {
     Run,
     /// Makes the data directory of a node that has never run.
     Init,
+    /// Makes the state and its indices anew from the log of a node that does not run.
+    Repair {
+        /// Everything that is derived from the log: the whole of the state.
+        #[arg(long, required = true)]
+        index: bool,
+    },
     /// Says whether the node would start, and if not, everything that is wrong.
     Check,
     /// Prints a configuration file with every key, its meaning and its default.
@@ -67,6 +74,7 @@ pub(crate) fn main() -> std::process::ExitCode {
     let done = match arguments.command {
         Command::Run => load(settings).and_then(|config| process::run(config, node::run)),
         Command::Init => load(settings).and_then(|config| init(&config)),
+        Command::Repair { index: _ } => load(settings).and_then(|config| repair(&config)),
         Command::Check => load(settings).and_then(|config| report_check(&config)),
         Command::Config => print(&keys::example()),
         Command::ExitCodes => print(&exit::table()),
@@ -111,6 +119,16 @@ fn init(config: &Config) -> Result<(), Stop> {
         config.data.display(),
         config.node_id,
         genesis.chain_id()
+    );
+    Ok(())
+}
+
+fn repair(config: &Config) -> Result<(), Stop> {
+    let rebuilt = repair::index(config)?;
+    println!(
+        "executed {} entries to height {}; {} headers are those that were stored before; kept {} \
+         certificates",
+        rebuilt.entries, rebuilt.height, rebuilt.compared, rebuilt.certificates
     );
     Ok(())
 }

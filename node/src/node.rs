@@ -22,12 +22,14 @@ use crate::consensus::group;
 use crate::consensus::group::Group;
 use crate::consensus::network::Peers;
 use crate::consensus::peer_service::PeerServer;
+use crate::consensus::space::Space;
 use crate::consensus::term_bound::TermBound;
 use crate::exit::Stop;
 use crate::identity::tls::Audience;
 use crate::identity::tls::Tls;
 use crate::limits;
 use crate::listener;
+use crate::scrubber::Scrubber;
 use crate::status::StatusReporter;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
@@ -44,6 +46,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let chain_id = genesis.chain_id();
 
     let directory = DataDirectory::open(&config.data, config.node_id, &chain_id)?;
+    if directory.adopt_next()? {
+        info!("a state that was built aside is in the place of the one before");
+    }
+    // Before RocksDB is opened: it writes where it opens.
+    let space = Space::open(directory.clone(), config.disk)?;
     let log = LogStore::open(&directory)?;
     let store = StateStore::open(&directory, log.clone())?;
     let snapshots = Snapshots::open(&directory, &chain_id, &Signers::of(chain_id, &registry))?;
@@ -61,6 +68,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         snapshots: snapshots.clone(),
         peers,
         timing: config.raft,
+        space: space.clone(),
         linger: config.builder.linger,
         clock: clock.clone(),
     })
@@ -68,6 +76,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let (replica, statements) = (group.replica(), group.statements());
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
+    let stored = log.clone();
     let reporter =
         Arc::new(StatusReporter::new(replica.clone(), log, snapshots, tls.clone(), clock.clone()));
 
@@ -120,16 +129,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         shutdown.clone(),
     ));
     tasks.close();
+    let scrubber = Scrubber::new(stored, group.replica().store().clone(), &config.disk);
+    let scrubbing = scrub(scrubber, shutdown.clone());
     health.set(Readiness::Ready);
     info!(node = config.node_id, chain = %chain_id, client = %config.listen.client, "running");
 
-    let died = tokio::select! {
+    let full = tokio::select! {
         () = shutdown.cancelled() => None,
-        stop = group.died() => Some(stop),
+        stop = group.died() => return Err(stop),
+        stop = scrubbing => return Err(stop),
+        // There is still space to stop in order.
+        stop = space.ran_out() => Some(stop),
     };
-    if let Some(stop) = died {
-        return Err(stop);
-    }
+    shutdown.cancel();
     health.set(Readiness::NotReady("stopping".to_owned()));
     let draining = async {
         tasks.wait().await;
@@ -141,7 +153,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     }
     group.stop().await;
     info!("stopped");
-    Ok(())
+    full.map_or(Ok(()), Err)
+}
+
+/// Returns what the scrubber finds wrong.
+async fn scrub(scrubber: Option<Scrubber>, stop: CancellationToken) -> Stop {
+    if let Some(scrubber) = scrubber
+        && let Some(stop) = scrubber.run(stop).await
+    {
+        return stop;
+    }
+    std::future::pending().await
 }
 
 fn peers(

@@ -257,10 +257,16 @@ impl Consortium {
 
     /// Starts a node that does not run with settings of the form `section.key=value`.
     pub fn start_node_with(&self, node: usize, settings: &[&str]) {
+        self.start_node_under(node, settings, &[]);
+    }
+
+    /// `start_node_with`, with environment variables too.
+    pub fn start_node_under(&self, node: usize, settings: &[&str], variables: &[(&str, &Path)]) {
         let mut command = self.command(node, "run");
         for setting in settings {
             command.args(["--set", setting]);
         }
+        command.envs(variables.iter().copied());
         self.spawn(node, command);
     }
 

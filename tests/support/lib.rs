@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod checker;
 pub mod consortium;
 pub mod data;
+pub mod kept;
 pub mod load;
 pub mod wire;
 pub mod witness;

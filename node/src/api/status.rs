@@ -15,6 +15,7 @@ use tonic::Status;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
+use crate::consensus;
 use crate::consensus::finality::Standing;
 use crate::consensus::replica::Unavailable;
 use crate::consensus::statements::NotGathered;
@@ -107,6 +108,16 @@ pub(super) fn unavailable(cause: Unavailable) -> Status {
                 .retry(limits::RETRY_DELAY)
                 .status(Code::Unavailable, message)
         }
+        Unavailable::DiskShort { free, missing } => Info::new("DISK_SHORT")
+            .with("free_bytes", free.to_string())
+            .with("missing_bytes", missing.to_string())
+            .with("remedy", "Ask another node; this one takes instructions again when its operator has freed the missing bytes.")
+            .not_taken()
+            .retry(limits::RETRY_DELAY)
+            .status(
+                Code::ResourceExhausted,
+                format!("This node is short of disk space: {free} bytes are free, {missing} more are needed. Nothing was taken."),
+            ),
         Unavailable::NotFinal => Info::new("NOT_FINAL")
             .with("remedy", "Ask again after the delay, or for what is ordered.")
             .retry(limits::RETRY_DELAY)
@@ -220,7 +231,7 @@ pub(super) fn stopping() -> Status {
 
 /// Storage failed under a read. The node stops; a reader is never told less than the truth.
 pub(super) fn storage(error: &StorageError) -> Status {
-    tracing::error!(%error, "storage failed while reading");
+    consensus::read_failed(error);
     stopping()
 }
 

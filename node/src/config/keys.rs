@@ -44,6 +44,9 @@ pub const PEERS_SECTION: &str = "peers";
 pub const PEERS_MEANING: &str =
     "host:port at which this node reaches another, by node id, where it is not the registered one.";
 
+/// The largest mark of free space, MiB.
+const FREE_MIB_MAX: u64 = 1 << 30;
+
 const fn required(
     name: &'static str,
     kind: Kind,
@@ -138,6 +141,36 @@ pub const KEYS: &[Key] = &[
         Kind::Number { min: 0, max: 100 },
         "0",
         "How long an idle node gathers instructions before it proposes a block; under load blocks fill by themselves.",
+    ),
+    optional(
+        "disk.warn_free_mib",
+        Kind::Number { min: 0, max: FREE_MIB_MAX },
+        "8192",
+        "With less free space than this, MiB, on the file system of the data the node warns.",
+    ),
+    optional(
+        "disk.admit_free_mib",
+        Kind::Number { min: 0, max: FREE_MIB_MAX },
+        "2048",
+        "With less, it takes no new instructions and hands leadership on; it still follows and serves reads.",
+    ),
+    optional(
+        "disk.stop_free_mib",
+        Kind::Number { min: 0, max: FREE_MIB_MAX },
+        "512",
+        "With less, it stops in order with exit code 74, before a write can fail.",
+    ),
+    optional(
+        "disk.scrub_kib_per_second",
+        Kind::Number { min: 0, max: 1 << 20 },
+        "2048",
+        "How fast what is on disk is read again and checked, KiB each second; 0 = never.",
+    ),
+    optional(
+        "disk.scrub_pause_s",
+        Kind::Number { min: 0, max: 30 * 86_400 },
+        "3600",
+        "How long it rests when it has read everything, seconds.",
     ),
     optional(
         "finality.sign",

@@ -43,6 +43,8 @@ pub struct Config {
     pub builder: Builder,
     /// Whether this node signs headers.
     pub signs: bool,
+    /// Its disk.
+    pub disk: Disk,
 }
 
 /// Where a node listens.
@@ -90,6 +92,22 @@ pub struct RaftTiming {
 pub struct Builder {
     /// How long an idle node gathers instructions for a block.
     pub linger: Duration,
+}
+
+/// What a node does about its disk: marks of free space in bytes, each below the one before, and how
+/// fast it reads again what it has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Below it the node warns.
+    pub warn: u64,
+    /// Below it the node takes nothing new.
+    pub admit: u64,
+    /// Below it the node stops.
+    pub stop: u64,
+    /// Bytes a second; 0 = never.
+    pub scrub: u64,
+    /// How long it rests when it has read everything.
+    pub scrub_pause: Duration,
 }
 
 /// One thing wrong with a configuration.
@@ -158,6 +176,7 @@ impl Reader {
         let raft = self.raft();
         let linger = self.milliseconds("builder.linger_ms");
         let signs = self.switch("finality.sign");
+        let disk = self.disk();
         Some(Config {
             node_id: node_id?,
             genesis: genesis?,
@@ -170,6 +189,7 @@ impl Reader {
             raft: raft?,
             builder: Builder { linger: linger? },
             signs: signs?,
+            disk: disk?,
         })
     }
 
@@ -225,6 +245,30 @@ impl Reader {
             );
         }
         Some(raft)
+    }
+
+    fn disk(&mut self) -> Option<Disk> {
+        let names = ["disk.warn_free_mib", "disk.admit_free_mib", "disk.stop_free_mib"];
+        let [warn, admit, stop] = names.map(|name| self.number(name));
+        let scrub = self.number("disk.scrub_kib_per_second");
+        let scrub_pause = self.number("disk.scrub_pause_s").map(Duration::from_secs);
+        let disk = Disk {
+            warn: warn? << 20,
+            admit: admit? << 20,
+            stop: stop? << 20,
+            scrub: scrub? << 10,
+            scrub_pause: scrub_pause?,
+        };
+        for (name, mark, above, before) in [
+            (names[1], disk.admit, names[0], disk.warn),
+            (names[2], disk.stop, names[1], disk.admit),
+        ] {
+            if mark > before {
+                let rule = format!("more than {above}: what is milder comes first");
+                self.fault(name, rule, format!("lower it, or raise {above}"));
+            }
+        }
+        Some(disk)
     }
 
     fn peers(&mut self, own_id: Option<u64>) -> BTreeMap<u64, String> {

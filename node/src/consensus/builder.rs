@@ -36,6 +36,8 @@ use super::executor::Executor;
 use super::finality::Finality;
 use super::preparer::PreparedProposal;
 use super::preparer::Preparer;
+use super::space::Level;
+use super::space::Space;
 use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
 use crate::limits;
@@ -88,6 +90,8 @@ pub struct Builder {
     pub preparer: Arc<Preparer>,
     /// Whether anything may be proposed.
     pub finality: Arc<Finality>,
+    /// What is left of its disk.
+    pub space: Arc<Space>,
     /// Its clock.
     pub clock: Clock,
     /// Submissions, bounded.
@@ -191,6 +195,9 @@ impl Builder {
         let mut underway: Underway = FuturesUnordered::new();
         let mut lost = false;
         let mut stopped = self.finality.admission_stopped();
+        let mut left = self.space.watch();
+        // Who is elected short of space leads all the same: nobody else did.
+        let mut was_short = left.borrow_and_update().level >= Level::Short;
         while !lost {
             let admits = !*stopped.borrow_and_update();
             let room = underway.len() < limits::BLOCKS_IN_FLIGHT_MAX;
@@ -206,6 +213,15 @@ impl Builder {
                 }
                 // It says only when to look again; finality lives as long as this.
                 Ok(()) = stopped.changed() => {}
+                Ok(()) = left.changed() => {
+                    let short = left.borrow_and_update().level >= Level::Short;
+                    if short && !was_short {
+                        info!(term = lead.term, "this node is short of space and lets another lead");
+                        self.spent.fetch_max(lead.term, Ordering::Relaxed);
+                        lost = true;
+                    }
+                    was_short = short;
+                }
                 submission = self.next(), if room => {
                     let Some(submission) = submission else { return };
                     if !admits {

@@ -187,7 +187,7 @@ impl Firewall {
         }
         let log = self.replica.store().log();
         let own = log.entry_id(entry.index).map_err(|error| {
-            tracing::error!(%error, "the log could not be read");
+            super::read_failed(&error);
             Status::unavailable("the log could not be read")
         })?;
         let theirs = (entry.leader_id.term, entry.leader_id.node_id);

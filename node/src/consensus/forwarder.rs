@@ -135,7 +135,8 @@ pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
         Submitted::Decided(result) => Answer::Decided(*result),
         Submitted::Refused(reason) => Answer::Refused(u32::from(reason.code())),
         Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(match unavailable {
-            Unavailable::NoLeader => Why::NotLeader,
+            // A leader that is short of space lets another one lead.
+            Unavailable::NoLeader | Unavailable::DiskShort { .. } => Why::NotLeader,
             Unavailable::Overloaded => Why::Overloaded,
             Unavailable::CertificatesLag(missing) => {
                 missing_institutions = missing.iter().map(Bic::to_string).collect();

@@ -11,10 +11,12 @@ use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::verify::Signers;
 use openraft::Config;
+use openraft::EmptyNode;
 use openraft::SnapshotPolicy;
 use openraft::error::Fatal;
 use openraft::error::InitializeError;
 use openraft::error::RaftError;
+use openraft::metrics::RaftServerMetrics;
 use openraft::storage::RaftLogStorage;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
@@ -25,6 +27,7 @@ use tracing::warn;
 
 use super::Raft;
 use super::builder::Builder;
+use super::candidacy::Candidacy;
 use super::executor::Executor;
 use super::finality;
 use super::finality::Finality;
@@ -38,6 +41,7 @@ use super::replica::Replica;
 use super::snapshots;
 use super::snapshots::Keeper;
 use super::snapshots::Maker;
+use super::space::Space;
 use super::state_machine::StateMachine;
 use super::statements::Statements;
 use super::wanted_block::WantedBlock;
@@ -46,6 +50,7 @@ use crate::config::RaftTiming;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
+use crate::storage::Failure;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::storage::snapshots::Snapshots;
@@ -73,6 +78,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Raft's timing.
     pub timing: RaftTiming,
+    /// What is left of its disk.
+    pub space: Arc<Space>,
     /// How long its builder gathers when idle.
     pub linger: Duration,
     /// Its clock.
@@ -146,8 +153,15 @@ impl Group {
         let count = voters.len();
         found(&raft, voters).await?;
 
-        let oversight =
-            Arc::new(Oversight::new(parts.node, count, raft.clone(), parts.peers.clone()));
+        let candidacy =
+            Arc::new(Candidacy::new(parts.space.clone(), finality.clone(), stored.clone()));
+        let oversight = Arc::new(Oversight::new(
+            parts.node,
+            count,
+            raft.clone(),
+            parts.peers.clone(),
+            candidacy.clone(),
+        ));
         let (queue, submissions) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
         let (urgent, first) = mpsc::channel(limits::HELD_INSTRUCTIONS_MAX);
         let (forwards, forwarded) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
@@ -159,12 +173,14 @@ impl Group {
             executor: executor.clone(),
             preparer: preparer.clone(),
             finality: finality.clone(),
+            space: parts.space.clone(),
             peers: parts.peers.clone(),
             clock: parts.clock.clone(),
             queue,
             room: Arc::new(Semaphore::new(limits::ADMISSION_BYTES_MAX)),
             forwards,
             oversight,
+            candidacy: candidacy.clone(),
             barriers,
             applied_index,
             spent: spent.clone(),
@@ -180,6 +196,7 @@ impl Group {
             executor,
             preparer,
             finality: finality.clone(),
+            space: parts.space.clone(),
             clock: parts.clock,
             queue: submissions,
             urgent: first,
@@ -196,10 +213,15 @@ impl Group {
         tasks.spawn(stop.clone().run_until_cancelled_owned(forwarding));
         let including = inclusion.clone().run();
         tasks.spawn(stop.clone().run_until_cancelled_owned(including));
-        let elections = stand_again(raft.clone(), parts.timing.election_max);
+        let watching = parts.space.clone().run();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(watching));
+        let standing = candidacy.clone().run(raft.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(standing));
+        let elections = stand_again(raft.clone(), candidacy.clone(), parts.timing.election_max);
         tasks.spawn(stop.clone().run_until_cancelled_owned(elections));
         if resigned {
-            let standing = stand_first(raft.clone(), parts.node, parts.timing.heartbeat);
+            let pause = parts.timing.heartbeat * 3;
+            let standing = stand_first(raft.clone(), candidacy, parts.node, pause);
             tasks.spawn(stop.clone().run_until_cancelled_owned(standing));
         }
         tasks.close();
@@ -230,14 +252,15 @@ impl Group {
     pub async fn died(&self) -> Stop {
         let mut metrics = self.raft.metrics();
         loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return stop_of_fatal(fatal);
+            let fatal = metrics.borrow_and_update().running_state.clone().err();
+            // Storage knows best what has failed, and some of it fails where nobody is told: in the
+            // background, or in a read.
+            let failure = self.log.first_failure().or_else(|| self.replica.store().first_failure());
+            if let Some(failure) = failure {
+                return failure.into();
             }
-            // RocksDB meets some errors in the background, where no write of ours is told.
-            let errors = self.log.background_errors() + self.replica.store().background_errors();
-            if errors > 0 {
-                let message = format!("RocksDB counts {errors} background errors");
-                return Stop { code: ExitCode::Storage, message };
+            if let Some(fatal) = fatal {
+                return stop_of_fatal(&fatal);
             }
             tokio::select! {
                 stop = self.replica.finality().diverged() => return stop,
@@ -278,8 +301,11 @@ async fn resign(log: &mut Log, node: u64) -> Result<bool, Stop> {
 
 /// Who led last stands first, unless somebody else leads by now: when all have stopped together,
 /// nobody has to wait for an election's timeout.
-async fn stand_first(raft: Raft, node: u64, heartbeat: Duration) {
-    tokio::time::sleep(heartbeat * 3).await;
+async fn stand_first(raft: Raft, candidacy: Arc<Candidacy>, node: u64, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    if !candidacy.may_vote_soon(None).await || !candidacy.may_stand() {
+        return;
+    }
     let vote = raft.server_metrics().borrow().vote;
     if vote.leader_id.node_id == node && !vote.committed {
         let _ = raft.trigger().elect().await;
@@ -294,6 +320,8 @@ fn raft_config(timing: RaftTiming) -> Result<Config, Stop> {
         election_timeout_min: ms(timing.election_min),
         election_timeout_max: ms(timing.election_max),
         max_payload_entries: u64::try_from(limits::APPEND_ENTRIES_MAX).unwrap_or(u64::MAX),
+        // Until the others have told what they recall of this node.
+        enable_elect: false,
         // Snapshots are made at the heights of the policy, and what may be purged is said then.
         snapshot_policy: SnapshotPolicy::Never,
         replication_lag_threshold: u64::MAX,
@@ -323,12 +351,18 @@ async fn found(raft: &Raft, voters: BTreeSet<u64>) -> Result<(), Stop> {
 
 /// openraft draws one election timeout a process, so two survivors that drew alike can collide for
 /// ever; after a random time without a leader this node stands once more.
-async fn stand_again(raft: Raft, election_max: Duration) {
+async fn stand_again(raft: Raft, candidacy: Arc<Candidacy>, election_max: Duration) {
     let mut metrics = raft.server_metrics();
     loop {
         let pause = election_max + random_fraction(election_max * 2);
         tokio::time::sleep(pause).await;
-        let leaderless = metrics.borrow_and_update().current_leader.is_none();
+        let is_leaderless =
+            |metrics: &RaftServerMetrics<u64, EmptyNode>| metrics.current_leader.is_none();
+        let mut leaderless = is_leaderless(&metrics.borrow_and_update());
+        if leaderless && !candidacy.may_stand() {
+            tokio::time::sleep(limits::SHORT_OF_SPACE_PAUSE).await;
+            leaderless = candidacy.is_whole() && is_leaderless(&metrics.borrow_and_update());
+        }
         if leaderless && raft.trigger().elect().await.is_err() {
             return;
         }
@@ -350,9 +384,11 @@ fn corrupt(message: String) -> Stop {
 fn stop_of_fatal(fatal: &Fatal<u64>) -> Stop {
     let message = format!("consensus stopped: {fatal}");
     let code = match fatal {
-        Fatal::StorageError(_) if message.contains("No space left") => ExitCode::DiskFull,
-        Fatal::StorageError(_) if message.contains("corrupt") => ExitCode::Corrupt,
-        Fatal::StorageError(_) => ExitCode::Storage,
+        Fatal::StorageError(_) => match Failure::of_message(&message) {
+            Failure::Full => ExitCode::DiskFull,
+            Failure::Corrupt => ExitCode::Corrupt,
+            Failure::Refused => ExitCode::Storage,
+        },
         Fatal::Panicked | Fatal::Stopped => ExitCode::Fatal,
     };
     Stop { code, message }

@@ -103,7 +103,7 @@ impl Inclusion {
         let deadline_ms = self.replica.clock.now_ms().saturating_add(PROMISE_MS);
         let decided = self.check(&prepared)?;
         if !decided {
-            self.replica.finality().admits()?;
+            self.replica.admits()?;
         }
         // Asked again, it is the same promise.
         let deadline_ms = self.promised_before(&hash).unwrap_or(deadline_ms);

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod builder;
+pub mod candidacy;
 mod checked;
 pub mod distrust;
 pub mod executor;
@@ -21,8 +22,10 @@ pub mod oversight;
 pub mod peer_service;
 pub mod preparer;
 mod progress;
+pub mod rebuild;
 pub mod replica;
 pub mod snapshots;
+pub mod space;
 pub mod state_machine;
 pub mod statements;
 pub mod term_bound;
@@ -38,6 +41,11 @@ use counterfoil_ledger::apply::Decision;
 use counterfoil_ledger::block::Block;
 use openraft::EmptyNode;
 use openraft::TokioRuntime;
+
+use crate::exit;
+use crate::exit::Stop;
+use crate::storage::Failure;
+use crate::storage::StorageError;
 
 openraft::declare_raft_types!(
     /// What our Raft is made of. Addresses are configuration, not membership: a node is its id.
@@ -75,6 +83,16 @@ pub struct ExecutedBlock {
     pub block: Arc<Block>,
     /// What became of each of the proposal's instructions.
     pub decisions: Vec<Decision>,
+}
+
+/// Storage failed under a reader, who must not be told less than the truth. What is damaged is read no
+/// further: the process ends here. After any other failure the group stops the node.
+pub fn read_failed(error: &StorageError) {
+    if error.failure() == Some(Failure::Corrupt) {
+        let stop = Stop::from(error);
+        exit::exit(stop.code, &stop.message);
+    }
+    tracing::error!(%error, "storage failed while reading");
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use counterfoil_proto::peer::v1;
 use tracing::warn;
 
 use super::Raft;
+use super::candidacy::Candidacy;
 use super::distrust::Distrust;
 use super::distrust::Ground;
 use super::distrust::Leader;
@@ -23,6 +24,7 @@ pub struct Oversight {
     node: u64,
     raft: Raft,
     peers: Peers,
+    candidacy: Arc<Candidacy>,
     distrust: Distrust,
     /// The last complaint that was sent around, and when.
     told: Mutex<Option<(Leader, Instant)>>,
@@ -30,9 +32,15 @@ pub struct Oversight {
 
 impl Oversight {
     /// Of one node among so many voters.
-    pub fn new(node: u64, voters: usize, raft: Raft, peers: Peers) -> Oversight {
+    pub fn new(
+        node: u64,
+        voters: usize,
+        raft: Raft,
+        peers: Peers,
+        candidacy: Arc<Candidacy>,
+    ) -> Oversight {
         let distrust = Distrust::among(voters);
-        Oversight { node, raft, peers, distrust, told: Mutex::new(None) }
+        Oversight { node, raft, peers, candidacy, distrust, told: Mutex::new(None) }
     }
 
     /// What is held against whom.
@@ -108,6 +116,9 @@ impl Oversight {
             tokio::time::sleep(group::random_fraction(limits::REPLACEMENT_PAUSE)).await;
             if self.leader().is_some_and(|leader| leader != deposed) {
                 return;
+            }
+            if !self.candidacy.may_stand() {
+                continue;
             }
             if self.raft.trigger().elect().await.is_err() {
                 return;

@@ -14,6 +14,7 @@ use tonic::Response;
 use tonic::Status;
 use tonic::Streaming;
 
+use super::finality::Reached;
 use super::finality::Unheard;
 use super::firewall::Firewall;
 use super::firewall::failed;
@@ -134,6 +135,13 @@ impl PeerService for PeerServer {
         self.firewall.check_vote(sender, &vote.vote)?;
         if self.replica.oversight.distrust().refuses_candidate(sender, Instant::now()) {
             return Err(Status::permission_denied("a majority has just deposed this node"));
+        }
+        let reached =
+            |id: openraft::LogId<u64>| Reached { term: id.leader_id.term, index: id.index };
+        if !self.replica.candidacy.may_vote_soon(vote.last_log_id.map(reached)).await {
+            return Err(Status::unavailable(
+                "the log of who stands may end before one that was stored here",
+            ));
         }
         let response = self.replica.raft.vote(vote).await.map_err(failed)?;
         Ok(Response::new(wire::voted_to_message(&response)))

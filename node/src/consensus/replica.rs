@@ -31,6 +31,7 @@ use super::builder::NotPlaced;
 use super::builder::Placed;
 use super::builder::Room;
 use super::builder::Submission;
+use super::candidacy::Candidacy;
 use super::executor::Executor;
 use super::finality::Finality;
 use super::forwarder::Forward;
@@ -38,6 +39,7 @@ use super::network::Peers;
 use super::oversight::Oversight;
 use super::preparer::Preparer;
 use crate::blocking;
+use super::space::Space;
 use crate::clock::Clock;
 use crate::limits;
 use crate::storage::StorageError;
@@ -52,6 +54,7 @@ pub struct Replica {
     pub(super) executor: Arc<Executor>,
     pub(super) preparer: Arc<Preparer>,
     pub(super) finality: Arc<Finality>,
+    pub(super) space: Arc<Space>,
     pub(super) peers: Peers,
     pub(super) clock: Clock,
     pub(super) queue: mpsc::Sender<Submission>,
@@ -59,6 +62,7 @@ pub struct Replica {
     pub(super) room: Arc<Semaphore>,
     pub(super) forwards: mpsc::Sender<Forward>,
     pub(super) oversight: Arc<Oversight>,
+    pub(super) candidacy: Arc<Candidacy>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
     pub(super) applied_index: watch::Receiver<u64>,
     /// The last term in which this node proposes nothing more.
@@ -89,6 +93,16 @@ pub enum Unavailable {
     /// institutions' signatures are missing.
     #[error("certificates lag: the signatures of {0:?} are missing")]
     CertificatesLag(Arc<[Bic]>),
+    /// This node is short of disk space and takes nothing new; nothing was proposed.
+    #[error(
+        "{free} bytes are free for this node's data; it takes instructions again with {missing} more"
+    )]
+    DiskShort {
+        /// Free bytes.
+        free: u64,
+        /// Bytes to free until it takes instructions again.
+        missing: u64,
+    },
     /// What was asked for is ordered and not final in time.
     #[error("it is ordered and not final yet")]
     NotFinal,
@@ -102,8 +116,7 @@ pub enum Unavailable {
 
 impl From<StorageError> for Unavailable {
     fn from(error: StorageError) -> Unavailable {
-        // The node stops at the next write; a reader must not be told less than the truth.
-        tracing::error!(%error, "storage failed while reading");
+        super::read_failed(&error);
         Unavailable::Stopping
     }
 }
@@ -132,6 +145,17 @@ impl Replica {
     /// What is final, and how finality stands.
     pub fn finality(&self) -> &Arc<Finality> {
         &self.finality
+    }
+
+    /// Whether this node takes anything new: certificates come, and there is space.
+    pub fn admits(&self) -> Result<(), Unavailable> {
+        self.finality.admits()?;
+        self.space.admits()
+    }
+
+    /// What is left of the disk.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// The other nodes.
@@ -173,6 +197,7 @@ impl Replica {
             Submitted::Unavailable(Unavailable::NoLeader) => "NO_LEADER",
             Submitted::Unavailable(Unavailable::Overloaded) => "OVERLOADED",
             Submitted::Unavailable(Unavailable::CertificatesLag(_)) => "CERTIFICATES_LAG",
+            Submitted::Unavailable(Unavailable::DiskShort { .. }) => "DISK_SHORT",
             Submitted::Unavailable(Unavailable::NotFinal) => "NOT_FINAL",
             Submitted::Unavailable(Unavailable::Unknown) => "UNKNOWN",
             Submitted::Unavailable(Unavailable::Stopping) => "STOPPING",
@@ -206,7 +231,7 @@ impl Replica {
             let Some(room) = room.clone() else {
                 return Submitted::Unavailable(Unavailable::Overloaded);
             };
-            let submitted = match (self.finality.admits(), self.leader()) {
+            let submitted = match (self.admits(), self.leader()) {
                 (Err(unavailable), _) => Submitted::Unavailable(unavailable),
                 (Ok(()), Some(leader)) if leader == self.node => {
                     self.submit_here(prepared.clone(), room, deadline).await
@@ -218,7 +243,9 @@ impl Replica {
                 Submitted::Unavailable(Unavailable::NoLeader) => {}
                 // What is refused now says nothing of what was proposed before.
                 Submitted::Unavailable(
-                    Unavailable::Overloaded | Unavailable::CertificatesLag(_),
+                    Unavailable::Overloaded
+                    | Unavailable::CertificatesLag(_)
+                    | Unavailable::DiskShort { .. },
                 ) if proposed => {}
                 Submitted::Unavailable(Unavailable::Unknown) => proposed = true,
                 decided => return decided,

@@ -127,6 +127,20 @@ impl StateMachine {
         Ok(executed)
     }
 
+    /// Writes everything that has gathered, and waits until it survives a power cut.
+    pub async fn flush_all(&mut self) -> Result<(), storage::StorageError> {
+        if let Some(flushing) = self.flushing.take() {
+            flushing.await.expect("writing the state does not panic")?;
+        }
+        let consensus = self.applied.encode();
+        tokio::task::block_in_place(|| {
+            if let Some(flush) = self.executor.begin_flush(&mut self.unflushed, &consensus) {
+                flush.write()?;
+            }
+            self.executor.store().sync()
+        })
+    }
+
     /// Writes what has gathered, beside execution, when it is time and the last write has ended.
     async fn flush_if_due(&mut self) -> Result<(), StorageError<u64>> {
         if self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished()) {

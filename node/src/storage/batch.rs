@@ -67,6 +67,11 @@ impl WriteBatch {
         }
     }
 
+    /// Writes that RocksDB counts in it.
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.rocks.len()).unwrap_or(0)
+    }
+
     /// Bytes that it takes.
     pub(super) fn size_in_bytes(&self) -> usize {
         let bytes = self.rocks.size_in_bytes();

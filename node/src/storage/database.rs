@@ -1,8 +1,15 @@
 //! One RocksDB instance as both stores use it: opened with its format checked, and closed to
 //! writing for good by the first error.
 
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
+use std::io::Seek as _;
+use std::io::SeekFrom;
 use std::ops::Deref;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use rocksdb::ColumnFamily;
@@ -23,6 +30,7 @@ use rocksdb::properties::BACKGROUND_ERRORS;
 use super::StorageError;
 use super::batch::Family;
 use super::batch::WriteBatch;
+use super::high_water::HighWater;
 #[cfg(feature = "simulation")]
 use super::simulated;
 
@@ -31,6 +39,12 @@ pub(super) const META: &str = "meta";
 
 /// In [`META`]: which layout the instance has.
 const FORMAT: &[u8] = b"format";
+
+/// Bytes of RocksDB's own log that are searched for an error.
+const INFO_LOG_TAIL: u64 = 64 << 10;
+
+/// Characters that are repeated of it.
+const MESSAGE_LENGTH_MAX: usize = 500;
 
 /// Whether a write waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +61,11 @@ pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
 /// A RocksDB instance.
 pub(super) struct Database {
     engine: Engine,
+    path: PathBuf,
     instance: &'static str,
     stopped: OnceLock<String>,
+    /// Where synced writes are taken down, if they are.
+    high_water: Option<HighWater>,
 }
 
 /// What keeps the pairs.
@@ -95,8 +112,22 @@ impl Database {
         options: &Options,
         families: Vec<(&'static str, Options)>,
     ) -> Result<Database, StorageError> {
+        Database::open_marked(path, instance, format, options, families, None)
+    }
+
+    /// `open`, of an instance whose synced writes are taken down. Fails if some of them are gone.
+    pub(super) fn open_marked(
+        path: &Path,
+        instance: &'static str,
+        format: &str,
+        options: &Options,
+        families: Vec<(&'static str, Options)>,
+        high_water: Option<HighWater>,
+    ) -> Result<Database, StorageError> {
         let engine = Engine::open(path, instance, options, families)?;
-        let database = Database { engine, instance, stopped: OnceLock::new() };
+        let (path, stopped) = (path.to_owned(), OnceLock::new());
+        let database = Database { engine, path, instance, stopped, high_water };
+        database.check_high_water()?;
         match database.get(META, FORMAT)? {
             Some(found) if &*found == format.as_bytes() => {}
             Some(found) => {
@@ -131,11 +162,16 @@ impl Database {
         durability: Durability,
     ) -> Result<(), StorageError> {
         self.check_running()?;
-        self.engine.write(batch, durability == Durability::Synced).map_err(|message| {
-            let error = self.failure(message);
-            self.stop(&error);
-            error
-        })
+        // Others may write between this line and the next: then the batch ends later than here.
+        let end = self.engine.end().map(|end| end.saturating_add(batch.count()));
+        let synced = durability == Durability::Synced;
+        self.engine.write(batch, synced).map_err(|message| self.failure(message))?;
+        match (&self.high_water, end) {
+            (Some(high_water), Some(end)) if synced => {
+                high_water.raise(end).inspect_err(|error| self.stop(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes everything written so far survive a power cut.
@@ -146,15 +182,10 @@ impl Database {
             #[cfg(feature = "simulation")]
             Engine::Simulated(_) => self.engine.write(WriteBatch::default(), true),
         };
-        synced.map_err(|message| {
-            let error = self.failure(message);
-            self.stop(&error);
-            error
-        })
+        synced.map_err(|message| self.failure(message))
     }
 
-    /// Refuses every later write. A write that failed must not be tried again: the kernel may have
-    /// dropped the dirty pages and report success the second time.
+    /// Refuses every later write.
     pub(super) fn stop(&self, cause: &StorageError) {
         // Only the first cause is kept; later ones follow from it.
         let _ = self.stopped.set(cause.to_string());
@@ -217,18 +248,50 @@ impl Database {
         View { database: self, moment }
     }
 
-    /// How many flushes and compactions failed since the start, plus one if writing has stopped.
-    /// RocksDB would go on trying by itself; this software does not let it.
-    pub(super) fn background_errors(&self) -> u64 {
-        let counted = match &self.engine {
-            // A property that cannot be read counts as an error too: silence must not look like health.
-            Engine::Rocks(db) => {
-                db.property_int_value(BACKGROUND_ERRORS).ok().flatten().unwrap_or(1)
+    /// The first failure since the start, if there was one: of a write or a read, or of a flush or a
+    /// compaction in the background, which RocksDB would go on trying by itself; this software does not
+    /// let it.
+    pub(super) fn first_failure(&self) -> Option<StorageError> {
+        if self.stopped.get().is_none() {
+            let counted = self.engine.background_errors();
+            if counted == 0 {
+                return None;
             }
-            #[cfg(feature = "simulation")]
-            Engine::Simulated(_) => 0,
+            let words = self.background_words();
+            let message = words.unwrap_or_else(|| format!("{counted} background errors"));
+            self.stop(&StorageError::Database { instance: self.instance, message });
+        }
+        self.check_running().err()
+    }
+
+    /// What RocksDB's own log says last of an error: nobody else is told why something failed in the
+    /// background.
+    fn background_words(&self) -> Option<String> {
+        let mut file = File::open(self.path.join("LOG")).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(INFO_LOG_TAIL))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(INFO_LOG_TAIL).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let names_error =
+            |line: &&str| line.contains("IO error: ") || line.contains("Corruption: ");
+        let line = text.lines().rev().find(names_error)?;
+        Some(line.chars().take(MESSAGE_LENGTH_MAX).collect())
+    }
+
+    /// Fails if the instance ends before what was promised to be durable.
+    fn check_high_water(&self) -> Result<(), StorageError> {
+        let (Some(high_water), Some(found)) = (&self.high_water, self.engine.end()) else {
+            return Ok(());
         };
-        counted + u64::from(self.stopped.get().is_some())
+        let promised = high_water.mark();
+        if found < promised {
+            let place = format!(
+                "it ends at write {found}, but write {promised} was durable; what is behind it is lost"
+            );
+            return Err(StorageError::corrupt("the log", place));
+        }
+        Ok(())
     }
 
     /// Whether time and disk are simulated: nothing goes on in threads of its own.
@@ -237,12 +300,37 @@ impl Database {
         matches!(self.engine, Engine::Simulated(_))
     }
 
+    /// The error of an operation. None is tried again: the kernel may have dropped dirty pages and
+    /// report success the second time, and what cannot be read once is not to be relied on.
     fn failure(&self, message: String) -> StorageError {
-        StorageError::Database { instance: self.instance, message }
+        let error = StorageError::Database { instance: self.instance, message };
+        self.stop(&error);
+        error
     }
 }
 
 impl Engine {
+    /// The sequence number of the last write; a simulated disk counts none.
+    fn end(&self) -> Option<u64> {
+        match self {
+            Engine::Rocks(db) => Some(db.latest_sequence_number()),
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => None,
+        }
+    }
+
+    /// How many flushes and compactions failed since the start.
+    fn background_errors(&self) -> u64 {
+        match self {
+            // A property that cannot be read counts as an error too: silence must not look like health.
+            Engine::Rocks(db) => {
+                db.property_int_value(BACKGROUND_ERRORS).ok().flatten().unwrap_or(1)
+            }
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => 0,
+        }
+    }
+
     fn open(
         path: &Path,
         instance: &'static str,
@@ -254,12 +342,14 @@ impl Engine {
             let names = families.iter().map(|(name, _)| *name).chain([META]);
             return Ok(Engine::Simulated(disk.open(instance, names)));
         }
+        let mut options = options.clone();
+        options.create_if_missing(is_fresh(path)?);
         let mut descriptors: Vec<_> = families
             .into_iter()
             .map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
             .collect();
         descriptors.push(ColumnFamilyDescriptor::new(META, family_options(4 << 20)));
-        DB::open_cf_descriptors(options, path, descriptors)
+        DB::open_cf_descriptors(&options, path, descriptors)
             .map(Engine::Rocks)
             .map_err(|error| StorageError::Database { instance, message: error.into_string() })
     }
@@ -277,6 +367,25 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a directory holds nothing of an instance, so that one may be made there. RocksDB takes a
+/// missing `CURRENT` for that, and would delete everything else.
+fn is_fresh(path: &Path) -> Result<bool, StorageError> {
+    let files = match fs::read_dir(path) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(StorageError::io("read", path, error)),
+    };
+    for file in files {
+        let file = file.map_err(|error| StorageError::io("read", path, error))?;
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if [".sst", ".blob", ".log"].iter().any(|kind| name.ends_with(kind)) || name == "CURRENT" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn handle<'a>(db: &'a DB, family: &str) -> &'a ColumnFamily {
@@ -332,7 +441,6 @@ impl View<'_> {
 /// rest of the node.
 pub(super) fn instance_options() -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_track_and_verify_wals_in_manifest(true);

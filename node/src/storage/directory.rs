@@ -26,6 +26,13 @@ const DIVERGED_FILE: &str = "diverged";
 /// Where evidence is kept.
 const EVIDENCE_DIRECTORY: &str = "evidence";
 
+/// The state, one that is being built, one that is whole and will take its place, and the one whose
+/// place it takes.
+const STATE: &str = "state";
+const BUILDING: &str = "state.building";
+const NEXT: &str = "state.next";
+const OLD: &str = "state.old";
+
 /// Locked as long as a process uses the directory.
 const LOCK_FILE: &str = "lock";
 
@@ -149,9 +156,62 @@ impl DataDirectory {
         self.path.join("log")
     }
 
+    /// Where the log's high-water mark is.
+    pub(super) fn log_high_water(&self) -> PathBuf {
+        self.path.join("durable")
+    }
+
+    /// Deletes a state that was being built.
+    pub fn discard_building(&self) -> Result<(), StorageError> {
+        remove(&self.path.join(BUILDING))
+    }
+
+    /// The state that was built is whole, durable and closed: the next start, or `adopt_next`, puts it
+    /// in the place of the state.
+    pub fn promote_building(&self) -> Result<(), StorageError> {
+        self.rename(BUILDING, NEXT)
+    }
+
+    /// Puts a state that was built, if there is one, in the place of the state. Whatever moment it is
+    /// interrupted at, the next start ends it. Says whether there was one.
+    pub fn adopt_next(&self) -> Result<bool, StorageError> {
+        let [state, next, old] = [STATE, NEXT, OLD].map(|name| self.path.join(name));
+        remove(&old)?;
+        if !next.exists() {
+            return Ok(false);
+        }
+        if state.exists() {
+            self.rename(STATE, OLD)?;
+        }
+        self.rename(NEXT, STATE)?;
+        remove(&old)?;
+        Ok(true)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        fs::rename(&from, &to).map_err(|error| StorageError::io("rename", &from, error))?;
+        sync_directory(&self.path)
+    }
+
+    /// Where a state is built aside.
+    pub(super) fn building(&self) -> PathBuf {
+        self.path.join(BUILDING)
+    }
+
     /// Where the state's database is.
     pub(super) fn state(&self) -> PathBuf {
-        self.path.join("state")
+        self.path.join(STATE)
+    }
+}
+
+/// Deletes a directory with everything in it, if it is there.
+fn remove(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("delete", path, error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -239,6 +299,30 @@ mod tests {
         let diverged = DataDirectory::open(parent.path(), 1, &CHAIN).unwrap_err();
         assert!(matches!(diverged, StorageError::Diverged { .. }));
         assert!(diverged.to_string().contains("at height 7"), "{diverged}");
+    }
+
+    #[test]
+    fn a_state_that_was_built_takes_the_place_of_the_state_at_whatever_moment_it_is_stopped() {
+        for (present, expected) in [
+            (&["state", "state.building"][..], "state"),
+            (&["state", "state.next"], "state.next"),
+            (&["state.old", "state.next"], "state.next"),
+            (&["state", "state.old"], "state"),
+            (&["state", "state.old", "state.next"], "state.next"),
+        ] {
+            let parent = tempfile::tempdir().unwrap();
+            let directory = DataDirectory::init(parent.path(), 1, &CHAIN).unwrap();
+            for name in present {
+                fs::create_dir(parent.path().join(name)).unwrap();
+                fs::write(parent.path().join(name).join("is"), name).unwrap();
+            }
+            assert_eq!(directory.adopt_next().unwrap(), expected == "state.next", "{present:?}");
+            let is = fs::read_to_string(parent.path().join("state/is")).unwrap();
+            assert_eq!(is, expected, "{present:?}");
+            directory.discard_building().unwrap();
+            let left = fs::read_dir(parent.path()).unwrap().count();
+            assert_eq!(left, 3, "{present:?}: the marker, the lock and the state");
+        }
     }
 
     #[test]

@@ -18,11 +18,13 @@ use std::path::PathBuf;
 mod batch;
 mod database;
 pub mod directory;
+mod high_water;
 pub mod log;
 mod runs;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 pub mod snapshots;
+pub mod space;
 pub mod state;
 
 /// Why storage could not do what it was asked.
@@ -105,8 +107,8 @@ pub enum StorageError {
         /// The number that comes next.
         expected: u64,
     },
-    /// A write failed before, so nothing more is written.
-    #[error("the {instance} database stopped writing after an error: {cause}")]
+    /// A write or a read failed before, so nothing more is written.
+    #[error("the {instance} database stopped after an error: {cause}")]
     Stopped {
         /// `log` or `state`.
         instance: &'static str,
@@ -115,7 +117,52 @@ pub enum StorageError {
     },
 }
 
+/// What a failure of storage comes to, for whoever has to mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no space left.
+    Full,
+    /// Bytes are not what was written, or are gone.
+    Corrupt,
+    /// The disk refused a read, a write or a sync.
+    Refused,
+}
+
+impl Failure {
+    /// Of a message of the operating system, of RocksDB or of this module, which may stand within
+    /// another one.
+    pub fn of_message(message: &str) -> Failure {
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        if says(&["No space left on device", "Disk quota exceeded"]) {
+            Failure::Full
+        } else if says(&[
+            "Corruption: ",
+            " corrupt: ",
+            "No such file or directory",
+            "does not exist",
+        ]) {
+            Failure::Corrupt
+        } else {
+            Failure::Refused
+        }
+    }
+}
+
 impl StorageError {
+    /// What it comes to; none if nothing failed, and the caller asked for what cannot be.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            StorageError::Io { source, .. } => Some(match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::Full,
+                _ => Failure::Refused,
+            }),
+            StorageError::Database { message, .. } => Some(Failure::of_message(message)),
+            StorageError::Stopped { cause, .. } => Some(Failure::of_message(cause)),
+            StorageError::Corrupt { .. } => Some(Failure::Corrupt),
+            _ => None,
+        }
+    }
+
     fn io(action: &'static str, path: &Path, source: io::Error) -> StorageError {
         StorageError::Io { action, path: path.to_owned(), source }
     }

@@ -138,6 +138,16 @@ metrics_table! {
         "Digests of the state signed by a node, by its id, that contradict a quorum.";
     RAFT_PURGED_INDEX: Gauge = "counterfoil_raft_purged_index" []
         "Index of the last Raft entry that is not sent to other nodes any more.";
+    DISK_FREE_BYTES: Gauge = "counterfoil_disk_free_bytes" []
+        "Free bytes on the file system of the data directory.";
+    DISK_LEVEL: Gauge = "counterfoil_disk_level" []
+        "0 while there is space enough, 1 below the mark at which the node warns, 2 below that at which it takes nothing new, 3 below that at which it stops.";
+    SCRUB_BYTES: Counter = "counterfoil_scrub_bytes_total" []
+        "Bytes on disk that were read again and checked.";
+    SCRUB_PASSES: Counter = "counterfoil_scrub_passes_total" []
+        "Times everything on disk was read again.";
+    SCRUB_PASS_SECONDS: Gauge = "counterfoil_scrub_pass_seconds" []
+        "How long it took to read everything on disk again, the last time.";
     DISK_BYTES: Gauge = "counterfoil_disk_bytes" ["instance"]
         "Bytes on disk: log or state.";
 }

@@ -35,6 +35,16 @@ pub async fn ask(finality: &Arc<Finality>, peers: &Peers) -> Vec<Attested> {
     told
 }
 
+/// Asks all others, for ever, until each of them has told what it recalls of this node.
+pub async fn recall(finality: Arc<Finality>, peers: Peers) {
+    let others = finality.signers.nodes().filter(|node| *node != finality.node);
+    let mut answers: FuturesUnordered<_> =
+        others.map(|node| ask_one(&finality, &peers, node)).collect();
+    while let Some(answer) = answers.next().await {
+        finality.recall.take(answer.as_ref());
+    }
+}
+
 async fn ask_one(finality: &Finality, peers: &Peers, node: u64) -> Option<Attested> {
     let mut failures = 0;
     loop {

@@ -15,6 +15,7 @@ mod findings;
 pub(super) mod fixture;
 mod inquiry;
 mod lag;
+mod recall;
 mod round;
 mod sentinel;
 mod sign_once;
@@ -51,6 +52,7 @@ use tracing::warn;
 use super::Raft;
 use super::executor::Executor;
 use super::network::Peers;
+use super::read_failed;
 use super::replica::Unavailable;
 use crate::blocking;
 use crate::exit::ExitCode;
@@ -69,6 +71,8 @@ pub use exchange::Unheard;
 use findings::Finding;
 use findings::Findings;
 use lag::Lag;
+pub use recall::Reached;
+pub use recall::Recall;
 use sentinel::Sentinel;
 use sign_once::SignOnce;
 
@@ -112,6 +116,8 @@ pub struct Finality {
     directory: DataDirectory,
     collector: Mutex<Collector>,
     lag: Mutex<Lag>,
+    /// What others recall of this node.
+    recall: Recall,
     /// This node's newest attestation, once it may leave.
     own: watch::Sender<Option<Attested>>,
     certified: watch::Sender<u64>,
@@ -166,6 +172,7 @@ impl Finality {
             chain_id: parts.chain_id,
             incarnation,
             policy,
+            recall: Recall::among(nodes.len()),
             collector: Mutex::new(Collector::new(policy.finality_quorum, nodes)),
             signers,
             executor: parts.executor,
@@ -183,6 +190,9 @@ impl Finality {
             diverged: watch::Sender::new(None),
         });
         let record = finality.restore()?;
+        if let Some(record) = &record {
+            finality.recall.remember(record);
+        }
         finality.evaluate();
         let signer = parts.signs.then_some(parts.signer);
         let attester = Attester::new(finality.clone(), signer, SignOnce::after(record));
@@ -247,7 +257,7 @@ impl Finality {
     /// The certificate of exactly this height.
     fn certificate_at(&self, height: u64) -> Option<v1::Certificate> {
         let found = self.executor.store().certificate_from(height).unwrap_or_else(|error| {
-            error!(%error, height, "a certificate could not be read");
+            read_failed(&error);
             None
         });
         let is_at = |header: Header| header.height == height;
@@ -292,6 +302,11 @@ impl Finality {
         self.stopped.subscribe()
     }
 
+    /// What others recall of this node.
+    pub fn recall(&self) -> &Recall {
+        &self.recall
+    }
+
     /// Institutions that must sign a header.
     pub fn quorum(&self) -> usize {
         self.policy.finality_quorum
@@ -323,6 +338,7 @@ impl Finality {
         };
         until_stopped(Box::pin(self.clone().follow()));
         until_stopped(Box::pin(run.sentinel.run()));
+        until_stopped(Box::pin(inquiry::recall(self.clone(), run.peers.clone())));
         for peer in self.signers.nodes().filter(|node| *node != self.node) {
             until_stopped(Box::pin(exchange::send(self.clone(), run.peers.clone(), peer)));
         }
@@ -371,8 +387,8 @@ impl Finality {
 
     fn own_header(&self, height: u64) -> Option<Header> {
         self.executor.store().header(height).unwrap_or_else(|error| {
-            // What cannot be read now is not judged now; the node stops at its next write.
-            error!(%error, height, "a header could not be read");
+            // What cannot be read now is not judged now; the node stops.
+            read_failed(&error);
             None
         })
     }

@@ -129,7 +129,7 @@ impl Statements {
             if ahead_ms > 0 {
                 return Err(NotGathered::NotPast { wait: Duration::from_millis(ahead_ms) });
             }
-            self.replica.finality().admits()?;
+            self.replica.admits()?;
             if !asked {
                 asked = self.ask_for_block(moment_ms, deadline).await;
             }

@@ -33,6 +33,7 @@ use super::database::family_options;
 use super::database::instance_options;
 use super::directory;
 use super::directory::DataDirectory;
+use super::high_water::HighWater;
 
 mod deferred;
 mod entry;
@@ -87,7 +88,9 @@ impl LogStore {
         let mut bodies = blob_family_options(64 << 20);
         bodies.set_blob_file_size(1 << 30);
         let families = vec![(ENTRIES, family_options(8 << 20)), (BODIES, bodies)];
-        let database = Database::open(&directory.log(), "log", FORMAT, &options, families)?;
+        let (path, high_water) = (directory.log(), HighWater::open(&directory.log_high_water())?);
+        let database =
+            Database::open_marked(&path, "log", FORMAT, &options, families, Some(high_water))?;
         let inner = Inner {
             database,
             directory: directory.clone(),
@@ -289,10 +292,9 @@ impl LogStore {
         }
     }
 
-    /// How many background errors RocksDB counts, plus one if writing has stopped. Anything but 0
-    /// is fatal.
-    pub fn background_errors(&self) -> u64 {
-        self.inner.database.background_errors()
+    /// The first failure of the database since it was opened, if there was one. It is fatal.
+    pub fn first_failure(&self) -> Option<StorageError> {
+        self.inner.database.first_failure()
     }
 
     /// Bytes on disk.
@@ -338,6 +340,11 @@ impl LogStore {
             }
         }
         Ok(())
+    }
+
+    /// An entry as it is on disk, whatever is in memory. A missing or damaged one is an error.
+    pub(super) fn read_stored(&self, index: u64) -> Result<LogEntry, StorageError> {
+        self.read(index)?.ok_or_else(|| missing(index))
     }
 
     fn read_range(&self, from: u64, to: u64, budget: usize) -> Result<Vec<LogEntry>, StorageError> {

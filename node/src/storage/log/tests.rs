@@ -60,7 +60,7 @@ fn what_was_appended_is_there_after_a_restart() {
         assert_eq!(store.range(40, 40, usize::MAX).unwrap(), []);
         assert_eq!(store.vote().unwrap().unwrap(), b"vote");
         assert_eq!(store.committed().unwrap().unwrap(), b"committed");
-        assert_eq!(store.background_errors(), 0);
+        assert!(store.first_failure().is_none());
         assert!(store.disk_bytes().unwrap() > 0);
     };
     let store = create(path.path());
@@ -233,4 +233,73 @@ fn memory_for_recent_entries_is_bounded() {
     assert_eq!(recent.get(199).unwrap().index, 199);
     recent.truncate(150, None);
     assert!(recent.get(150).is_none());
+}
+
+/// The files of the log whose name ends so.
+fn files(path: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(path.join("log")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    paths.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
+}
+
+#[test]
+fn a_tail_that_was_durable_and_is_gone_is_noticed() {
+    let path = tempfile::tempdir().unwrap();
+    let store = create(path.path());
+    store.append(&entries(0..20, 1)).unwrap();
+    store.append(&entries(20..21, 1)).unwrap();
+    store.save_vote(b"vote").unwrap();
+    drop(store);
+    let [wal] = &files(path.path(), ".log")[..] else { panic!("one write-ahead log") };
+    let whole = std::fs::read(wal).unwrap();
+    let length = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // The vote alone, the last entry too, everything: as if the writes had been interrupted.
+    for (cut, flip) in [(length - 3, false), (length - 60, false), (length / 2, true), (0, false)] {
+        let mut damaged = whole.clone();
+        if flip {
+            damaged[cut] ^= 1;
+        } else {
+            damaged.truncate(cut);
+        }
+        let copy = tempfile::tempdir().unwrap();
+        copy_directory(path.path(), copy.path());
+        std::fs::write(copy.path().join("log").join(wal.file_name().unwrap()), damaged).unwrap();
+        let refused = reopen(copy.path()).err().unwrap();
+        assert_eq!(refused.failure(), Some(crate::storage::Failure::Corrupt), "{refused}");
+    }
+    // What had not been synced may be gone.
+    assert_eq!(reopen(path.path()).unwrap().last().unwrap().index, 20);
+}
+
+#[test]
+fn a_log_without_its_head_is_not_taken_for_a_new_one() {
+    for missing in ["CURRENT", "MANIFEST"] {
+        let path = tempfile::tempdir().unwrap();
+        create(path.path()).append(&entries(0..20, 1)).unwrap();
+        let files = std::fs::read_dir(path.path().join("log")).unwrap();
+        for file in files.map(|file| file.unwrap()) {
+            if file.file_name().to_str().unwrap().starts_with(missing) {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+        let refused = reopen(path.path()).err().unwrap();
+        assert_eq!(refused.failure(), Some(crate::storage::Failure::Corrupt), "{refused}");
+    }
+    let path = tempfile::tempdir().unwrap();
+    create(path.path()).append(&entries(0..20, 1)).unwrap();
+    std::fs::remove_dir_all(path.path().join("log")).unwrap();
+    let refused = reopen(path.path()).err().unwrap();
+    assert!(refused.to_string().contains("was durable"), "{refused}");
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+        let target = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_directory(&file.path(), &target);
+        } else {
+            std::fs::copy(file.path(), target).unwrap();
+        }
+    }
 }

@@ -43,6 +43,7 @@ mod filter;
 mod index;
 mod merge;
 mod run;
+mod scrub;
 mod view;
 
 pub(super) use index::Index;

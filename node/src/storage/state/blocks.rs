@@ -13,6 +13,8 @@ use counterfoil_ledger::proposal::ProposalHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::super::database::Database;
+use super::super::log::LogEntry;
 use super::super::log::LogPayload;
 use super::HEADERS;
 use super::OUTCOMES;
@@ -80,26 +82,49 @@ impl StateStore {
             .ok_or_else(|| {
             StorageError::corrupt("the outcomes", format!("of block {height}"))
         })?;
-        let proposal = if height == 0 { no_proposal() } else { self.proposal(&header)? };
+        let proposal = match height {
+            0 => no_proposal(),
+            _ => proposal_of(&header, self.inner.log.get(header.raft_index)?)?,
+        };
         let block = Arc::new(StoredBlock { header, proposal, leaves });
         self.inner.blocks.insert(height, Arc::clone(&block));
         Ok(Some(block))
     }
+}
 
-    fn proposal(&self, header: &Header) -> Result<Proposal, StorageError> {
-        let entry = self.inner.log.get(header.raft_index)?;
-        let proposal = match entry.map(|entry| entry.payload) {
-            Some(LogPayload::Proposal(bytes)) => Proposal::decode(&bytes),
-            _ => None,
-        };
-        proposal.filter(|proposal| proposal.header.hash() == header.proposal_hash).ok_or_else(
-            || {
-                let (height, index) = (header.height, header.raft_index);
-                let place = format!("entry {index} is not the proposal of block {height}");
-                StorageError::corrupt("the log", place)
-            },
-        )
+/// The proposal of a block, from the entry that should hold it.
+pub(super) fn proposal_of(
+    header: &Header,
+    entry: Option<LogEntry>,
+) -> Result<Proposal, StorageError> {
+    let proposal = match entry.map(|entry| entry.payload) {
+        Some(LogPayload::Proposal(bytes)) => Proposal::decode(&bytes),
+        _ => None,
+    };
+    let is_its = |proposal: &Proposal| proposal.header.hash() == header.proposal_hash;
+    proposal.filter(is_its).ok_or_else(|| {
+        let (height, index) = (header.height, header.raft_index);
+        let place = format!("entry {index} is not the proposal of block {height}");
+        StorageError::corrupt("the log", place)
+    })
+}
+
+/// A header that is in the database.
+pub(super) fn read_header(database: &Database, height: u64) -> Result<Header, StorageError> {
+    match database.get(HEADERS, &height.to_be_bytes())? {
+        Some(bytes) => decode_header(height, &bytes),
+        None => Err(StorageError::corrupt("the headers", format!("{height} is missing"))),
     }
+}
+
+/// The leaves of a block that is in the database.
+pub(super) fn read_leaves(
+    database: &Database,
+    height: u64,
+) -> Result<Vec<LeafRecord>, StorageError> {
+    let bytes = database.get(OUTCOMES, &height.to_be_bytes())?;
+    let leaves = bytes.and_then(|bytes| decode_leaves(&bytes));
+    leaves.ok_or_else(|| StorageError::corrupt("the outcomes", format!("of block {height}")))
 }
 
 pub(super) fn decode_header(height: u64, bytes: &[u8]) -> Result<Header, StorageError> {

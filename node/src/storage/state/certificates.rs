@@ -112,6 +112,13 @@ impl StateStore {
     }
 }
 
+/// Fails if a stored certificate does not decode. Whether its signatures hold is for who relies on it
+/// to ask.
+pub(super) fn check(key: &[u8], packed: Box<[u8]>) -> Result<(), StorageError> {
+    let whole = key.len() == 8 && unpack(&Bytes::from(packed)).is_some();
+    if whole { Ok(()) } else { Err(damaged(&format!("{key:?}"))) }
+}
+
 fn pack(signatures: &[v1::NodeSignature]) -> Option<Bytes> {
     let mut packed = Vec::with_capacity(signatures.len() * SIGNATURE_LENGTH);
     for signature in signatures {
@@ -121,7 +128,7 @@ fn pack(signatures: &[v1::NodeSignature]) -> Option<Bytes> {
     Some(packed.into())
 }
 
-fn unpack(packed: &Bytes) -> Option<Vec<v1::NodeSignature>> {
+pub(super) fn unpack(packed: &Bytes) -> Option<Vec<v1::NodeSignature>> {
     let mut signatures = Vec::with_capacity(packed.len() / SIGNATURE_LENGTH);
     let mut rest = packed.clone();
     while !rest.is_empty() {

@@ -86,7 +86,7 @@ impl StateStore {
         }
         let mut memory = self.inner.memory_mut();
         // After a failed flush its tail stays to be read, and this one fails, too.
-        if memory.frozen.is_none() && !memory.growing.blocks().is_empty() {
+        if memory.frozen.is_none() && !memory.growing.is_empty() {
             let tail = Arc::new(mem::take(&mut memory.growing));
             memory.frozen = Some(tail);
         }

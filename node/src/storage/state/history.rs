@@ -115,6 +115,22 @@ impl Memory {
     }
 }
 
+/// Fails if a stored node is not the hash of the two below it.
+pub(super) fn check_node(
+    database: &Database,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), StorageError> {
+    let damaged = || StorageError::corrupt("the history", format!("node {key:?}"));
+    let (level, index) = key.split_first().ok_or_else(damaged)?;
+    let index = index.try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
+    let below = u32::from(*level).checked_sub(1).ok_or_else(damaged)?;
+    let left = index.checked_mul(2).ok_or_else(damaged)?;
+    let [left, right] = [left, left + 1].map(|index| read_node(database, below, index));
+    let computed = merkle::node_hash(&left?, &right?);
+    if computed.as_bytes()[..] == *value { Ok(()) } else { Err(damaged()) }
+}
+
 fn read_node(database: &Database, level: u32, index: u64) -> Result<Hash, StorageError> {
     let damaged = || StorageError::corrupt("the history", format!("node {level}.{index}"));
     if level == 0 {

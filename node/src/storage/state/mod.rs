@@ -20,6 +20,7 @@
 //! after a power cut the store may be some flushes behind, consistently so, and the log has what
 //! is missing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -55,10 +56,15 @@ mod heads;
 mod history;
 mod lookup;
 mod rows;
+mod salvage;
+mod scrub;
 mod tail;
 mod view;
 
 pub use flush::Flush;
+pub use salvage::Salvage;
+pub use scrub::Place as ScrubPlace;
+pub use scrub::Step as ScrubStep;
 pub use view::StateView;
 
 use blocks::BlockCache;
@@ -101,7 +107,9 @@ struct Inner {
     // Before the database, so that merging ends before it closes.
     runs: RunStore,
     database: Arc<Database>,
-    directory: DataDirectory,
+    path: PathBuf,
+    // Locked as long as the database is open.
+    _directory: DataDirectory,
     log: LogStore,
     memory: RwLock<Memory>,
     blocks: BlockCache,
@@ -128,6 +136,22 @@ struct Memory {
 impl StateStore {
     /// Opens or creates the state beside its log. Fails if the log has lost what was applied.
     pub fn open(directory: &DataDirectory, log: LogStore) -> Result<StateStore, StorageError> {
+        StateStore::open_at(directory.state(), directory, log)
+    }
+
+    /// Opens the state that is being built, or begins an empty one.
+    pub fn open_building(
+        directory: &DataDirectory,
+        log: LogStore,
+    ) -> Result<StateStore, StorageError> {
+        StateStore::open_at(directory.building(), directory, log)
+    }
+
+    fn open_at(
+        path: PathBuf,
+        directory: &DataDirectory,
+        log: LogStore,
+    ) -> Result<StateStore, StorageError> {
         let mut options = database::instance_options();
         options.set_max_total_wal_size(512 << 20);
         let mut outcomes = family_options(32 << 20);
@@ -142,7 +166,6 @@ impl StateStore {
             (RECORDS, family_options(32 << 20)),
         ];
         families.extend(runs::families());
-        let path = directory.state();
         let database = Arc::new(Database::open(&path, "state", FORMAT, &options, families)?);
         let last = load_last_header(&database)?;
         let runs = RunStore::open(Arc::clone(&database))?;
@@ -158,7 +181,8 @@ impl StateStore {
         let inner = Inner {
             runs,
             database,
-            directory: directory.clone(),
+            path,
+            _directory: directory.clone(),
             log,
             memory: RwLock::new(Memory { last_height, edge, ..Memory::default() }),
             blocks: Cache::with_weighter(256, blocks::BLOCK_CACHE_BYTES, blocks::BlockWeight),
@@ -221,10 +245,9 @@ impl StateStore {
         self.inner.database.sync()
     }
 
-    /// How many background errors RocksDB counts, plus one if writing has stopped. Anything but 0
-    /// is fatal.
-    pub fn background_errors(&self) -> u64 {
-        self.inner.database.background_errors()
+    /// The first failure of the database since it was opened, if there was one. It is fatal.
+    pub fn first_failure(&self) -> Option<StorageError> {
+        self.inner.database.first_failure()
     }
 
     /// The log that this is derived from.
@@ -234,7 +257,7 @@ impl StateStore {
 
     /// Bytes on disk, without the log.
     pub fn disk_bytes(&self) -> Result<u64, StorageError> {
-        directory::bytes_within(&self.inner.directory.state())
+        directory::bytes_within(&self.inner.path)
     }
 }
 

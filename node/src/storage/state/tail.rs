@@ -85,6 +85,11 @@ impl Tail {
         &self.certificates
     }
 
+    /// Whether it has nothing to be flushed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.certificates.is_empty()
+    }
+
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> &[Arc<Block>] {
         &self.blocks

@@ -34,7 +34,7 @@ impl Heads {
             _ => proposal(0, Vec::new()),
         };
         let (header, leaves) = (block.header.clone(), block.leaves.clone());
-        let stored = counterfoil_ledger::history::StoredBlock { header, proposal, leaves };
+        let stored = StoredBlock { header, proposal, leaves };
         for ordinal in 0..ACCOUNTS_COUNT {
             let mut of_account = block.movements.iter().filter(|it| it.account == ordinal);
             let Some(last) = of_account.next_back() else { continue };
