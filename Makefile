@@ -11,7 +11,7 @@ SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
-	bitflips sim
+	abuse bitflips sim
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -24,6 +24,7 @@ help:
 	@echo "make chaos BUDGET=10m SEED=1     nodes are killed, paused, cut off, given wrong clocks; a checker judges"
 	@echo "make powercut BUDGET=10m SEED=1  nodes lose what they had not synced (needs root); a checker judges"
 	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
+	@echo "make abuse         what an honest client notices while a member, or a stranger, attacks a node"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -81,3 +82,6 @@ SIMULATE = cargo run --locked -p counterfoil-tests --features simulation --bin s
 
 sim: setup
 	$(SIMULATE) --seeds $(SEEDS) --from $(FROM)
+
+abuse: build
+	@cargo run --locked --release -p counterfoil-tests --example abuse -- $(ATTACKS)

@@ -36,7 +36,7 @@ where
         .expect("a host of letters and digits")
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(limits::PEER_WINDOW_BYTES)
         .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
         .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)

@@ -104,7 +104,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         drained.clone(),
     );
     peer_tasks.spawn(
-        listener::server::server()
+        listener::server::server(limits::PEER_WINDOW_BYTES)
             .add_service(peer_server)
             .serve_with_incoming_shutdown(peer_connections, drained.clone().cancelled_owned()),
     );

@@ -1,5 +1,6 @@
 //! The process around a running node: logging, panics, signals, and the way out.
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ where
         .map_err(|error| Stop { code: ExitCode::Usage, message: error.to_string() })?;
     logging::start(config.log.format, filter);
     exit::exit_on_panic();
+    allow_files();
     let system = |error: std::io::Error| Stop {
         code: ExitCode::Fatal,
         message: format!("the system refuses threads or signals: {error}"),
@@ -42,6 +44,21 @@ where
             Ok(())
         }
         Err(stop) => exit::exit(stop.code, &stop.message),
+    }
+}
+
+/// Lets this process have as many open files as the system allows it: connections are files, too.
+fn allow_files() {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    let raised = setrlimit(Resource::Nofile, files);
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if raised.is_err() || allowed < limits::OPEN_FILES_MIN {
+        let wanted = limits::OPEN_FILES_MIN;
+        warn!(
+            allowed,
+            wanted, "too few open files are allowed; a flood of connections could take all"
+        );
     }
 }
 

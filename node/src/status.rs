@@ -95,6 +95,7 @@ impl StatusReporter {
             metrics::RAFT_PURGED_INDEX.set(self.purged_index() as f64);
             self.publish_finality();
             metrics::QUEUED_INSTRUCTIONS.set(self.replica.queued() as f64);
+            self.publish_shares();
             metrics::CERTIFICATE_NOT_AFTER.set(self.tls.identity().not_after_s as f64);
             if measured.is_none_or(|measured| measured.elapsed() >= DISK_INTERVAL) {
                 measured = Some(Instant::now());
@@ -118,6 +119,18 @@ impl StatusReporter {
     /// What cannot be read now is found out by whoever needs it.
     fn purged_index(&self) -> u64 {
         self.log.purged().ok().flatten().map_or(0, |purged| purged.index)
+    }
+
+    fn publish_shares(&self) {
+        let taken = self.replica.admission().taken();
+        for institution in self.replica.state().registry().institutions() {
+            let own = taken.iter().find(|(bic, _)| *bic == institution.bic);
+            let amounts = own.map_or([0; 3], |(_, amounts)| *amounts);
+            for (of, amount) in ["instructions", "bytes", "items"].into_iter().zip(amounts) {
+                let labels = [("institution", institution.bic.as_str()), ("of", of)];
+                metrics::SHARE_USED.gauge(&labels).set(amount as f64);
+            }
+        }
     }
 
     fn publish_disk(&self) {

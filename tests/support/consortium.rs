@@ -335,6 +335,12 @@ impl Consortium {
         process.expect("the node was started").wait().expect("it is our child").code()
     }
 
+    /// The id of a node's process.
+    pub fn process_id(&self, node: usize) -> u32 {
+        let process = self.nodes[node].process.lock().expect("no test panics here");
+        process.as_ref().expect("the node runs").id()
+    }
+
     /// Whether a node that was started still runs.
     pub fn is_running(&self, node: usize) -> bool {
         let mut process = self.nodes[node].process.lock().expect("no test panics here");

@@ -1,5 +1,6 @@
 //! Support of the whole-system tests: real processes on this machine, and real data.
 
+pub mod abuse;
 pub mod authority;
 pub mod banking;
 pub mod berka;

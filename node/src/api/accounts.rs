@@ -32,6 +32,7 @@ use super::transfers::TransferReader;
 use super::visibility::Scope;
 use super::watch;
 use super::watch::Heartbeat;
+use super::watch::Kind;
 use super::watch::Outlet;
 use crate::consensus::replica::Replica;
 use crate::limits;
@@ -113,8 +114,7 @@ impl AccountService for Accounts {
         let caller = self.0.caller(&request)?.clone();
         let scope = self.0.scope(&request)?;
         let proof = account_proof::open(&self.0, &scope, &request.into_inner()).await?;
-        let queue = limits::PROOF_QUEUE_MAX;
-        Ok(Response::new(self.0.watches.open(&caller, queue, |outlet| proof.send(outlet))?))
+        Ok(Response::new(self.0.watches.open(&caller, Kind::Blocks, |outlet| proof.send(outlet))?))
     }
 
     async fn watch_movements(
@@ -134,7 +134,7 @@ impl AccountService for Accounts {
             let account = move || View::at(&replica, height)?.account(&request.account, &scope);
             reading::off_thread(account).await?
         };
-        let stream = self.0.watches.open(&caller, limits::WATCH_QUEUE_MAX, |outlet| {
+        let stream = self.0.watches.open(&caller, Kind::Events, |outlet| {
             follow(replica, account, start, heights, outlet)
         })?;
         Ok(Response::new(stream))

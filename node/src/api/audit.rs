@@ -28,9 +28,9 @@ use super::transfers::Filter;
 use super::transfers::TransferReader;
 use super::visibility::Scope;
 use super::watch;
+use super::watch::Kind;
 use super::watch::Outlet;
 use crate::consensus::replica::Replica;
-use crate::limits;
 use crate::storage::log::LogPayload;
 
 /// Serves AuditService.
@@ -87,7 +87,7 @@ impl AuditService for Audit {
         let replica = self.0.replica.clone();
         let ordered = v1::ReadMode::Ordered.into();
         let last = reading::height_of(&replica, request.to_height, ordered).await?;
-        let stream = self.0.watches.open(&caller, limits::EXPORT_QUEUE_MAX, |outlet| {
+        let stream = self.0.watches.open(&caller, Kind::Blocks, |outlet| {
             export(replica, request.from_height, last, outlet)
         })?;
         Ok(Response::new(stream))

@@ -82,7 +82,6 @@ pub(super) fn authorise<'a>(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use counterfoil_ledger::bic::Bic;
     use counterfoil_ledger::hash::Hash;
@@ -102,7 +101,7 @@ mod tests {
             key_fingerprint: Hash::ZERO,
         };
         let address = "127.0.0.1:1".parse().unwrap();
-        Caller { identity: Arc::new(identity), node_id: None, address }
+        Caller::new(identity, None, address)
     }
 
     fn methods_of(descriptors: &[u8], package: &str) -> BTreeSet<String> {

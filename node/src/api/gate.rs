@@ -13,20 +13,23 @@ use futures::future::BoxFuture;
 use http::HeaderMap;
 use http::Request;
 use http::Response;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Layer;
 use tower::Service;
 
 use super::authorisation;
+use super::bodies;
 use super::status;
+use super::turns;
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::identity::caller::Caller;
 use crate::limits;
-use crate::listener::shares::Share;
-use crate::listener::shares::Shares;
+use crate::shares::Share;
+use crate::shares::Shares;
+use crate::telemetry::excess;
+use crate::telemetry::excess::Bound;
 use crate::telemetry::metrics;
 
 /// Puts the gate before a service.
@@ -42,14 +45,21 @@ pub struct Gate<S> {
 
 struct Rules {
     clock: Clock,
-    requests: Arc<Semaphore>,
-    institutions: Arc<Shares<Bic>>,
+    requests: Arc<Shares<Bic>>,
+    request_bytes: Arc<Shares<Bic>>,
+    answer_bytes: Arc<Shares<Bic>>,
+    turns: Turns,
 }
 
-/// What a request that is being answered holds.
+/// A request that is to be answered.
 struct Admission {
-    _request: OwnedSemaphorePermit,
-    _institution: Share<Bic>,
+    /// The name of the method for metrics.
+    method: &'static str,
+    institution: Bic,
+    /// One of the requests that the institution may have open.
+    open: Share<Bic>,
+    /// Its bytes, none yet.
+    bytes: Share<Bic>,
 }
 
 impl GateLayer {
@@ -57,8 +67,10 @@ impl GateLayer {
     pub fn new(clock: Clock) -> GateLayer {
         GateLayer(Arc::new(Rules {
             clock,
-            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
-            institutions: Shares::new(limits::REQUESTS_PER_INSTITUTION_MAX),
+            requests: Shares::new(limits::REQUESTS),
+            request_bytes: Shares::new(limits::REQUEST_BYTES),
+            answer_bytes: Shares::new(limits::ANSWER_BYTES),
+            turns: Turns::default(),
         }))
     }
 }
@@ -72,21 +84,21 @@ impl<S> Layer<S> for GateLayer {
 }
 
 impl Rules {
-    /// The name of the method for metrics, and what the request holds while it is answered.
-    fn admit(&self, request: &Request<Body>) -> Result<(&'static str, Admission), Status> {
+    fn admit(&self, request: &Request<Body>) -> Result<Admission, Status> {
         let caller = request.extensions().get::<Caller>();
         let path = request.uri().path();
         let (method, caller) = authorisation::authorise(path, caller, self.clock.now_ms())
             .inspect_err(|refusal| {
                 tracing::debug!(path, code = ?refusal.code(), "a request was refused");
             })?;
-        let request = self.requests.clone().try_acquire_owned().ok();
-        let share = self.institutions.take(caller.identity.institution);
-        let admission = request
-            .zip(share)
-            .map(|(request, share)| Admission { _request: request, _institution: share })
-            .ok_or_else(|| status::overloaded("Too many requests are being answered."))?;
-        Ok((method.path, admission))
+        let institution = caller.identity.institution;
+        let open = self.requests.take(institution, [1]);
+        let bytes = self.request_bytes.take(institution, [0]);
+        let (open, bytes) = open.zip(bytes).ok_or_else(|| {
+            excess::note(institution.as_str(), Bound::Requests);
+            status::full(institution, Bound::Requests)
+        })?;
+        Ok(Admission { method: method.path, institution, open, bytes })
     }
 }
 
@@ -106,20 +118,31 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let begun = Instant::now();
-        let (method, admission) = match self.rules.admit(&request) {
-            Ok(admitted) => admitted,
+        let admission = match self.rules.admit(&request) {
+            Ok(admission) => admission,
             Err(refusal) => return Box::pin(async move { Ok(refusal.into_http()) }),
         };
+        let Admission { method, institution, open, bytes } = admission;
         let time = time_left(request.headers(), limits::REQUEST_TIMEOUT);
+        let (head, body) = request.into_parts();
+        let (body, received) = bodies::counted(body, bytes);
+        let request = Request::from_parts(head, body);
         // The service that was polled ready is the one to be called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let rules = self.rules.clone();
         Box::pin(async move {
-            let answer = match tokio::time::timeout(time, inner.call(request)).await {
+            let answered = turns::with(rules.turns.of(institution), inner.call(request));
+            let answer = match tokio::time::timeout(time, answered).await {
                 Ok(answer) => translate(answer?),
                 Err(_) => status::deadline().into_http(),
             };
-            drop(admission);
+            drop(received);
+            let (head, body) = answer.into_parts();
+            let answer = match bodies::unread(body, institution, &rules.answer_bytes, open) {
+                Ok(body) => Response::from_parts(head, body),
+                Err(refusal) => refusal.into_http(),
+            };
             let code =
                 Status::from_header_map(answer.headers()).map_or(tonic::Code::Ok, |it| it.code());
             metrics::REQUEST_SECONDS
@@ -183,7 +206,7 @@ mod tests {
             key_fingerprint: Hash::ZERO,
         };
         let address = "127.0.0.1:1".parse().unwrap();
-        Caller { identity: Arc::new(identity), node_id: None, address }
+        Caller::new(identity, None, address)
     }
 
     /// What comes back through the gate when the service behind it answers so.

@@ -13,6 +13,7 @@ mod account_proof;
 mod accounts;
 mod audit;
 pub mod authorisation;
+mod bodies;
 mod books;
 mod certainty;
 pub mod gate;
@@ -29,6 +30,7 @@ mod report;
 mod settlement;
 pub mod status;
 mod transfers;
+mod turns;
 mod visibility;
 mod watch;
 
@@ -120,7 +122,7 @@ pub async fn serve(
     let shared = Shared { replica, inclusion, statements, reporter, watches, receipts, absences };
     let routes =
         routes(Arc::new(shared)).add_service(health_service).add_service(health::reflection());
-    let serving = server::server()
+    let serving = server::server(limits::CLIENT_WINDOW_BYTES)
         .layer(GateLayer::new(clock))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, shutdown.cancelled_owned());

@@ -14,6 +14,7 @@ use tonic::Status;
 
 use super::certainty;
 use super::status;
+use super::turns;
 use super::visibility::Scope;
 use crate::consensus::replica::Replica;
 use crate::limits;
@@ -66,11 +67,18 @@ pub(super) async fn height_of(
     Ok(asked)
 }
 
-/// Reads where waiting for the disk holds nobody up.
+/// Reads where waiting for the disk holds nobody up, when it is this institution's turn.
 pub(super) async fn off_thread<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(status::inconsistent("a read")))
+    let turn = turns::next().await;
+    // Whoever gives up does not end the read, so the turn lasts as long as that.
+    let reading = tokio::task::spawn_blocking(move || {
+        let answer = read();
+        drop(turn);
+        answer
+    });
+    reading.await.unwrap_or_else(|_| Err(status::inconsistent("a read")))
 }
 
 /// The ledger at a height.

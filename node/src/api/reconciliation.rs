@@ -30,6 +30,7 @@ use super::status;
 use super::transfers::TransferReader;
 use super::watch;
 use super::watch::Heartbeat;
+use super::watch::Kind;
 use super::watch::Outlet;
 use crate::consensus::replica::Replica;
 use crate::limits;
@@ -109,7 +110,7 @@ impl ReconciliationService for Reconciling {
             let account = move || View::at(&replica, height)?.account(&request.account, &scope);
             reading::off_thread(account).await?
         };
-        let stream = self.0.watches.open(&caller, limits::WATCH_QUEUE_MAX, |outlet| {
+        let stream = self.0.watches.open(&caller, Kind::Events, |outlet| {
             follow(replica, account, start, heights, outlet)
         })?;
         Ok(Response::new(stream))

@@ -8,6 +8,7 @@ use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::outcome::Event;
+use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::state::TIME_MAX_MS;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
@@ -45,6 +46,7 @@ impl SettlementService for Settlement {
         request: Request<v1::SubmitInstructionRequest>,
     ) -> Result<Response<v1::SubmitInstructionResponse>, Status> {
         let scope = self.0.scope(&request)?;
+        let line = self.0.caller(&request)?.line.clone();
         let time = gate::time_left(request.metadata().as_ref(), limits::SUBMIT_TIMEOUT);
         // Before the gate's own deadline: this answer says more than that one.
         let deadline = Instant::now() + time.saturating_sub(limits::ANSWER_MARGIN.min(time / 2));
@@ -54,15 +56,21 @@ impl SettlementService for Settlement {
             .signed_instruction
             .ok_or_else(|| status::field("signed_instruction", "it is required"))?;
         let named = named(&scope, &signed.instruction);
-        let bytes = signed.encode_to_vec().into();
+        let bytes: Bytes = signed.encode_to_vec().into();
         drop(signed);
-        match self.0.replica.submit(bytes, Some(&scope.institution), deadline).await {
+        let size = bytes.len();
+        match self.0.replica.submit(bytes, &scope.institution, deadline).await {
             Submitted::Decided(result) => {
                 let named = named.ok_or_else(|| status::inconsistent("an instruction"))?;
                 let decided = Decided { result: *result, named, scope };
                 Ok(Response::new(self.decided(decided, wait_for, deadline).await?))
             }
-            Submitted::Refused(reason) => Err(status::refused(reason)),
+            Submitted::Refused(reason) => {
+                if reason == Reason::SignatureInvalid {
+                    line.fault(size);
+                }
+                Err(status::refused(reason))
+            }
             Submitted::Unavailable(cause) => Err(status::unavailable(cause)),
         }
     }

@@ -16,6 +16,7 @@ use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
 use crate::consensus;
+use crate::consensus::admission::Full;
 use crate::consensus::finality::Standing;
 use crate::consensus::replica::Unavailable;
 use crate::consensus::statements::NotGathered;
@@ -23,6 +24,7 @@ use crate::identity::Role;
 use crate::identity::caller::CertificateExpired;
 use crate::limits;
 use crate::storage::StorageError;
+use crate::telemetry::excess::Bound;
 
 /// The domain of every ErrorInfo.
 pub const DOMAIN: &str = "counterfoil";
@@ -94,7 +96,8 @@ pub(super) fn unavailable(cause: Unavailable) -> Status {
             .not_taken()
             .retry(limits::RETRY_DELAY)
             .status(Code::Unavailable, "No leader could be reached in time; nothing was ordered."),
-        Unavailable::Overloaded => overloaded("Too much is waiting to be ordered."),
+        Unavailable::Full(Full { institution, bound }) => full(institution, bound),
+        Unavailable::Overloaded => overloaded("Too many wait for the same."),
         Unavailable::CertificatesLag(missing) => {
             let names: Vec<&str> = missing.iter().map(Bic::as_str).collect();
             let names = names.join(",");
@@ -222,6 +225,42 @@ pub(super) fn overloaded(message: &'static str) -> Status {
         .not_taken()
         .retry(limits::RETRY_DELAY)
         .status(Code::ResourceExhausted, message)
+}
+
+/// An institution has all of its share; nothing was taken. The others are served.
+pub(super) fn full(institution: Bic, bound: Bound) -> Status {
+    let (what, remedy) = match bound {
+        Bound::Queue => (
+            "the room for instructions that wait",
+            "Ask again after the delay; submit more in one batch.",
+        ),
+        Bound::Promises => {
+            ("the room for promised instructions", "Ask again when some of them are decided.")
+        }
+        Bound::Signatures => (
+            "the patience for signatures that do not hold",
+            "Find the client that signs wrongly; ask again after the delay.",
+        ),
+        Bound::AnswerBytes => (
+            "the room for answers that are not read yet",
+            "Read what was asked for, or ask for smaller pages.",
+        ),
+        Bound::RequestBytes => (
+            "the room for requests that are being received",
+            "Ask again after the delay; send fewer at once.",
+        ),
+        Bound::Watches => ("the watches that may be open", "End those that are not needed."),
+        Bound::Requests | Bound::Connections | Bound::Pace | Bound::Reading => {
+            ("the requests that may be open", "Ask again after the delay; send fewer at once.")
+        }
+    };
+    Info::new("OVERLOADED")
+        .with("institution", institution.as_str())
+        .with("bound", bound.name())
+        .with("remedy", remedy)
+        .not_taken()
+        .retry(limits::RETRY_DELAY)
+        .status(Code::ResourceExhausted, format!("{institution} has all of its share: {what}."))
 }
 
 /// The node goes down in good order; a watch is resumed at another one.
@@ -391,6 +430,11 @@ mod tests {
         for (cause, code, fate) in [
             (Unavailable::NoLeader, Code::Unavailable, Some("not_taken")),
             (Unavailable::Overloaded, Code::ResourceExhausted, Some("not_taken")),
+            (
+                Full { institution: Bic::parse("BANKCHAA").unwrap(), bound: Bound::Queue }.into(),
+                Code::ResourceExhausted,
+                Some("not_taken"),
+            ),
             (Unavailable::Unknown, Code::DeadlineExceeded, Some("unknown")),
             (Unavailable::Stopping, Code::Unavailable, None),
         ] {

@@ -1,4 +1,4 @@
-//! The block builder. It leads when its node leads: takes instructions from a bounded queue, stamps
+//! The block builder. It leads when its node leads: takes instructions from a fair queue, stamps
 //! them with time and order, signs the proposal and hands it to Raft. While one proposal is on its
 //! way the next fills: low latency when idle, throughput that grows with load.
 
@@ -19,8 +19,6 @@ use counterfoil_ledger::signature::Label;
 use counterfoil_ledger::signature::Signer;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +30,8 @@ use super::Executed;
 use super::ExecutedBlock;
 use super::ProposalBytes;
 use super::Raft;
+use super::admission::Room;
+use super::admission::queue::Queue;
 use super::executor::Executor;
 use super::finality::Finality;
 use super::preparer::PreparedProposal;
@@ -42,10 +42,6 @@ use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
 use crate::limits;
 use crate::telemetry::metrics;
-
-/// Room in memory, held by whoever waits for an instruction and by the queue that it is in: a
-/// submitter that goes away does not make room for the next.
-pub type Room = Arc<OwnedSemaphorePermit>;
 
 /// An instruction on its way into a block.
 pub struct Submission {
@@ -94,10 +90,8 @@ pub struct Builder {
     pub space: Arc<Space>,
     /// Its clock.
     pub clock: Clock,
-    /// Submissions, bounded.
-    pub queue: mpsc::Receiver<Submission>,
-    /// What this node sees to, and takes before all others.
-    pub urgent: mpsc::Receiver<Submission>,
+    /// What waits.
+    pub queue: Arc<Queue<Submission>>,
     /// The block time that somebody waits for.
     pub wanted: Arc<WantedBlock>,
     /// How long an idle builder gathers before it proposes.
@@ -118,19 +112,17 @@ type Underway = FuturesUnordered<futures::future::BoxFuture<'static, Outcome>>;
 
 impl Builder {
     /// Runs until the token is cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.lead_now_and_then()).await;
+        // Whoever waits is not told anything any more, and asks another node.
+        drop(self.queue.close());
+    }
+
+    async fn lead_now_and_then(&self) {
         let mut metrics = self.raft.server_metrics();
-        loop {
-            let led = tokio::select! {
-                () = stop.cancelled() => return,
-                lead = self.await_lead(&mut metrics) => lead,
-            };
-            let Some(lead) = led else { return };
+        while let Some(lead) = self.await_lead(&mut metrics).await {
             info!(term = lead.term, "this node leads");
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.lead(lead, &mut metrics) => {}
-            }
+            self.lead(lead, &mut metrics).await;
         }
     }
 
@@ -139,7 +131,7 @@ impl Builder {
     /// the fate of a proposal is unknown it does not lead again: another one for the same place would
     /// be a lie. It lets the others elect.
     async fn await_lead(
-        &mut self,
+        &self,
         metrics: &mut watch::Receiver<
             openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
         >,
@@ -173,19 +165,21 @@ impl Builder {
             }
             tokio::select! {
                 changed = metrics.changed() => changed.ok()?,
-                submission = self.urgent.recv() => {
-                    let _ = submission?.reply.send(Err(NotPlaced::NotLeader));
-                }
-                submission = self.queue.recv() => {
-                    let _ = submission?.reply.send(Err(NotPlaced::NotLeader));
-                }
+                () = self.queue.filled() => self.send_back(NotPlaced::NotLeader),
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
         }
     }
 
+    /// Tells everybody who waits that nothing was proposed.
+    fn send_back(&self, cause: NotPlaced) {
+        for submission in self.queue.drain() {
+            let _ = submission.reply.send(Err(cause));
+        }
+    }
+
     async fn lead(
-        &mut self,
+        &self,
         mut lead: Lead,
         metrics: &mut watch::Receiver<
             openraft::metrics::RaftServerMetrics<u64, openraft::EmptyNode>,
@@ -222,16 +216,15 @@ impl Builder {
                     }
                     was_short = short;
                 }
-                submission = self.next(), if room => {
-                    let Some(submission) = submission else { return };
+                () = self.queue.filled(), if room => {
                     if !admits {
-                        let _ = submission.reply.send(Err(NotPlaced::CertificatesLag));
+                        self.send_back(NotPlaced::CertificatesLag);
                         continue;
                     }
                     if idle && !self.linger.is_zero() {
                         tokio::time::sleep(self.linger).await;
                     }
-                    let submissions = self.gather(submission);
+                    let submissions = self.queue.take(Instant::now());
                     lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }
                 // A ledger that falls quiet shows its accounts' root once more.
@@ -251,31 +244,6 @@ impl Builder {
         while let Some(outcome) = underway.next().await {
             self.deliver(outcome, lead.term);
         }
-    }
-
-    /// The next that waits, what is urgent before the rest.
-    async fn next(&mut self) -> Option<Submission> {
-        tokio::select! {
-            biased;
-            submission = self.urgent.recv() => submission,
-            submission = self.queue.recv() => submission,
-        }
-    }
-
-    /// Takes what else is waiting, up to a block's bounds.
-    fn gather(&mut self, first: Submission) -> Vec<Submission> {
-        let mut bytes = first.prepared.instruction.bytes.len();
-        let mut leaves = first.prepared.instruction.leaf_count();
-        let mut submissions = vec![first];
-        // An instruction is smaller than what is left below the bound, so the bound holds with it.
-        while bytes < limits::BLOCK_BYTES_TARGET && leaves < limits::BLOCK_ITEMS_TARGET {
-            let next = self.urgent.try_recv().or_else(|_| self.queue.try_recv());
-            let Ok(next) = next else { break };
-            bytes += next.prepared.instruction.bytes.len();
-            leaves += next.prepared.instruction.leaf_count();
-            submissions.push(next);
-        }
-        submissions
     }
 
     /// Builds, signs and proposes. False if this node cannot lead any longer.

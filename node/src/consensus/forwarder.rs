@@ -1,7 +1,11 @@
 //! Instructions on their way to the leader, many in one message: while one message is on its way the
-//! next fills.
+//! next fills. A message is answered when all of it is decided, so each institution has messages of its
+//! own and waits for nobody else's instructions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use counterfoil_ledger::bic::Bic;
@@ -12,13 +16,16 @@ use counterfoil_proto::peer::v1::forwarded::Unavailable as Why;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::Raft;
-use super::builder::Room;
+use super::admission::Full;
+use super::admission::Room;
 use super::network::Peers;
 use super::replica::Submitted;
 use super::replica::Unavailable;
 use crate::limits;
+use crate::telemetry::excess::Bound;
 use crate::telemetry::metrics;
 
 /// One instruction for the leader.
@@ -31,8 +38,36 @@ pub struct Forward {
     pub room: Room,
 }
 
-/// Sends what is in the queue to whoever leads, until the queue is closed.
-pub async fn run(mut queue: mpsc::Receiver<Forward>, raft: Raft, peers: Peers) {
+/// Sends instructions to whoever leads.
+pub struct Forwarder {
+    raft: Raft,
+    peers: Peers,
+    stop: CancellationToken,
+    lanes: Mutex<BTreeMap<Bic, mpsc::Sender<Forward>>>,
+}
+
+impl Forwarder {
+    /// Sends until the token is cancelled.
+    pub fn new(raft: Raft, peers: Peers, stop: CancellationToken) -> Forwarder {
+        Forwarder { raft, peers, stop, lanes: Mutex::default() }
+    }
+
+    /// Sends an instruction of an institution. False if too many of it wait.
+    pub fn send(&self, institution: Bic, forward: Forward) -> bool {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Institutions are those of the registry: lanes are not made without end.
+        let lane = lanes.entry(institution).or_insert_with(|| {
+            let (lane, queue) = mpsc::channel(limits::ADMISSION.most[0]);
+            let running = run(institution, queue, self.raft.clone(), self.peers.clone());
+            tokio::spawn(self.stop.clone().run_until_cancelled_owned(running));
+            lane
+        });
+        lane.try_send(forward).is_ok()
+    }
+}
+
+/// Sends what is in one institution's queue, until the queue is closed.
+async fn run(institution: Bic, mut queue: mpsc::Receiver<Forward>, raft: Raft, peers: Peers) {
     let room = Arc::new(Semaphore::new(limits::FORWARDS_UNDERWAY_MAX));
     while let Some(first) = queue.recv().await {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -40,7 +75,7 @@ pub async fn run(mut queue: mpsc::Receiver<Forward>, raft: Raft, peers: Peers) {
         let leader = raft.metrics().borrow().current_leader;
         let (peers, raft) = (peers.clone(), raft.clone());
         tokio::spawn(async move {
-            send(forwards, leader, &peers, &raft).await;
+            send(institution, forwards, leader, &peers, &raft).await;
             drop(permit);
         });
     }
@@ -59,7 +94,13 @@ fn gather(first: Forward, queue: &mut mpsc::Receiver<Forward>) -> Vec<Forward> {
     forwards
 }
 
-async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers, raft: &Raft) {
+async fn send(
+    institution: Bic,
+    forwards: Vec<Forward>,
+    leader: Option<u64>,
+    peers: &Peers,
+    raft: &Raft,
+) {
     let (instructions, replies): (Vec<_>, Vec<_>) =
         forwards.into_iter().map(|forward| (forward.bytes, forward.reply)).unzip();
     let client = leader.and_then(|leader| Some((leader, peers.client(leader)?)));
@@ -81,7 +122,8 @@ async fn send(forwards: Vec<Forward>, leader: Option<u64>, peers: &Peers, raft: 
         Ok(response) => {
             let mut results = response.into_inner().results.into_iter();
             for reply in replies {
-                let submitted = results.next().map_or(unknown(), submitted_of);
+                let submitted =
+                    results.next().map_or(unknown(), |it| submitted_of(institution, it));
                 // A submitter that has gone away asks again with its id.
                 let _ = reply.send(submitted);
             }
@@ -104,7 +146,7 @@ fn unknown() -> Submitted {
     Submitted::Unavailable(Unavailable::Unknown)
 }
 
-fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
+fn submitted_of(institution: Bic, forwarded: v1::Forwarded) -> Submitted {
     match forwarded.result {
         Some(Answer::Decided(result)) => Submitted::Decided(Box::new(result)),
         Some(Answer::Refused(code)) => u16::try_from(code)
@@ -113,7 +155,7 @@ fn submitted_of(forwarded: v1::Forwarded) -> Submitted {
             .map_or(unknown(), Submitted::Refused),
         Some(Answer::Unavailable(why)) => Submitted::Unavailable(match Why::try_from(why) {
             Ok(Why::NotLeader) => Unavailable::NoLeader,
-            Ok(Why::Overloaded) => Unavailable::Overloaded,
+            Ok(Why::Overloaded) => Full { institution, bound: Bound::Queue }.into(),
             Ok(Why::CertificatesLag) => Unavailable::CertificatesLag(
                 forwarded
                     .missing_institutions
@@ -137,7 +179,7 @@ pub fn forwarded_of(submitted: Submitted) -> v1::Forwarded {
         Submitted::Unavailable(unavailable) => Answer::Unavailable(i32::from(match unavailable {
             // A leader that is short of space lets another one lead.
             Unavailable::NoLeader | Unavailable::DiskShort { .. } => Why::NotLeader,
-            Unavailable::Overloaded => Why::Overloaded,
+            Unavailable::Full(_) | Unavailable::Overloaded => Why::Overloaded,
             Unavailable::CertificatesLag(missing) => {
                 missing_institutions = missing.iter().map(Bic::to_string).collect();
                 Why::CertificatesLag

@@ -18,7 +18,6 @@ use openraft::error::InitializeError;
 use openraft::error::RaftError;
 use openraft::metrics::RaftServerMetrics;
 use openraft::storage::RaftLogStorage;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,12 +25,15 @@ use tracing::info;
 use tracing::warn;
 
 use super::Raft;
+use super::admission::Admission;
+use super::admission::checking::Checking;
+use super::admission::queue::Queue;
 use super::builder::Builder;
 use super::candidacy::Candidacy;
 use super::executor::Executor;
 use super::finality;
 use super::finality::Finality;
-use super::forwarder;
+use super::forwarder::Forwarder;
 use super::inclusion::Inclusion;
 use super::log::Log;
 use super::network::Peers;
@@ -55,6 +57,7 @@ use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::storage::snapshots::Snapshots;
 use crate::storage::state::StateStore;
+use crate::telemetry::excess::Bound;
 
 /// What consensus is started with.
 pub struct Parts {
@@ -162,9 +165,8 @@ impl Group {
             parts.peers.clone(),
             candidacy.clone(),
         ));
-        let (queue, submissions) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
-        let (urgent, first) = mpsc::channel(limits::HELD_INSTRUCTIONS_MAX);
-        let (forwards, forwarded) = mpsc::channel(limits::ADMISSION_INSTRUCTIONS_MAX);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let queue = Arc::new(Queue::default());
         let (barriers, asked) = mpsc::channel(limits::BARRIERS_MAX);
         let spent = Arc::new(AtomicU64::new(0));
         let replica = Arc::new(Replica {
@@ -176,16 +178,17 @@ impl Group {
             space: parts.space.clone(),
             peers: parts.peers.clone(),
             clock: parts.clock.clone(),
-            queue,
-            room: Arc::new(Semaphore::new(limits::ADMISSION_BYTES_MAX)),
-            forwards,
+            queue: queue.clone(),
+            admission: Admission::new(limits::ADMISSION, Bound::Queue),
+            checking: Checking::new(preparer.clone()),
+            forwarder: Forwarder::new(raft.clone(), parts.peers.clone(), stop.clone()),
             oversight,
             candidacy: candidacy.clone(),
             barriers,
             applied_index,
             spent: spent.clone(),
         });
-        let inclusion = Arc::new(Inclusion::new(replica.clone(), parts.signer.clone(), urgent));
+        let inclusion = Arc::new(Inclusion::new(replica.clone(), parts.signer.clone()));
         let wanted = Arc::new(WantedBlock::default());
         let statements =
             Arc::new(Statements::new(replica.clone(), parts.signer.clone(), wanted.clone()));
@@ -198,8 +201,7 @@ impl Group {
             finality: finality.clone(),
             space: parts.space.clone(),
             clock: parts.clock,
-            queue: submissions,
-            urgent: first,
+            queue,
             wanted,
             linger: parts.linger,
             spent,
@@ -209,8 +211,6 @@ impl Group {
         keeper.start(&raft, &tasks, &stop);
         let serving = replica.clone().serve_barriers(asked);
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
-        let forwarding = forwarder::run(forwarded, raft.clone(), parts.peers);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(forwarding));
         let including = inclusion.clone().run();
         tasks.spawn(stop.clone().run_until_cancelled_owned(including));
         let watching = parts.space.clone().run();

@@ -6,11 +6,14 @@ use std::time::Duration;
 use std::time::Instant;
 
 use counterfoil_ledger::apply::Prepared;
-use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::hash::Hash;
 
+use super::admission::Admission;
+use super::admission::Full;
+use super::admission::Room;
 use super::distrust::Leader;
 use crate::limits;
+use crate::telemetry::excess::Bound;
 
 /// One of them.
 pub struct Item {
@@ -24,6 +27,8 @@ pub struct Item {
     pub broken: bool,
     /// How it stands with its leader.
     pub handing: Handing,
+    /// Of what its institution may have held.
+    pub room: Room,
 }
 
 /// An instruction on its way to a leader.
@@ -77,12 +82,18 @@ impl Handing {
 }
 
 /// All of them, by the number in which they came.
-#[derive(Default)]
 pub struct Held {
     items: BTreeMap<u64, Item>,
     numbers: BTreeMap<Hash, u64>,
     next: u64,
-    bytes: usize,
+    admission: Admission,
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        let admission = Admission::new(limits::HELD, Bound::Promises);
+        Held { items: BTreeMap::new(), numbers: BTreeMap::new(), next: 0, admission }
+    }
 }
 
 impl Held {
@@ -91,35 +102,29 @@ impl Held {
         self.items.get_mut(self.numbers.get(hash)?)
     }
 
-    /// Takes one more. False if there is no room for it.
-    pub fn insert(&mut self, prepared: Prepared, since: Instant, promised_ms: Option<u64>) -> bool {
-        let institution = prepared.instruction.institution;
-        let bytes = prepared.instruction.bytes.len();
-        let (count, of_institution) = self.share(&institution);
-        if self.items.len() >= limits::HELD_INSTRUCTIONS_MAX
-            || count >= limits::HELD_INSTRUCTIONS_PER_INSTITUTION_MAX
-            || self.bytes + bytes > limits::HELD_BYTES_MAX
-            || of_institution + bytes > limits::HELD_BYTES_PER_INSTITUTION_MAX
-        {
-            return false;
-        }
+    /// Takes one more, if there is room for it.
+    pub fn insert(
+        &mut self,
+        prepared: Prepared,
+        since: Instant,
+        promised_ms: Option<u64>,
+    ) -> Result<(), Full> {
+        let room = self.admission.room(&prepared.instruction)?;
         self.numbers.insert(prepared.instruction.hash, self.next);
-        let item =
-            Item { prepared, since, promised_ms, broken: false, handing: Handing::default() };
+        let handing = Handing::default();
+        let item = Item { prepared, since, promised_ms, broken: false, handing, room };
         self.items.insert(self.next, item);
         self.next += 1;
-        self.bytes += bytes;
-        true
+        Ok(())
     }
 
     /// Looks at each, the oldest first, and keeps those for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut Item) -> bool) {
-        let (numbers, bytes) = (&mut self.numbers, &mut self.bytes);
+        let numbers = &mut self.numbers;
         self.items.retain(|_, item| {
             let kept = keep(item);
             if !kept {
                 numbers.remove(&item.prepared.instruction.hash);
-                *bytes -= item.prepared.instruction.bytes.len();
             }
             kept
         });
@@ -129,16 +134,11 @@ impl Held {
     pub fn len(&self) -> usize {
         self.items.len()
     }
-
-    fn share(&self, institution: &Bic) -> (usize, usize) {
-        let own = self.items.values().map(|item| &item.prepared.instruction);
-        own.filter(|own| own.institution == *institution)
-            .fold((0, 0), |(count, bytes), own| (count + 1, bytes + own.bytes.len()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use counterfoil_ledger::bic::Bic;
     use counterfoil_ledger::id::InstructionId;
     use counterfoil_ledger::instruction::Draft;
     use counterfoil_ledger::registry::Registry;
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn an_institution_has_its_share_and_the_oldest_come_first() {
         let (mut held, now) = (Held::default(), Instant::now());
-        let share = limits::HELD_INSTRUCTIONS_PER_INSTITUTION_MAX;
+        let share = limits::HELD.most[0];
         for number in 0..share {
-            assert!(held.insert(prepared(number), now, None));
+            held.insert(prepared(number), now, None).unwrap();
         }
         let more = prepared(share);
-        assert!(!held.insert(more.clone(), now, None));
+        assert!(held.insert(more.clone(), now, None).is_err());
         assert!(held.get_mut(&more.instruction.hash).is_none());
         let second = prepared(1).instruction.hash;
         assert!(held.get_mut(&second).is_some());
@@ -186,9 +186,10 @@ mod tests {
         let came: Vec<Hash> = (0..share).map(|number| prepared(number).instruction.hash).collect();
         assert_eq!(seen, came);
         assert!(held.get_mut(&second).is_none());
-        assert!(held.insert(more, now, None), "there is room again");
+        held.insert(more, now, None).expect("there is room again");
         held.retain(|_| false);
-        assert_eq!((held.len(), held.bytes, held.numbers.len()), (0, 0, 0));
+        assert_eq!((held.len(), held.numbers.len()), (0, 0));
+        assert!(held.admission.taken().is_empty());
     }
 
     #[test]

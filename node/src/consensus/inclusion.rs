@@ -22,13 +22,14 @@ use counterfoil_ledger::signature::Label;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tracing::error;
 use tracing::warn;
 
-use super::builder::Room;
+use super::admission::Room;
+use super::admission::checking::Sender;
+use super::admission::checking::Unchecked;
+use super::admission::queue::Weight;
 use super::builder::Submission;
 use super::distrust::Ground;
 use super::distrust::Leader;
@@ -58,6 +59,15 @@ impl From<Reason> for NoPromise {
     }
 }
 
+impl From<Unchecked> for NoPromise {
+    fn from(unchecked: Unchecked) -> NoPromise {
+        match unchecked {
+            Unchecked::Refused(reason) => NoPromise::Refused(reason),
+            Unchecked::Impatient(sender) => NoPromise::Unavailable(sender.into()),
+        }
+    }
+}
+
 impl From<Unavailable> for NoPromise {
     fn from(unavailable: Unavailable) -> NoPromise {
         NoPromise::Unavailable(unavailable)
@@ -71,11 +81,7 @@ const PROMISE_MS: u64 = limits::PROMISE_TIME.as_secs() * 1_000;
 pub struct Inclusion {
     replica: Arc<Replica>,
     signer: Arc<dyn Signer>,
-    /// To this node's own builder.
-    urgent: mpsc::Sender<Submission>,
     held: Mutex<Held>,
-    /// Bytes that they may take on their way to a leader.
-    room: Arc<Semaphore>,
 }
 
 /// Since when a leader leads, as this node has seen it.
@@ -87,18 +93,13 @@ struct Tenure {
 
 impl Inclusion {
     /// Of this node, which signs with its attestation key.
-    pub fn new(
-        replica: Arc<Replica>,
-        signer: Arc<dyn Signer>,
-        urgent: mpsc::Sender<Submission>,
-    ) -> Inclusion {
-        let room = Arc::new(Semaphore::new(limits::HELD_BYTES_MAX));
-        Inclusion { replica, signer, urgent, held: Mutex::default(), room }
+    pub fn new(replica: Arc<Replica>, signer: Arc<dyn Signer>) -> Inclusion {
+        Inclusion { replica, signer, held: Mutex::default() }
     }
 
     /// Promises that an instruction will be in a block, and sees to it.
     pub async fn promise(&self, bytes: Bytes, caller: &Bic) -> Result<v1::Promise, NoPromise> {
-        let prepared = self.replica.check(bytes.clone(), Some(caller)).await?;
+        let prepared = self.replica.check(bytes.clone(), Sender::Client(*caller)).await?;
         let hash = prepared.instruction.hash;
         let deadline_ms = self.replica.clock.now_ms().saturating_add(PROMISE_MS);
         let decided = self.check(&prepared)?;
@@ -116,8 +117,8 @@ impl Inclusion {
     }
 
     /// Sees to an instruction that another node has promised.
-    pub async fn hold_shared(&self, bytes: Bytes) -> Result<(), NoPromise> {
-        let prepared = self.replica.check(bytes, None).await?;
+    pub async fn hold_shared(&self, bytes: Bytes, node: u64) -> Result<(), NoPromise> {
+        let prepared = self.replica.check(bytes, Sender::Node(node)).await?;
         // Whoever has promised it has looked at how long it holds.
         if !self.is_decided(&prepared, self.replica.clock.now_ms())? {
             self.hold(prepared, None)?;
@@ -185,11 +186,8 @@ impl Inclusion {
             item.promised_ms = item.promised_ms.or(promised_ms);
             return Ok(first);
         }
-        if held.insert(prepared, Instant::now(), promised_ms) {
-            Ok(promised_ms.is_some())
-        } else {
-            Err(Unavailable::Overloaded)
-        }
+        held.insert(prepared, Instant::now(), promised_ms)?;
+        Ok(promised_ms.is_some())
     }
 
     /// Tells the other nodes. Who is not reached is handed it later, if it leads.
@@ -247,7 +245,7 @@ impl Inclusion {
                 if self.is_to_hand(item, tenure, now) {
                     item.handing.is_under_way = true;
                     item.handing.tried = Some(now);
-                    due.push((item.prepared.clone(), tenure.leader));
+                    due.push((item.prepared.clone(), item.room.clone(), tenure.leader));
                 }
                 if self.is_left_out(item, tenure, now, now_ms) {
                     self.replica.oversight.accuse(tenure.leader, Ground::Censors);
@@ -257,8 +255,8 @@ impl Inclusion {
         });
         let count = held.len();
         drop(held);
-        for (prepared, leader) in due {
-            self.clone().hand(prepared, leader);
+        for (prepared, room, leader) in due {
+            self.clone().hand(prepared, room, leader);
         }
         count
     }
@@ -317,14 +315,16 @@ impl Inclusion {
         last <= applied.saturating_add(limits::JUDGE_BEHIND_MAX)
     }
 
-    fn hand(self: Arc<Self>, prepared: Prepared, leader: Leader) {
+    fn hand(self: Arc<Self>, prepared: Prepared, room: Room, leader: Leader) {
         let hash = prepared.instruction.hash;
-        let Some(room) = self.room_for(&prepared) else { return self.handed(&hash, leader, false) };
         tokio::spawn(async move {
             let taken = if leader.node == self.replica.node() {
                 let (reply, placed) = oneshot::channel();
-                // It is bounded as what is held is.
-                let _ = self.urgent.try_send(Submission { prepared, reply, room });
+                let institution = prepared.instruction.institution;
+                let weight = Weight::of(&prepared.instruction);
+                // One that nobody takes out any more is dropped, and its reply with it.
+                let submission = Submission { prepared, reply, room };
+                self.replica.queue.push_urgent(institution, weight, submission);
                 // A builder that does not lead yet sends back what it is given.
                 matches!(placed.await, Ok(Ok(_)))
             } else {
@@ -360,11 +360,6 @@ impl Inclusion {
             item.handing.is_under_way = taken;
             item.handing.is_taken = taken;
         }
-    }
-
-    fn room_for(&self, prepared: &Prepared) -> Option<Room> {
-        let bytes = u32::try_from(prepared.instruction.bytes.len()).ok()?;
-        self.room.clone().try_acquire_many_owned(bytes).ok().map(Arc::new)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -4,6 +4,7 @@
 //! A write goes [`replica`] → [`builder`] → openraft → [`log`] and [`network`] ⇄ [`peer_service`]
 //! → [`state_machine`] → [`executor`], which runs the ledger.
 
+pub mod admission;
 pub mod answer;
 pub mod builder;
 pub mod candidacy;

@@ -156,16 +156,14 @@ impl PeerService for PeerServer {
         if instructions.len() > limits::FORWARD_INSTRUCTIONS_MAX {
             return Err(self.refuse(sender, "more instructions than a message may forward"));
         }
-        let leads = self.replica.leader() == Some(self.replica.node());
-        let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
-        let decided = instructions.into_iter().map(|bytes| async move {
-            if !leads {
-                return forwarded_of(Submitted::Unavailable(Unavailable::NoLeader));
-            }
-            // The signature, not the forwarding node, says whose instruction it is.
-            forwarded_of(self.replica.submit(bytes, None, deadline).await)
-        });
-        let results = futures::future::join_all(decided).await;
+        let submitted = if self.replica.leader() == Some(self.replica.node()) {
+            let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
+            self.replica.submit_forwarded(instructions, sender, deadline).await
+        } else {
+            let not_leader = || Submitted::Unavailable(Unavailable::NoLeader);
+            instructions.iter().map(|_| not_leader()).collect()
+        };
+        let results = submitted.into_iter().map(forwarded_of).collect();
         Ok(Response::new(v1::ForwardInstructionsResponse { results }))
     }
 
@@ -175,7 +173,7 @@ impl PeerService for PeerServer {
     ) -> Result<Response<v1::ShareInstructionResponse>, Status> {
         let sender = PeerServer::sender(&request)?;
         let bytes = request.into_inner().signed_instruction;
-        match self.inclusion.hold_shared(bytes).await {
+        match self.inclusion.hold_shared(bytes, sender).await {
             Ok(()) => Ok(Response::new(v1::ShareInstructionResponse {})),
             Err(NoPromise::Unavailable(cause)) => Err(Status::unavailable(cause.to_string())),
             // A moment earlier or by another clock it may have been admissible.

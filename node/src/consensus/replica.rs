@@ -19,31 +19,38 @@ use counterfoil_ledger::state::State;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
 use openraft::ServerState;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use super::Raft;
+use super::admission::Admission;
+use super::admission::Full;
+use super::admission::Room;
+use super::admission::checking::Checking;
+use super::admission::checking::Sender;
+use super::admission::checking::Unchecked;
+use super::admission::queue::Queue;
+use super::admission::queue::Weight;
 use super::answer;
 use super::answer::Subject;
 use super::builder::NotPlaced;
 use super::builder::Placed;
-use super::builder::Room;
 use super::builder::Submission;
 use super::candidacy::Candidacy;
 use super::executor::Executor;
 use super::finality::Finality;
 use super::forwarder::Forward;
+use super::forwarder::Forwarder;
 use super::network::Peers;
 use super::oversight::Oversight;
 use super::preparer::Preparer;
-use crate::blocking;
 use super::space::Space;
 use crate::clock::Clock;
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::state::StateStore;
+use crate::telemetry::excess::Bound;
 use crate::telemetry::metrics;
 
 /// This node's part in consensus.
@@ -57,10 +64,11 @@ pub struct Replica {
     pub(super) space: Arc<Space>,
     pub(super) peers: Peers,
     pub(super) clock: Clock,
-    pub(super) queue: mpsc::Sender<Submission>,
-    /// Bytes that instructions on their way may still take.
-    pub(super) room: Arc<Semaphore>,
-    pub(super) forwards: mpsc::Sender<Forward>,
+    pub(super) queue: Arc<Queue<Submission>>,
+    /// The room for instructions on their way.
+    pub(super) admission: Admission,
+    pub(super) checking: Checking,
+    pub(super) forwarder: Forwarder,
     pub(super) oversight: Arc<Oversight>,
     pub(super) candidacy: Arc<Candidacy>,
     pub(super) barriers: mpsc::Sender<oneshot::Sender<Result<(), Unavailable>>>,
@@ -86,8 +94,11 @@ pub enum Unavailable {
     /// Nobody leads that could be reached in time; nothing was proposed.
     #[error("no leader could be reached in time")]
     NoLeader,
-    /// The queue is full; nothing was proposed.
-    #[error("the queue is full")]
+    /// An institution has all of its share; nothing was proposed.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// Too many wait for the same; nothing was proposed.
+    #[error("too many wait")]
     Overloaded,
     /// Certificates lag so far behind that nothing new is admitted; nothing was proposed. These
     /// institutions' signatures are missing.
@@ -118,6 +129,25 @@ impl From<StorageError> for Unavailable {
     fn from(error: StorageError) -> Unavailable {
         super::read_failed(&error);
         Unavailable::Stopping
+    }
+}
+
+impl From<Unchecked> for Submitted {
+    fn from(unchecked: Unchecked) -> Submitted {
+        match unchecked {
+            Unchecked::Refused(reason) => Submitted::Refused(reason),
+            Unchecked::Impatient(sender) => Submitted::Unavailable(sender.into()),
+        }
+    }
+}
+
+impl From<Sender> for Unavailable {
+    /// What a sender is told whose instructions are not looked at any more.
+    fn from(sender: Sender) -> Unavailable {
+        match sender {
+            Sender::Client(institution) => Full { institution, bound: Bound::Signatures }.into(),
+            Sender::Node(_) => Unavailable::Overloaded,
+        }
     }
 }
 
@@ -185,17 +215,55 @@ impl Replica {
 
     /// Instructions that wait for a block here.
     pub fn queued(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.queue.len()
     }
 
-    /// Submits a SignedInstruction and waits until it is decided, at the latest until the deadline.
-    pub async fn submit(&self, bytes: Bytes, caller: Option<&Bic>, deadline: Instant) -> Submitted {
-        let submitted = self.try_submit(bytes, caller, deadline).await;
+    /// The room that instructions on their way have here.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Submits a SignedInstruction of an institution and waits until it is decided, at the latest until
+    /// the deadline.
+    pub async fn submit(&self, bytes: Bytes, caller: &Bic, deadline: Instant) -> Submitted {
+        let submitted = match self.check(bytes, Sender::Client(*caller)).await {
+            Ok(prepared) => self.try_submit(prepared, deadline).await,
+            Err(unchecked) => unchecked.into(),
+        };
+        Replica::counted(submitted)
+    }
+
+    /// Submits instructions that a node forwards, and waits until they are decided.
+    pub async fn submit_forwarded(
+        &self,
+        instructions: Vec<Bytes>,
+        node: u64,
+        deadline: Instant,
+    ) -> Vec<Submitted> {
+        let mut checked = Vec::with_capacity(instructions.len());
+        for (number, bytes) in (1..).zip(instructions) {
+            // The signature, not the forwarding node, says whose instruction it is.
+            checked.push(self.check(bytes, Sender::Node(node)).await);
+            if number % limits::CHECKS_BETWEEN_TURNS == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let decided = checked.into_iter().map(|checked| async {
+            Replica::counted(match checked {
+                Ok(prepared) => self.try_submit(prepared, deadline).await,
+                Err(unchecked) => unchecked.into(),
+            })
+        });
+        futures::future::join_all(decided).await
+    }
+
+    /// What was not taken is counted.
+    fn counted(submitted: Submitted) -> Submitted {
         let cause = match &submitted {
             Submitted::Decided(_) => return submitted,
             Submitted::Refused(reason) => reason.name(),
             Submitted::Unavailable(Unavailable::NoLeader) => "NO_LEADER",
-            Submitted::Unavailable(Unavailable::Overloaded) => "OVERLOADED",
+            Submitted::Unavailable(Unavailable::Full(_) | Unavailable::Overloaded) => "OVERLOADED",
             Submitted::Unavailable(Unavailable::CertificatesLag(_)) => "CERTIFICATES_LAG",
             Submitted::Unavailable(Unavailable::DiskShort { .. }) => "DISK_SHORT",
             Submitted::Unavailable(Unavailable::NotFinal) => "NOT_FINAL",
@@ -206,13 +274,9 @@ impl Replica {
         submitted
     }
 
-    async fn try_submit(&self, bytes: Bytes, caller: Option<&Bic>, deadline: Instant) -> Submitted {
-        let prepared = match self.check(bytes, caller).await {
-            Ok(prepared) => prepared,
-            Err(reason) => return Submitted::Refused(reason),
-        };
+    async fn try_submit(&self, prepared: Prepared, deadline: Instant) -> Submitted {
         let mut proposed = false;
-        let mut room = None;
+        let mut room: Option<Room> = None;
         loop {
             match self.decided(&prepared) {
                 Ok(Some(Ok(result))) => return Submitted::Decided(Box::new(result)),
@@ -225,11 +289,12 @@ impl Replica {
             if let Err(reason) = prepared.authorised(self.state().registry()) {
                 return Submitted::Refused(reason);
             }
-            if room.is_none() {
-                room = self.room_for(&prepared);
-            }
-            let Some(room) = room.clone() else {
-                return Submitted::Unavailable(Unavailable::Overloaded);
+            let room = match &room {
+                Some(room) => Room::clone(room),
+                None => match self.admission.room(&prepared.instruction) {
+                    Ok(taken) => room.insert(taken).clone(),
+                    Err(full) => return Submitted::Unavailable(full.into()),
+                },
             };
             let submitted = match (self.admits(), self.leader()) {
                 (Err(unavailable), _) => Submitted::Unavailable(unavailable),
@@ -243,7 +308,8 @@ impl Replica {
                 Submitted::Unavailable(Unavailable::NoLeader) => {}
                 // What is refused now says nothing of what was proposed before.
                 Submitted::Unavailable(
-                    Unavailable::Overloaded
+                    Unavailable::Full(_)
+                    | Unavailable::Overloaded
                     | Unavailable::CertificatesLag(_)
                     | Unavailable::DiskShort { .. },
                 ) if proposed => {}
@@ -262,30 +328,15 @@ impl Replica {
         }
     }
 
-    /// Room for an instruction until it is decided: the queues are bounded in bytes, too.
-    fn room_for(&self, prepared: &Prepared) -> Option<Room> {
-        let bytes = u32::try_from(prepared.instruction.bytes.len()).ok()?;
-        self.room.clone().try_acquire_many_owned(bytes).ok().map(Arc::new)
-    }
-
-    /// Shape and signature; large ones off the threads that serve.
-    pub(super) async fn check(
-        &self,
-        bytes: Bytes,
-        caller: Option<&Bic>,
-    ) -> Result<Prepared, Reason> {
-        let prepared = if bytes.len() > limits::INLINE_CHECK_BYTES_MAX {
-            let preparer = self.preparer.clone();
-            blocking::aside(move || preparer.instruction(bytes))
-                .await
-                .expect("checking an instruction does not panic")?
-        } else {
-            self.preparer.instruction(bytes)?
-        };
-        if caller.is_some_and(|caller| *caller != prepared.instruction.institution) {
-            return Err(Reason::SignerNotCaller);
+    /// Shape and signature, and that a client hands in its own institution's alone.
+    pub(super) async fn check(&self, bytes: Bytes, sender: Sender) -> Result<Prepared, Unchecked> {
+        let prepared = self.checking.check(bytes, sender).await?;
+        match sender {
+            Sender::Client(own) if own != prepared.instruction.institution => {
+                Err(Unchecked::Refused(Reason::SignerNotCaller))
+            }
+            _ => Ok(prepared),
         }
-        Ok(prepared)
     }
 
     /// The original decision, if the id has one: the same content gets it back, whatever has expired
@@ -337,14 +388,9 @@ impl Replica {
     async fn submit_here(&self, prepared: Prepared, room: Room, deadline: Instant) -> Submitted {
         let (reply, decided) = oneshot::channel();
         let instruction = prepared.instruction.clone();
-        match self.queue.try_send(Submission { prepared, reply, room }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                return Submitted::Unavailable(Unavailable::Overloaded);
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Submitted::Unavailable(Unavailable::Stopping);
-            }
+        let weight = Weight::of(&instruction);
+        if !self.queue.push(instruction.institution, weight, Submission { prepared, reply, room }) {
+            return Submitted::Unavailable(Unavailable::Stopping);
         }
         let placed = match tokio::time::timeout_at(deadline.into(), decided).await {
             Ok(Ok(Ok(placed))) => placed,
@@ -398,9 +444,10 @@ impl Replica {
     ) -> Submitted {
         self.preparer.remember(prepared);
         let (reply, told) = oneshot::channel();
-        let bytes = prepared.instruction.bytes.clone();
-        if self.forwards.try_send(Forward { bytes, reply, room }).is_err() {
-            return Submitted::Unavailable(Unavailable::Overloaded);
+        let (institution, bytes) =
+            (prepared.instruction.institution, prepared.instruction.bytes.clone());
+        if !self.forwarder.send(institution, Forward { bytes, reply, room }) {
+            return Submitted::Unavailable(Full { institution, bound: Bound::Queue }.into());
         }
         match tokio::time::timeout_at(deadline.into(), told).await {
             Ok(Ok(submitted)) => submitted,

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::Budget;
 use crate::identity::Identity;
+use crate::limits;
 
 /// The other end of an accepted connection. Handlers find it in the request's extensions:
 /// `request.extensions().get::<Caller>()`.
@@ -15,6 +19,40 @@ pub struct Caller {
     pub node_id: Option<u64>,
     /// Where it calls from.
     pub address: SocketAddr,
+    /// The connection that it calls on.
+    pub line: Line,
+}
+
+/// A connection, as those know it who answer the requests on it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Ends it.
+    pub end: CancellationToken,
+    /// The patience for what comes on it and does not hold.
+    faults: Arc<Budget>,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        let faults = Budget::new(limits::FAULTS_OF_CONNECTION_BURST);
+        Line { end: CancellationToken::new(), faults: Arc::new(faults) }
+    }
+}
+
+impl Line {
+    /// Something of this size came on it and did not hold. Ends it when there were too many.
+    pub fn fault(&self, size: usize) {
+        if !self.faults.spend(limits::fault_cost(size)).is_zero() {
+            self.end.cancel();
+        }
+    }
+}
+
+impl Caller {
+    /// Somebody on a connection that has just shaken hands.
+    pub fn new(identity: Identity, node_id: Option<u64>, address: SocketAddr) -> Caller {
+        Caller { identity: Arc::new(identity), node_id, address, line: Line::default() }
+    }
 }
 
 /// The caller's certificate has expired since the handshake.
@@ -45,10 +83,10 @@ mod tests {
     #[test]
     fn lives_until_the_certificate_expires() {
         let leaf = Authority::new("BANKAAAAXXX").leaf(Role::Client, "one");
-        let identity = Arc::new(identify(CONSORTIUM, leaf.certificate.as_ref()).unwrap());
+        let identity = identify(CONSORTIUM, leaf.certificate.as_ref()).unwrap();
         let not_after_s = identity.not_after_s;
         let end_ms = u64::try_from(not_after_s).unwrap() * 1_000;
-        let caller = Caller { identity, node_id: None, address: "127.0.0.1:1".parse().unwrap() };
+        let caller = Caller::new(identity, None, "127.0.0.1:1".parse().unwrap());
         assert_eq!(check_live(&caller, end_ms + 999), Ok(()));
         assert_eq!(check_live(&caller, end_ms + 1_000), Err(CertificateExpired { not_after_s }));
         assert!(check_live(&caller, u64::MAX).is_err());

@@ -4,17 +4,19 @@
 //! logged at debug level, and disturbs nobody.
 
 mod connection;
+mod frames;
+mod handshakes;
+mod pace;
 pub mod server;
-pub(crate) mod shares;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use counterfoil_ledger::bic::Bic;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
@@ -22,10 +24,14 @@ use tracing::{Instrument, debug, info_span, warn};
 pub use crate::listener::connection::Connection;
 
 use crate::exit::{ExitCode, Stop};
-use crate::identity::tls::{Audience, Tls};
+use crate::identity::caller::Caller;
+use crate::identity::tls::{AcceptedStream, Audience, Tls};
 use crate::limits::{self, ListenerLimits};
 use crate::listener::connection::Admission;
-use crate::listener::shares::{Share, Shares};
+use crate::listener::handshakes::{Handshake, Handshakes};
+use crate::listener::pace::Paces;
+use crate::shares::Shares;
+use crate::telemetry::excess::{self, Bound};
 use crate::telemetry::metrics;
 
 /// Why an address cannot be listened on.
@@ -85,10 +91,9 @@ pub fn accept(
         audience,
         limits,
         tls,
-        handshakes: Arc::new(Semaphore::new(limits.handshakes)),
-        connections: Arc::new(Semaphore::new(limits.connections)),
-        addresses: Shares::new(limits.handshakes_per_address),
-        institutions: Shares::new(limits.connections_per_institution),
+        handshakes: Handshakes::new(&limits),
+        institutions: Shares::new(limits.connections),
+        paces: Paces::default(),
         shutdown,
         sender,
     });
@@ -101,19 +106,11 @@ struct Gate {
     audience: Audience,
     limits: ListenerLimits,
     tls: Arc<Tls>,
-    handshakes: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
-    addresses: Arc<Shares<IpAddr>>,
+    handshakes: Arc<Handshakes>,
     institutions: Arc<Shares<Bic>>,
+    paces: Paces,
     shutdown: CancellationToken,
     sender: mpsc::Sender<io::Result<Connection>>,
-}
-
-/// What a handshake in flight holds.
-struct Handshake {
-    _slot: OwnedSemaphorePermit,
-    connection: OwnedSemaphorePermit,
-    _address: Option<Share<IpAddr>>,
 }
 
 impl Gate {
@@ -122,20 +119,15 @@ impl Gate {
         shutdown.run_until_cancelled(self.accept_all(socket)).await;
     }
 
+    /// Nobody waits behind somebody's handshake: whoever comes gets a place at once.
     async fn accept_all(self: Arc<Gate>, socket: TcpListener) {
         loop {
-            // First room for a handshake, then a connection: the others wait in the kernel.
-            let slot = Arc::clone(&self.handshakes)
-                .acquire_owned()
-                .await
-                .expect("this semaphore is never closed");
             match socket.accept().await {
                 Ok((stream, address)) => {
-                    if let Some(handshake) = self.admit(slot, address) {
-                        let span = info_span!("handshake", listener = self.name(), %address);
-                        let task = Arc::clone(&self).shake_hands(stream, address, handshake);
-                        tokio::spawn(task.instrument(span));
-                    }
+                    let handshake = self.handshakes.begin(address.ip());
+                    let span = info_span!("handshake", listener = self.name(), %address);
+                    let task = Arc::clone(&self).shake_hands(stream, address, handshake);
+                    tokio::spawn(task.instrument(span));
                 }
                 Err(error) => self.rest_after(error).await,
             }
@@ -144,25 +136,6 @@ impl Gate {
 
     fn name(&self) -> &'static str {
         self.audience.as_str()
-    }
-
-    fn admit(&self, slot: OwnedSemaphorePermit, address: SocketAddr) -> Option<Handshake> {
-        let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
-            self.refuse("total", address);
-            return None;
-        };
-        let ip = address.ip().to_canonical();
-        // Everything on this machine has one address: many processes, or a forwarder's clients.
-        let share = if ip.is_loopback() {
-            None
-        } else {
-            let Some(share) = self.addresses.take(ip) else {
-                self.refuse("address", address);
-                return None;
-            };
-            Some(share)
-        };
-        Some(Handshake { _slot: slot, connection, _address: share })
     }
 
     fn refuse(&self, cause: &'static str, address: SocketAddr) {
@@ -176,31 +149,45 @@ impl Gate {
         address: SocketAddr,
         handshake: Handshake,
     ) {
-        let shutdown = self.shutdown.clone();
-        let shaken = async {
-            tune(&stream);
-            let within = self.limits.handshake_timeout;
-            match self.tls.accept(self.audience, stream, address, within).await {
-                Ok((stream, caller)) => {
-                    self.count_handshake("ok");
-                    let Some(share) = self.institutions.take(caller.identity.institution) else {
-                        self.refuse("institution", address);
-                        return;
-                    };
-                    debug!(caller = %caller.identity, "connected");
-                    let admission = Admission::new(self.name(), handshake.connection, share);
-                    let timeout = self.limits.first_byte_timeout;
-                    let connection = Connection::new(stream, caller, admission, timeout);
-                    // An error means that nobody serves any more.
-                    let _ = self.sender.send(Ok(connection)).await;
-                }
-                Err(error) => {
-                    self.count_handshake(error.cause());
-                    debug!(cause = error.cause(), %error, "no handshake");
-                }
-            }
+        tune(&stream);
+        let within = self.limits.handshake_timeout;
+        let shaken = tokio::select! {
+            shaken = self.tls.accept(self.audience, stream, address, within) => shaken,
+            () = handshake.displaced.cancelled() => return self.refuse("handshake", address),
+            () = self.shutdown.cancelled() => return,
         };
-        shutdown.run_until_cancelled(shaken).await;
+        match shaken {
+            Ok((stream, caller)) => {
+                self.count_handshake("ok");
+                handshake.succeeded();
+                let Some(connection) = self.admit(stream, caller) else {
+                    return self.refuse("institution", address);
+                };
+                // An error means that nobody serves any more.
+                let sent = self.sender.send(Ok(connection));
+                let _ = self.shutdown.run_until_cancelled(sent).await;
+            }
+            Err(error) => {
+                self.count_handshake(error.cause());
+                debug!(cause = error.cause(), %error, "no handshake");
+            }
+        }
+    }
+
+    /// A connection that counts as its institution's, if that has room for it.
+    fn admit(&self, stream: AcceptedStream, caller: Caller) -> Option<Connection> {
+        let institution = caller.identity.institution;
+        let Some(share) = self.institutions.take(institution, [1]) else {
+            excess::note(institution.as_str(), Bound::Connections);
+            return None;
+        };
+        debug!(caller = %caller.identity, "connected");
+        // Whoever is answered on it just then is told first why it ends.
+        let life = self.tls.life_left(&caller).min(limits::CONNECTION_AGE_MAX);
+        let timeouts = (self.limits.first_byte_timeout, life + limits::EXPIRY_GRACE);
+        let pace = self.limits.is_paced.then(|| self.paces.of(institution));
+        let admission = Admission::new(self.name(), share);
+        Some(Connection::new(stream, caller, admission, pace, timeouts))
     }
 
     fn count_handshake(&self, result: &str) {

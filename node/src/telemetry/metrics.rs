@@ -65,7 +65,7 @@ metrics_table! {
     HANDSHAKES: Counter = "counterfoil_handshakes_total" ["listener", "result"]
         "Handshakes of incoming connections: ok, or what they failed for.";
     CONNECTIONS_REFUSED: Counter = "counterfoil_connections_refused_total" ["listener", "cause"]
-        "Connections closed because a bound was reached: total, institution or address.";
+        "Connections closed because a bound was reached: institution, or handshake where newer handshakes needed the place.";
     ACCEPT_ERRORS: Counter = "counterfoil_accept_errors_total" ["listener"]
         "Times the system gave no connection, for want of file descriptors above all.";
     REQUEST_SECONDS: Histogram = "counterfoil_request_duration_seconds" ["method", "code"]
@@ -74,8 +74,12 @@ metrics_table! {
         "Watches that are open.";
     ADMISSION_REFUSED: Counter = "counterfoil_admission_refused_total" ["cause"]
         "Instructions not taken, by cause.";
+    BEYOND_SHARE: Counter = "counterfoil_beyond_share_total" ["institution", "bound"]
+        "What an institution wanted beyond its share and was refused, or had to wait for, by the bound that it met.";
     QUEUED_INSTRUCTIONS: Gauge = "counterfoil_queued_instructions" []
         "Instructions that wait for a block.";
+    SHARE_USED: Gauge = "counterfoil_share_used" ["institution", "of"]
+        "What an institution has of the room for instructions on their way: instructions, bytes, items.";
     HEIGHT: Gauge = "counterfoil_height" []
         "Height of the last block executed.";
     BLOCK_ITEMS: Histogram = "counterfoil_block_items" []

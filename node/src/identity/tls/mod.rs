@@ -191,7 +191,14 @@ impl Tls {
             .identify(leaf)
             .map_err(|error| HandshakeError::Tls(Refusal::Certificate(error).into()))?;
         let node_id = trust.node_id(&identity);
-        Ok((stream, Caller { identity: Arc::new(identity), node_id, address }))
+        Ok((stream, Caller::new(identity, node_id, address)))
+    }
+
+    /// How long a caller's certificate still holds.
+    pub fn life_left(&self, caller: &Caller) -> Duration {
+        let now_s = self.clock.now_ms() / 1_000;
+        let not_after_s = u64::try_from(caller.identity.not_after_s).unwrap_or(0);
+        Duration::from_secs(not_after_s.saturating_sub(now_s))
     }
 
     /// Shakes hands with a node that must be the one called.

@@ -1,7 +1,13 @@
 //! Every bound of the process, in one place: sizes, counts and waits. Bounds that depend on each
 //! other are compared when the program is compiled.
 
+mod institutions;
+
 use std::time::Duration;
+
+pub use institutions::*;
+
+use crate::shares::Bounds;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -85,23 +91,11 @@ const _: () = assert!(CLIENT_REQUEST_BYTES_MAX <= PEER_MESSAGE_BYTES_MAX);
 
 // --- Queues ------------------------------------------------------------------------------------
 
-/// Instructions that wait for a block, in all.
-pub const ADMISSION_INSTRUCTIONS_MAX: usize = 65_536;
-
-/// Bytes of the instructions that wait for a block, in all.
-pub const ADMISSION_BYTES_MAX: usize = 128 * MIB;
-
 /// Blocks that are on their way through consensus at once.
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 1;
 
 /// Connections that have shaken hands and wait to be served.
 pub const ACCEPTED_QUEUE_MAX: usize = 64;
-
-/// Watches open at once, in all.
-pub const WATCHES_MAX: usize = 1_024;
-
-/// Watches of one institution open at once.
-pub const WATCHES_PER_INSTITUTION_MAX: usize = 128;
 
 /// Events that wait for a slow watcher before reading for it pauses.
 pub const WATCH_QUEUE_MAX: usize = 64;
@@ -109,11 +103,8 @@ pub const WATCH_QUEUE_MAX: usize = 64;
 /// Events that a watch reads at once.
 pub const WATCH_BATCH: usize = 256;
 
-/// Blocks that wait for a slow reader of an export.
+/// Blocks that wait for a slow reader of an export, or parts of the proof of an account.
 pub const EXPORT_QUEUE_MAX: usize = 2;
-
-/// Parts of an account proof that wait for a slow reader.
-pub const PROOF_QUEUE_MAX: usize = 2;
 
 /// Postings that are looked up at once for an account proof. The postings of one block are in one
 /// part.
@@ -128,12 +119,6 @@ pub const RECEIPT_BLOCKS_BYTES_MAX: u64 = 64 << 20;
 /// Heights whose way to a certificate is kept for receipts.
 pub const RECEIPT_SEALS_MAX: usize = 4_096;
 
-/// Requests that are being answered at once, in all; watches and exports are counted apart.
-pub const REQUESTS_MAX: usize = 8_192;
-
-/// Requests of one institution that are being answered at once.
-pub const REQUESTS_PER_INSTITUTION_MAX: usize = 4_096;
-
 /// Entries of a page where the request names no number.
 pub const PAGE_SIZE_DEFAULT: usize = 100;
 
@@ -147,10 +132,6 @@ pub const PAGE_SCAN_MAX: usize = 65_536;
 /// Postings in the range of one report.
 pub const REPORT_MOVEMENTS_MAX: usize = 2_000_000;
 
-// An idle node always has room for a full instruction.
-const _: () = assert!(INSTRUCTION_BYTES_MAX <= ADMISSION_BYTES_MAX);
-const _: () = assert!(WATCHES_PER_INSTITUTION_MAX < WATCHES_MAX);
-const _: () = assert!(REQUESTS_PER_INSTITUTION_MAX < REQUESTS_MAX);
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
 
 // --- Connections -------------------------------------------------------------------------------
@@ -158,40 +139,43 @@ const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
 /// The bounds of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Connections in all.
-    pub connections: usize,
-    /// Connections of one institution.
-    pub connections_per_institution: usize,
-    /// Handshakes in flight; further connections wait in the kernel.
+    /// Connections that have shaken hands, by institution.
+    pub connections: Bounds,
+    /// Handshakes in flight; a further one takes the place of another.
     pub handshakes: usize,
-    /// Handshakes in flight from one address that is not this machine; more are refused, so that one
-    /// address cannot hold the others up.
-    pub handshakes_per_address: usize,
+    /// Handshakes in flight of an address at which a member was lately; others' displace them last.
+    pub handshakes_of_known: usize,
     /// A handshake ends within this time.
     pub handshake_timeout: Duration,
     /// The first byte after the handshake comes within this time.
     pub first_byte_timeout: Duration,
+    /// Whether the connections of an institution are read only as fast as [`READING_BURST`] and the
+    /// costs beside it say.
+    pub is_paced: bool,
 }
 
 /// The listener for clients.
 pub const CLIENT_LISTENER: ListenerLimits = ListenerLimits {
-    connections: 1_024,
-    connections_per_institution: 256,
-    handshakes: 256,
-    handshakes_per_address: 32,
+    connections: Bounds { own: [16], most: [128], common: [1_024] },
+    handshakes: 1_024,
+    handshakes_of_known: 8,
     handshake_timeout: Duration::from_secs(5),
     first_byte_timeout: Duration::from_secs(10),
+    is_paced: true,
 };
 
 /// The listener for nodes.
 pub const PEER_LISTENER: ListenerLimits = ListenerLimits {
-    connections: 512,
-    connections_per_institution: 16,
+    connections: Bounds { own: [16], most: [16], common: [0] },
     handshakes: 256,
-    handshakes_per_address: 32,
+    handshakes_of_known: 8,
     handshake_timeout: Duration::from_secs(5),
     first_byte_timeout: Duration::from_secs(10),
+    is_paced: false,
 };
+
+/// Addresses at which a member was lately, that are remembered.
+pub const KNOWN_ADDRESSES_MAX: usize = 256;
 
 /// Connections to the metrics listener.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;
@@ -211,20 +195,26 @@ pub const ERROR_RESET_STREAMS_MAX: usize = 128;
 /// HTTP/2 window of one stream, in bytes: a whole message without waiting for an update.
 pub const STREAM_WINDOW_BYTES: u32 = 4 * 1_024 * 1_024;
 
-/// HTTP/2 window of one connection, in bytes. It bounds what a connection can make this side hold.
-pub const CONNECTION_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
+/// HTTP/2 window of a client's connection, in bytes. It bounds what a connection can make this side
+/// hold.
+pub const CLIENT_WINDOW_BYTES: u32 = 4 * 1_024 * 1_024;
+
+/// HTTP/2 window of a node's connection, in bytes.
+pub const PEER_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
+
+/// Open files that a node needs in a flood: connections, handshakes, and the files of its storage.
+pub const OPEN_FILES_MIN: u64 = 4_096;
 
 /// Connections that the kernel keeps for us before accept.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 
-const _: () = assert!(CLIENT_LISTENER.connections_per_institution < CLIENT_LISTENER.connections);
-const _: () = assert!(PEER_LISTENER.connections_per_institution < PEER_LISTENER.connections);
-// Handshakes that go nowhere leave room for connections that have shaken hands.
-const _: () = assert!(CLIENT_LISTENER.handshakes < CLIENT_LISTENER.connections);
-const _: () = assert!(PEER_LISTENER.handshakes < PEER_LISTENER.connections);
-const _: () = assert!(CLIENT_LISTENER.handshakes_per_address < CLIENT_LISTENER.handshakes);
-const _: () = assert!(PEER_LISTENER.handshakes_per_address < PEER_LISTENER.handshakes);
-const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+const _: () = assert!(CLIENT_LISTENER.handshakes_of_known < CLIENT_LISTENER.handshakes);
+const _: () = assert!(PEER_LISTENER.handshakes_of_known < PEER_LISTENER.handshakes);
+const _: () = assert!(STREAM_WINDOW_BYTES <= CLIENT_WINDOW_BYTES);
+const _: () = assert!(STREAM_WINDOW_BYTES <= PEER_WINDOW_BYTES);
+// Handshakes that go nowhere leave files for everything else.
+const _: () =
+    assert!((CLIENT_LISTENER.handshakes + PEER_LISTENER.handshakes) as u64 <= OPEN_FILES_MIN / 3);
 
 // --- Waits -------------------------------------------------------------------------------------
 
@@ -275,6 +265,9 @@ pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// And what still runs on it is cut off after this time.
 pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+
+/// A connection is cut this long after its certificate has expired.
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
 /// How long SIGTERM waits for requests in flight.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -405,18 +398,6 @@ pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a node looks at what it sees to.
 pub const INCLUSION_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Instructions that a node sees to at once, in all.
-pub const HELD_INSTRUCTIONS_MAX: usize = 1_024;
-
-/// Instructions of one institution that a node sees to at once.
-pub const HELD_INSTRUCTIONS_PER_INSTITUTION_MAX: usize = 128;
-
-/// Bytes of the instructions that a node sees to at once, in all.
-pub const HELD_BYTES_MAX: usize = 64 * MIB;
-
-/// Bytes of the instructions of one institution that a node sees to at once.
-pub const HELD_BYTES_PER_INSTITUTION_MAX: usize = 8 * MIB;
 
 /// Entries that a node may have left to execute and still judge what its leader brings into blocks.
 pub const JUDGE_BEHIND_MAX: u64 = 16;
@@ -578,9 +559,6 @@ const _: () = assert!(BARRIER_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
 const _: () = assert!(HAND_OVER_TIMEOUT.as_secs() < INCLUSION_TIME.as_secs() / 2);
 const _: () = assert!(3 * REPORT_INTERVAL.as_secs() <= COMPLAINT_AGE_MAX.as_secs());
-const _: () = assert!(INSTRUCTION_BYTES_MAX <= HELD_BYTES_PER_INSTITUTION_MAX);
-const _: () = assert!(HELD_BYTES_PER_INSTITUTION_MAX < HELD_BYTES_MAX);
-const _: () = assert!(HELD_INSTRUCTIONS_PER_INSTITUTION_MAX < HELD_INSTRUCTIONS_MAX);
 const _: () = assert!(STAMP_AHEAD_MS_MAX > 0 && QUIET_INTERVAL.as_millis() > 0);
 
 // --- Snapshots ---------------------------------------------------------------------------------
