@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::RwLockReadGuard;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::state::State;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use openraft::ServerState;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -240,21 +243,27 @@ impl Replica {
         node: u64,
         deadline: Instant,
     ) -> Vec<Submitted> {
-        let mut checked = Vec::with_capacity(instructions.len());
+        let mut told = Vec::with_capacity(instructions.len());
+        let mut underway = FuturesOrdered::new();
         for (number, bytes) in (1..).zip(instructions) {
             // The signature, not the forwarding node, says whose instruction it is.
-            checked.push(self.check(bytes, Sender::Node(node)).await);
+            let checked = self.check(bytes, Sender::Node(node)).await;
+            underway.push_back(async move {
+                Replica::counted(match checked {
+                    Ok(prepared) => self.try_submit(prepared, deadline).await,
+                    Err(unchecked) => unchecked.into(),
+                })
+            });
             if number % limits::CHECKS_BETWEEN_TURNS == 0 {
+                // What was checked goes on its way, and others have their turn.
+                if let Poll::Ready(Some(first)) = futures::poll!(underway.next()) {
+                    told.push(first);
+                }
                 tokio::task::yield_now().await;
             }
         }
-        let decided = checked.into_iter().map(|checked| async {
-            Replica::counted(match checked {
-                Ok(prepared) => self.try_submit(prepared, deadline).await,
-                Err(unchecked) => unchecked.into(),
-            })
-        });
-        futures::future::join_all(decided).await
+        told.extend(underway.collect::<Vec<_>>().await);
+        told
     }
 
     /// What was not taken is counted.

@@ -183,7 +183,8 @@ impl Gate {
         };
         debug!(caller = %caller.identity, "connected");
         // Whoever is answered on it just then is told first why it ends.
-        let life = self.tls.life_left(&caller).min(limits::CONNECTION_AGE_MAX);
+        let longest = limits::CONNECTION_AGE_MAX + limits::CONNECTION_AGE_GRACE;
+        let life = self.tls.life_left(&caller).min(longest);
         let timeouts = (self.limits.first_byte_timeout, life + limits::EXPIRY_GRACE);
         let pace = self.limits.is_paced.then(|| self.paces.of(institution));
         let admission = Admission::new(self.name(), share);
