@@ -2,10 +2,12 @@
 //! other are compared when the program is compiled.
 
 mod institutions;
+mod snapshots;
 
 use std::time::Duration;
 
 pub use institutions::*;
+pub use snapshots::*;
 
 use crate::shares::Bounds;
 
@@ -560,43 +562,3 @@ const _: () = assert!(INCLUSION_TIME.as_secs() * 2 <= PROMISE_TIME.as_secs());
 const _: () = assert!(HAND_OVER_TIMEOUT.as_secs() < INCLUSION_TIME.as_secs() / 2);
 const _: () = assert!(3 * REPORT_INTERVAL.as_secs() <= COMPLAINT_AGE_MAX.as_secs());
 const _: () = assert!(STAMP_AHEAD_MS_MAX > 0 && QUIET_INTERVAL.as_millis() > 0);
-
-// --- Snapshots ---------------------------------------------------------------------------------
-
-/// Raft keeps as many entries behind a snapshot as blocks lie between this many snapshots, so that
-/// a short absence needs none.
-pub const SNAPSHOT_TAIL_INTERVALS: u64 = 2;
-
-/// Heights of each node whose statements about snapshots are held: the newest.
-pub const SNAPSHOT_HEIGHTS_HELD_MAX: usize = 4;
-
-/// Statements about snapshots of one node that are looked at in a second.
-pub const SNAPSHOT_STATEMENTS_PER_SECOND_MAX: u32 = 8;
-
-/// How long a snapshot waits for its signatures before another node is asked for them, and again.
-pub const SNAPSHOT_ASK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Another node answers a question about snapshots within this time.
-pub const SNAPSHOT_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long Raft may take to learn of a snapshot.
-pub const SNAPSHOT_PURGE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Nodes that read a snapshot at once.
-pub const SNAPSHOT_READERS_MAX: usize = 2;
-
-/// Chunks that wait for a slow reader of a snapshot.
-pub const SNAPSHOT_QUEUE_MAX: usize = 2;
-
-/// How long one stream of a snapshot goes on; whoever reads asks again for the rest.
-pub const SNAPSHOT_STREAM_AGE_MAX: Duration = Duration::from_secs(20);
-
-const _: () = assert!(SNAPSHOT_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
-const _: () = assert!(
-    counterfoil_ledger::snapshot::CHUNK_BYTES + MESSAGE_OVERHEAD_BYTES_MAX
-        <= PEER_MESSAGE_BYTES_MAX
-);
-// The hashes of the most chunks fit one message, with signatures of a thousand nodes.
-const _: () = assert!(
-    counterfoil_ledger::snapshot::CHUNKS_MAX * 32 + 1_000 * 96 + KIB <= PEER_MESSAGE_BYTES_MAX
-);
