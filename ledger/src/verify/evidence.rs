@@ -11,7 +11,6 @@ use crate::{
     header::Header,
     proposal::ProposalHeader,
     signature::{Label, key_id},
-    snapshot,
 };
 
 /// Who did what.
@@ -69,8 +68,7 @@ impl Conviction {
         require(one_place, "replayed", "it is not the block that the two headers are about")?;
         let attesters = open.attesters.into_iter().filter(|_| *replayed != open.attested);
         let signers = open.signers.into_iter().filter(|_| *replayed != open.certified);
-        let nodes: BTreeSet<_> = attesters.chain(signers).collect();
-        self.nodes = nodes.into_iter().collect();
+        self.nodes = attesters.chain(signers).collect::<BTreeSet<_>>().into_iter().collect();
         self.what = format!("signed a wrong result of block {}", replayed.height);
         Ok(self)
     }
@@ -92,7 +90,7 @@ pub fn evidence(trust: &Trust, evidence: &v1::Evidence) -> Result<Conviction, Un
         }
         Kind::DoubleProposal(it) => double_proposal(trust, it),
         Kind::WrongExecution(it) => wrong_execution(trust, it),
-        Kind::FalseSnapshot(it) => snapshot::convict(trust, it),
+        Kind::FalseSnapshot(it) => crate::snapshot::convict(trust, it),
     }
 }
 
