@@ -110,15 +110,11 @@ impl Consortium {
     /// Founds a consortium with these lines in its policy.
     pub fn found_with_policy(policy: &str) -> Consortium {
         let here = [Place::here(), Place::here(), Place::here(), Place::here()];
-        Consortium::found_at_with_policy(here, policy)
+        Consortium::found_at(here, policy)
     }
 
-    /// Founds a consortium with each node at a place of its own.
-    pub fn found_at(places: [Place; 4]) -> Consortium {
-        Consortium::found_at_with_policy(places, "")
-    }
-
-    fn found_at_with_policy(places: [Place; 4], policy: &str) -> Consortium {
+    /// The same with each node at a place of its own.
+    pub fn found_at(places: [Place; 4], policy: &str) -> Consortium {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let root = directory.path();
         let institutions: Vec<&'static str> = std::iter::once(AGENT).chain(BANKS).collect();

@@ -30,6 +30,9 @@ const DESKS: usize = 2;
 /// How long a call of a bank may take while things go wrong.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Snapshots come so often that each round has some.
+pub const POLICY: &str = "snapshot_interval_blocks = 32";
+
 /// How long after the faults have ended a new write may take to be final.
 pub const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -191,7 +194,7 @@ pub fn founding(consortium: &Consortium, seed: u64) -> Founding {
 
 /// One round of chaos.
 pub async fn round(wires: Wires, seed: u64, length: Duration) -> Report {
-    let consortium = Consortium::found_at(wires.places());
+    let consortium = Consortium::found_at(wires.places(), POLICY);
     let wiring = Wiring::lay(&consortium, wires, seed).await.expect("ports are free");
     let recorder = Arc::new(Recorder::begin(founding(&consortium, seed)));
     let ended = Mutex::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::campaign::{Report, Work, founding, judge};
+use super::campaign::{POLICY, Report, Work, founding, judge};
 use super::chance::Chance;
 use super::disk::Disk;
 use super::recorder::Recorder;
@@ -32,7 +32,7 @@ pub async fn round(seed: u64, cuts: usize) -> Result<Report, String> {
     let data = disks.iter().map(|disk| disk.path().join("data"));
     let mut places = data.map(|data| Place { data: Some(data), ..Place::here() });
     let places = std::array::from_fn(|_| places.next().expect("a disk a node"));
-    let consortium = Consortium::found_at(places);
+    let consortium = Consortium::found_at(places, POLICY);
     let recorder = Arc::new(Recorder::begin(founding(&consortium, seed)));
     let ended = Vec::new();
     let mut machines = Machines { consortium, disks, recorder, ended, _directory: directory };

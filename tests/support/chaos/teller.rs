@@ -290,9 +290,10 @@ pub async fn watch(
         {
             break;
         }
-        let next = timeout(Duration::from_millis(200), watch.next()).await;
-        if let Ok(Ok(Event::New(it))) = next {
-            movements.push(movement(&it));
+        match timeout(Duration::from_millis(200), watch.next()).await {
+            Ok(Ok(Event::New(it))) => movements.push(movement(&it)),
+            Ok(Err(_)) => sleep(Duration::from_millis(200)).await,
+            Ok(Ok(Event::Heartbeat)) | Err(_) => {}
         }
     }
     let asked = Asked::Watch { account: hex(watched.as_bytes()), to_end: true };
