@@ -49,6 +49,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
     ("limits", &["shares"]),
     ("clock", &[]),
     ("exit", &[]),
+    ("blocking", &[]),
     ("bounded_file", &[]),
     ("telemetry", &["limits"]),
     ("config", &["bounded_file", "limits", "telemetry"]),
@@ -59,6 +60,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
     (
         "consensus",
         &[
+            "blocking",
             "budget",
             "clock",
             "config",

@@ -18,6 +18,10 @@ pub const NODES: u64 = 4;
 /// When the consortium was founded, Unix milliseconds.
 pub const FOUNDED_MS: u64 = 1_700_000_000_000;
 
+/// Blocks from one snapshot to the next. A node that was away for more than two of these could not be
+/// brought up to date by Raft alone.
+const SNAPSHOT_INTERVAL: u32 = 256;
+
 /// The institution that runs a node.
 pub fn institution(node: u64) -> Bic {
     Bic::parse(&format!("BNK{node}CHZZXXX")).expect("a BIC")
@@ -86,7 +90,10 @@ pub fn genesis() -> Genesis {
         institutions: institutions.collect(),
         nodes: nodes.collect(),
         assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
-        policy: Some(v1::Policy { snapshot_interval_blocks: 16, ..v1::Policy::default() }),
+        policy: Some(v1::Policy {
+            snapshot_interval_blocks: SNAPSHOT_INTERVAL,
+            ..v1::Policy::default()
+        }),
     };
     Genesis::create(message).expect("a consortium that holds")
 }

@@ -10,6 +10,12 @@ use crate::host::Host;
 use crate::network::Network;
 use crate::random;
 
+/// What a node may end of after a sync that failed.
+const SYNC_FAILED: &[ExitCode] = &[ExitCode::Storage];
+
+/// What a node may end of where its disk is full.
+const DISK_FULL: &[ExitCode] = &[ExitCode::DiskFull, ExitCode::Storage];
+
 /// Breaks things, and mends them after a time.
 #[derive(Default)]
 pub struct Nemesis {
@@ -19,7 +25,7 @@ pub struct Nemesis {
     /// How often what was broken.
     pub done: BTreeMap<&'static str, u64>,
     /// What a node may end of by itself, since its disk has a fault.
-    excused: BTreeMap<u64, ExitCode>,
+    excused: BTreeMap<u64, &'static [ExitCode]>,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +71,7 @@ impl Nemesis {
     /// Whether a node had a reason to end so. It starts again later.
     pub fn excuses(&mut self, now_ms: u64, node: u64, code: ExitCode) -> bool {
         self.mend_at(now_ms + random::between(100, 5_000), Mend::Start(node));
-        self.excused.get(&node) == Some(&code)
+        self.excused.get(&node).is_some_and(|codes| codes.contains(&code))
     }
 
     /// A node's power was cut at one of its writes.
@@ -122,8 +128,8 @@ impl Nemesis {
                 host(hosts, node).disk.arm(Fault::PowerCut, after);
                 return format!("the power of {node} will go after {after} writes");
             }
-            42..46 => self.disk_fault(hosts, node, Fault::SyncFails, ExitCode::Storage),
-            46..50 => self.disk_fault(hosts, node, Fault::Full, ExitCode::DiskFull),
+            42..46 => self.disk_fault(hosts, node, Fault::SyncFails, SYNC_FAILED),
+            46..50 => self.disk_fault(hosts, node, Fault::Full, DISK_FULL),
             50..62 => self.isolate(network, &[node], until_ms),
             62..68 => {
                 let other = 1 + node % NODES;
@@ -190,10 +196,10 @@ impl Nemesis {
         hosts: &mut [Host],
         node: u64,
         fault: Fault,
-        code: ExitCode,
+        codes: &'static [ExitCode],
     ) -> &'static str {
         host(hosts, node).disk.arm(fault, 0);
-        self.excused.insert(node, code);
+        self.excused.insert(node, codes);
         if fault == Fault::Full { "disk full" } else { "failed sync" }
     }
 
