@@ -73,6 +73,8 @@ async fn a_node_whose_disk_fails_stops_and_loses_nothing() {
         load.progress(5).await;
         let height = consortium.metric(consortium.leader(), "counterfoil_height").unwrap();
         consortium.await_metric(node, "counterfoil_height", |it| it > height);
+        let written = "counterfoil_state_write_duration_seconds_count";
+        consortium.await_metric(node, written, |count| count >= 1.0);
         consortium.kill_node(node);
         faults[node].set(&[fault]);
         start(node);

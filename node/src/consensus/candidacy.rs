@@ -3,7 +3,11 @@
 //! to a node whose log ends there too: what was committed with its help could be lost.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
 use tracing::info;
 use tracing::warn;
@@ -20,12 +24,14 @@ pub struct Candidacy {
     space: Arc<Space>,
     finality: Arc<Finality>,
     log: LogStore,
+    /// When a leader was heard last.
+    heard: Mutex<Instant>,
 }
 
 impl Candidacy {
     /// By its space, what others recall of it, and its log.
     pub fn new(space: Arc<Space>, finality: Arc<Finality>, log: LogStore) -> Candidacy {
-        Candidacy { space, finality, log }
+        Candidacy { space, finality, log, heard: Mutex::new(Instant::now()) }
     }
 
     /// Whether it may give its vote to a node whose log ends with an entry. Who knows all that this one
@@ -48,9 +54,21 @@ impl Candidacy {
         self.may_vote(None)
     }
 
-    /// Whether it may stand for election by itself.
+    /// Whether it may stand for election. Who is short of space stands only when nobody has led for a
+    /// while: a leader that takes nothing new still serves reads.
     pub fn may_stand(&self) -> bool {
-        self.space.admits().is_ok() && self.is_whole()
+        let is_wanted = || self.heard().elapsed() >= limits::SHORT_OF_SPACE_PAUSE;
+        self.is_whole() && (self.space.admits().is_ok() || is_wanted())
+    }
+
+    /// A leader was heard.
+    pub fn hear_leader(&self) {
+        *self.heard() = Instant::now();
+    }
+
+    // Nothing panics while it holds this lock.
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last(&self) -> Reached {
@@ -81,14 +99,15 @@ impl Candidacy {
                 info!("this node has caught up with what it is known to have had");
             }
             waits = behind.is_some();
+            let looks_again = waits || self.space.admits().is_err();
             tokio::select! {
                 changed = told.changed() => if changed.is_err() { return },
                 changed = left.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(CATCHING_UP_INTERVAL), if waits => {}
+                () = tokio::time::sleep(LOOK_INTERVAL), if looks_again => {}
             }
         }
     }
 }
 
-/// Between two looks at the log of a node that catches up.
-const CATCHING_UP_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at the log of a node that catches up, or at who leads.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);

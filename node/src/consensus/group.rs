@@ -11,12 +11,10 @@ use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::verify::Signers;
 use openraft::Config;
-use openraft::EmptyNode;
 use openraft::SnapshotPolicy;
 use openraft::error::Fatal;
 use openraft::error::InitializeError;
 use openraft::error::RaftError;
-use openraft::metrics::RaftServerMetrics;
 use openraft::storage::RaftLogStorage;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -356,13 +354,8 @@ async fn stand_again(raft: Raft, candidacy: Arc<Candidacy>, election_max: Durati
     loop {
         let pause = election_max + random_fraction(election_max * 2);
         tokio::time::sleep(pause).await;
-        let is_leaderless =
-            |metrics: &RaftServerMetrics<u64, EmptyNode>| metrics.current_leader.is_none();
-        let mut leaderless = is_leaderless(&metrics.borrow_and_update());
-        if leaderless && !candidacy.may_stand() {
-            tokio::time::sleep(limits::SHORT_OF_SPACE_PAUSE).await;
-            leaderless = candidacy.is_whole() && is_leaderless(&metrics.borrow_and_update());
-        }
+        let leaderless = metrics.borrow_and_update().current_leader.is_none();
+        let leaderless = leaderless && candidacy.may_stand();
         if leaderless && raft.trigger().elect().await.is_err() {
             return;
         }

@@ -8,6 +8,7 @@ use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_server::PeerService;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use openraft::raft::AppendEntriesResponse;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::Response;
@@ -117,6 +118,9 @@ impl PeerService for PeerServer {
         let append =
             wire::append_of_message(message).map_err(|error| self.malformed(sender, error))?;
         let response = self.firewall.append(sender, append).await?;
+        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+            self.replica.candidacy.hear_leader();
+        }
         let response = wire::appended_to_message(response);
         #[cfg(feature = "misbehaviour")]
         let response = crate::misbehaviour::answer(response);

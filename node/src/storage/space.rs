@@ -8,7 +8,7 @@ use nix::sys::statvfs::statvfs;
 /// Free bytes on the file system of a path, for programs that are not root.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let found = statvfs(path)?;
-    Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 #[cfg(test)]

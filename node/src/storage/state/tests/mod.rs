@@ -157,7 +157,7 @@ impl Chain {
             proposal: proposal.clone(),
             leaves: block.leaves.clone(),
         };
-        block.header.tx_root = merkle::root_of(prove::leaf_hashes(&stored).unwrap().into_iter());
+        block.header.tx_root = merkle::root_of(prove::leaf_hashes(&stored).unwrap());
         block.header.leaf_count = u32::try_from(block.leaves.len()).unwrap();
         block.header.history_root = self.headers.root();
         block.header.proposal_hash = if height == 0 { CHAIN } else { proposal.header.hash() };
