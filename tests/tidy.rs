@@ -27,6 +27,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "tests",
         &["counterfoil-client", "counterfoil-ledger", "counterfoil-node", "counterfoil-proto"],
     ),
+    (
+        "fuzz",
+        &["counterfoil-client", "counterfoil-ledger", "counterfoil-node", "counterfoil-proto"],
+    ),
 ];
 
 /// What the ledger may depend on: nothing here reads a clock, a file, a socket or a random number.
@@ -56,7 +60,8 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
     ("identity", &["bounded_file", "budget", "clock", "limits", "telemetry"]),
     ("listener", &["budget", "exit", "identity", "limits", "shares", "telemetry"]),
     ("connector", &["identity", "limits"]),
-    ("storage", &[]),
+    ("defect", &[]),
+    ("storage", &["defect"]),
     (
         "consensus",
         &[
@@ -64,6 +69,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
             "budget",
             "clock",
             "config",
+            "defect",
             "exit",
             "identity",
             "limits",
@@ -79,6 +85,7 @@ const NODE_IMPORTS: &[(&str, &[&str])] = &[
         &[
             "clock",
             "consensus",
+            "defect",
             "identity",
             "limits",
             "listener",
@@ -146,7 +153,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["node/src/identity/tls/", "client-sdk/src/tls.rs"]),
     ("ring", &["node/src/identity/tls/", "client-sdk/src/tls.rs"]),
     ("quick_xml", &["client-sdk/src/formats/xml.rs"]),
-    ("rcgen", &["admin-cli/src/commands/pki/", "admin-cli/src/private_key.rs"]),
+    (
+        "rcgen",
+        &["admin-cli/src/commands/pki/", "admin-cli/src/private_key.rs", "fuzz/src/files.rs"],
+    ),
     (
         "SystemTime::now",
         &[

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod consensus;
+pub mod defect;
 pub mod exit;
 pub mod identity;
 pub mod limits;

@@ -1,14 +1,19 @@
-//! The program of a node that misbehaves: the honest one, and a will of its own from its environment.
+//! The program of a node that misbehaves: the honest one, with a will of its own from its environment
+//! (`COUNTERFOIL_MISBEHAVIOUR`), or with a bug on purpose (`COUNTERFOIL_DEFECT`).
 
+use counterfoil_node::defect;
 use counterfoil_node::misbehaviour;
 
 #[path = "main.rs"]
 mod honest;
 
 fn main() -> std::process::ExitCode {
-    if let Err(error) = misbehaviour::begin() {
-        eprintln!("counterfoil-node-misbehaving: {error}");
-        return std::process::ExitCode::FAILURE;
+    let begun = defect::begin()
+        .and_then(|is_defective| misbehaviour::begin().map(|lies| lies || is_defective));
+    match begun {
+        Ok(true) => return honest::main(),
+        Ok(false) => eprintln!("counterfoil-node-misbehaving: nothing says how"),
+        Err(error) => eprintln!("counterfoil-node-misbehaving: {error}"),
     }
-    honest::main()
+    std::process::ExitCode::FAILURE
 }

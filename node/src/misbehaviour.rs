@@ -72,9 +72,9 @@ fn behaviour() -> Option<&'static Behaviour> {
     BEHAVIOUR.get()
 }
 
-/// Reads what the environment asks for.
-pub fn begin() -> Result<(), String> {
-    let words = std::env::var("COUNTERFOIL_MISBEHAVIOUR").map_err(|error| error.to_string())?;
+/// Reads what the environment asks for. Whether it asks for anything.
+pub fn begin() -> Result<bool, String> {
+    let Ok(words) = std::env::var("COUNTERFOIL_MISBEHAVIOUR") else { return Ok(false) };
     let (name, parameter) = words.split_once(':').unwrap_or((&words, ""));
     let number = || parameter.parse::<i64>().map_err(|error| format!("{words}: {error}"));
     let node = || parameter.parse::<u64>().map_err(|error| format!("{words}: {error}"));
@@ -100,7 +100,8 @@ pub fn begin() -> Result<(), String> {
         }
         _ => return Err(format!("no such behaviour: {words}")),
     };
-    BEHAVIOUR.set(behaviour).map_err(|_| "begun twice".to_owned())
+    BEHAVIOUR.set(behaviour).map_err(|_| "begun twice".to_owned())?;
+    Ok(true)
 }
 
 /// The stamp of a proposal.

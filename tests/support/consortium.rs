@@ -26,6 +26,18 @@ pub const CONSORTIUM: &str = "test.example";
 /// The program of a node that misbehaves.
 pub const MISBEHAVING: &str = "counterfoil-node-misbehaving";
 
+/// Names the bug on purpose that nodes have, in the environment of a test and of a node.
+const DEFECT: &str = "COUNTERFOIL_DEFECT";
+
+/// Ids of the nodes that have it, with commas between; all of them if it is not set.
+const DEFECT_NODES: &str = "COUNTERFOIL_DEFECT_NODES";
+
+/// Whether a node has a bug on purpose.
+fn is_defective(node: usize) -> bool {
+    let among = |ids: String| ids.split(',').any(|id| id == (node + 1).to_string());
+    std::env::var_os(DEFECT).is_some() && std::env::var(DEFECT_NODES).map_or(true, among)
+}
+
 /// Four institutions with a node each, the agent's first.
 pub struct Consortium {
     directory: tempfile::TempDir,
@@ -219,9 +231,11 @@ impl Consortium {
         &self.nodes[node].metrics_address
     }
 
-    /// The node's program with its configuration, nothing to read, and its errors in its log.
+    /// The node's program with its configuration, nothing to read, and its errors in its log. It has
+    /// a bug on purpose where this process was asked for one: see `tests/examples/bugs.rs`.
     pub fn command(&self, node: usize, verb: &str) -> Command {
-        self.command_of("counterfoil-node", node, verb)
+        let program = if is_defective(node) { MISBEHAVING } else { "counterfoil-node" };
+        self.command_of(program, node, verb)
     }
 
     /// Another program in the place of the node's.
@@ -235,6 +249,9 @@ impl Consortium {
         let mut words =
             self.nodes[node].launcher.iter().map(PathBuf::from).chain([binary(program)]);
         let mut command = Command::new(words.next().expect("there is the program"));
+        if !is_defective(node) {
+            command.env_remove(DEFECT);
+        }
         command
             .args(words)
             .arg(verb)

@@ -10,6 +10,7 @@ use counterfoil_ledger::apply;
 use counterfoil_ledger::apply::Applied;
 use counterfoil_ledger::apply::LogPosition;
 use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_ledger::state::ID_AGE_MAX_MS;
 use counterfoil_ledger::state::State;
 use tokio::sync::watch;
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 use super::Executed;
 use super::ExecutedBlock;
 use super::preparer::PreparedProposal;
+use crate::clock::Clock;
+use crate::defect;
+use crate::defect::Defect;
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::state::Flush;
@@ -95,15 +99,20 @@ impl Executor {
         unflushed: &mut Unflushed,
     ) -> Result<Executed, StorageError> {
         let wants = apply::wants(&self.state(), &prepared.instructions);
-        let facts = self.store.facts(&wants)?;
+        let mut facts = self.store.facts(&wants)?;
+        if defect::is(Defect::ForgottenUetrs) {
+            facts.uetrs.clear();
+        }
+        let clocked = defect::is(Defect::ClockInApply).then(|| ProposalHeader {
+            stamp_ms: Clock::system().now_ms(),
+            ..prepared.proposal.header.clone()
+        });
+        let header = clocked.as_ref().unwrap_or(&prepared.proposal.header);
+        let unordered =
+            defect::is(Defect::UnorderedApply).then(|| defect::unordered(&prepared.instructions));
+        let instructions = unordered.as_ref().unwrap_or(&prepared.instructions);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let applied = state.commit(
-            &prepared.proposal.header,
-            prepared.holds,
-            &prepared.instructions,
-            &facts,
-            log,
-        );
+        let applied = state.commit(header, prepared.holds, instructions, &facts, log);
         let Applied::Block(block, decisions) = applied else {
             return Ok(Executed(None));
         };

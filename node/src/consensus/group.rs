@@ -47,6 +47,8 @@ use super::statements::Statements;
 use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
 use crate::config::RaftTiming;
+use crate::defect;
+use crate::defect::Defect;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
@@ -289,6 +291,7 @@ impl Group {
 async fn resign(log: &mut Log, node: u64) -> Result<bool, Stop> {
     let vote = log.read_vote().await.map_err(|error| corrupt(error.to_string()))?;
     let led = vote.filter(|vote| vote.committed && vote.leader_id.node_id == node);
+    let led = led.filter(|_| !defect::is(Defect::GoesOnInTerm));
     let Some(led) = led else { return Ok(false) };
     let chosen = openraft::Vote::new(led.leader_id.term, node);
     log.save_vote(&chosen)

@@ -22,6 +22,8 @@ pub mod network;
 pub mod oversight;
 pub mod peer_service;
 pub mod preparer;
+#[doc(hidden)]
+pub mod probe;
 mod progress;
 pub mod rebuild;
 pub mod replica;

@@ -20,6 +20,8 @@ mod database;
 pub mod directory;
 mod high_water;
 pub mod log;
+#[doc(hidden)]
+pub mod probe;
 mod runs;
 #[cfg(feature = "simulation")]
 pub mod simulated;

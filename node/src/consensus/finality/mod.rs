@@ -15,6 +15,7 @@ mod findings;
 pub(super) mod fixture;
 mod inquiry;
 mod lag;
+pub(super) mod probe;
 mod recall;
 mod round;
 mod sentinel;
@@ -55,6 +56,8 @@ use super::network::Peers;
 use super::read_failed;
 use super::replica::Unavailable;
 use crate::blocking;
+use crate::defect;
+use crate::defect::Defect;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
@@ -167,13 +170,14 @@ impl Finality {
         let header = parts.executor.store().header(executed)?;
         let incarnation = header.map_or(0, |header| header.incarnation);
         let nodes: Vec<u64> = signers.nodes().collect();
+        let quorum = policy.finality_quorum - usize::from(defect::is(Defect::WeakCertificate));
         let finality = Arc::new(Finality {
             node: parts.node,
             chain_id: parts.chain_id,
             incarnation,
             policy,
             recall: Recall::among(nodes.len()),
-            collector: Mutex::new(Collector::new(policy.finality_quorum, nodes)),
+            collector: Mutex::new(Collector::new(quorum, nodes)),
             signers,
             executor: parts.executor,
             log: parts.log,
@@ -432,7 +436,9 @@ impl Finality {
         for attested in differing {
             self.report(Finding::Differs(Box::new(attested)));
         }
-        if let Some(contrary) = contrary {
+        if let Some(contrary) = contrary
+            && !defect::is(Defect::ContradictionIgnored)
+        {
             self.diverge_from(&contrary);
         }
     }

@@ -34,9 +34,12 @@ use super::database::instance_options;
 use super::directory;
 use super::directory::DataDirectory;
 use super::high_water::HighWater;
+use crate::defect;
+use crate::defect::Defect;
 
 mod deferred;
 mod entry;
+pub(super) mod probe;
 mod recent;
 
 pub use entry::EntryId;
@@ -85,6 +88,9 @@ impl LogStore {
         // Each sync pays for what was written since the last; nothing is left for a later one.
         options.set_wal_bytes_per_sync(0);
         options.set_max_total_wal_size(512 << 20);
+        if defect::is(Defect::UnflushedEntries) {
+            options.set_manual_wal_flush(true);
+        }
         let mut bodies = blob_family_options(64 << 20);
         bodies.set_blob_file_size(1 << 30);
         let families = vec![(ENTRIES, family_options(8 << 20)), (BODIES, bodies)];
@@ -126,7 +132,8 @@ impl LogStore {
         }
         let riders = self.inner.deferred.take();
         riders.put(&mut batch, database.family(META));
-        database.write(batch, Durability::Synced)?;
+        database
+            .write(batch, synced_but_for(&[Defect::UnsyncedEntries, Defect::UnflushedEntries]))?;
         riders.tell();
         let mut recent = self.recent_mut();
         for entry in entries {
@@ -178,8 +185,10 @@ impl LogStore {
         let database = &self.inner.database;
         let (from, to) = (index.to_be_bytes(), (last.index + 1).to_be_bytes());
         let mut batch = WriteBatch::default();
-        batch.delete_range_cf(database.family(ENTRIES), from, to);
-        batch.delete_range_cf(database.family(BODIES), from, to);
+        if !defect::is(Defect::TruncationInMemory) {
+            batch.delete_range_cf(database.family(ENTRIES), from, to);
+            batch.delete_range_cf(database.family(BODIES), from, to);
+        }
         database.write(batch, Durability::Synced)?;
         self.recent_mut().truncate(index, new_last);
         Ok(())
@@ -213,7 +222,11 @@ impl LogStore {
 
     /// Keeps the vote, durably.
     pub fn save_vote(&self, vote: &[u8]) -> Result<(), StorageError> {
-        self.save_meta(VOTE, vote)
+        if defect::is(Defect::UnwrittenVote) {
+            self.defer_meta(VOTE, vote.to_vec(), || ());
+            return Ok(());
+        }
+        self.put_meta(VOTE, vote, synced_but_for(&[Defect::UnsyncedVote]))
     }
 
     /// The vote as it was saved.
@@ -405,6 +418,12 @@ impl LogStore {
     fn writing(&self) -> MutexGuard<'_, ()> {
         self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Synced, unless one of these bugs is switched on.
+fn synced_but_for(defects: &[Defect]) -> Durability {
+    let is_on = defects.iter().any(|it| defect::is(*it));
+    if is_on { Durability::Buffered } else { Durability::Synced }
 }
 
 fn missing(index: u64) -> StorageError {

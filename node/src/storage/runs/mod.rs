@@ -42,6 +42,7 @@ use super::database::blob_family_options;
 mod filter;
 mod index;
 mod merge;
+pub(super) mod probe;
 mod run;
 mod scrub;
 mod view;

@@ -22,6 +22,8 @@ use super::StateStore;
 use super::StorageError;
 use super::Tail;
 use super::rows;
+use crate::defect;
+use crate::defect::Defect;
 
 /// A tail that no longer grows and has to be written. Given up unwritten it stops the store: the
 /// accounts in it are nowhere else.
@@ -100,7 +102,11 @@ impl Flush {
     pub fn write(mut self) -> Result<(), StorageError> {
         let inner = &self.store.inner;
         let mut batch = mem::take(&mut self.batch);
-        let mut runs = Vec::new();
+        if defect::is(Defect::TornFlush) {
+            inner.database.write(mem::take(&mut batch), Durability::Buffered)?;
+            defect::pause();
+        }
+        let (mut runs, mut late) = (Vec::new(), WriteBatch::default());
         if let Some(tail) = &self.tail {
             self.store.add_blocks(tail.blocks(), &mut batch);
             self.store.add_history(tail, &mut batch);
@@ -110,11 +116,17 @@ impl Flush {
                 let (first, last) = (first.header.height, last.header.height);
                 for index in Index::ALL {
                     let rows = rows_of(index, tail.blocks());
-                    runs.extend(inner.runs.build(index, first, last, &rows, &mut batch));
+                    let is_late = index == Index::Id && defect::is(Defect::IdsOutsideBatch);
+                    let batch = if is_late { &mut late } else { &mut batch };
+                    runs.extend(inner.runs.build(index, first, last, &rows, batch));
                 }
             }
         }
         inner.database.write(batch, Durability::Buffered)?;
+        if !late.is_empty() {
+            defect::pause();
+            inner.database.write(late, Durability::Buffered)?;
+        }
         let mut memory = inner.memory_mut();
         inner.runs.publish(runs);
         // Dropped after the lock: a tail of many maps takes its time.

@@ -55,6 +55,7 @@ mod flush;
 mod heads;
 mod history;
 mod lookup;
+pub(super) mod probe;
 mod rows;
 mod salvage;
 mod scrub;
