@@ -11,13 +11,15 @@ SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
-	abuse bitflips sim
+	abuse bitflips sim fuzz bugs
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
 	@echo "make demo KEEP=1   the same, and the nodes stay; make stop ends them"
 	@echo "make test          format check, clippy with warnings denied, all tests"
 	@echo "make bitflips FLIPS=1000 SEED=1  damages a node's files in so many ways: noticed, or harmless"
+	@echo "make fuzz BUDGET=60s  libFuzzer searches every decoder and the ledger's commands, so long each"
+	@echo "make bugs          switches on one bug on purpose after the other, and shows which test finds it"
 	@echo "make build         release binaries in target/release"
 	@echo "make bench         throughput and latency of three local nodes"
 	@echo "make bench-finality  what certificates cost, and how fast proofs are verified"
@@ -57,6 +59,16 @@ test: setup
 bitflips: setup
 	cargo build --locked -p counterfoil-node -p counterfoil
 	cargo run --locked -p counterfoil-tests --example bitflips -- --flips $(FLIPS) --seed $(or $(SEED),1)
+
+# So long for each of two dozen targets.
+fuzz: BUDGET = 60s
+fuzz: setup
+	@fuzz/fuzz.sh $(BUDGET)
+
+bugs: setup
+	cargo build --locked -p counterfoil-node -p counterfoil
+	$(MAKE) --no-print-directory misbehaving
+	cargo run --locked -p counterfoil-tests --example bugs -- control
 
 lint:
 	cd proto && npx --yes @bufbuild/buf lint

@@ -36,7 +36,6 @@ const CAMPAIGNS: &[Campaign] = &[
     system("reading", "cargo test -q --locked -p counterfoil-tests --test reading"),
     system("bad input", "cargo test -q --locked -p counterfoil-tests --test bad_input"),
     system("misbehaviour", "cargo test -q --locked -p counterfoil-tests --test misbehaviour"),
-    system("defects", "cargo test -q --locked -p counterfoil-tests --test defects"),
 ];
 
 /// One that starts real nodes.
@@ -77,12 +76,12 @@ const TRIALS: &[Trial] = &[
     trial("goes-on-in-term", ALL, &["node"]),
     trial("clock-in-apply", "2", &["recovery"]),
     trial("unordered-apply", ALL, &["recovery"]),
-    trial("forgotten-uetrs", ALL, &["bad input", "defects"]),
-    trial("unchecked-signature", "1", &["bad input", "defects"]),
+    trial("forgotten-uetrs", ALL, &["bad input"]),
+    trial("unchecked-signature", "1", &["bad input"]),
     trial("weak-certificate", ALL, &["node", "recovery"]),
     trial("contradiction-ignored", "4", &["node", "misbehaviour"]),
-    trial("local-read", ALL, &["reading", "defects"]),
-    trial("final-read-ordered", ALL, &["reading", "defects"]),
+    trial("local-read", ALL, &["reading"]),
+    trial("final-read-ordered", ALL, &["reading", "finality"]),
     trial("answers-mixed-up", ALL, &["recovery"]),
     trial("firewall-off", "1,2,3", &["misbehaviour"]),
 ];
