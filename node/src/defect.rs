@@ -13,9 +13,10 @@ pub enum Defect {
     UnsyncedVote,
     /// A vote is remembered in memory and written with whatever comes next.
     UnwrittenVote,
-    /// Entries are acknowledged when they are written, not when they are synced.
+    /// Entries, and what rides with them, are acknowledged when they are written, not when they are
+    /// synced.
     UnsyncedEntries,
-    /// Entries are acknowledged when they are in the memory of this process.
+    /// They are acknowledged when they are in the memory of this process.
     UnflushedEntries,
     /// What is truncated goes from memory and stays on the disk.
     TruncationInMemory,

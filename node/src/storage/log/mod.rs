@@ -132,8 +132,7 @@ impl LogStore {
         }
         let riders = self.inner.deferred.take();
         riders.put(&mut batch, database.family(META));
-        database
-            .write(batch, synced_but_for(&[Defect::UnsyncedEntries, Defect::UnflushedEntries]))?;
+        database.write(batch, synced_but_for(HASTY))?;
         riders.tell();
         let mut recent = self.recent_mut();
         for entry in entries {
@@ -163,7 +162,7 @@ impl LogStore {
         }
         let mut batch = WriteBatch::default();
         riders.put(&mut batch, self.inner.database.family(META));
-        self.inner.database.write(batch, Durability::Synced)?;
+        self.inner.database.write(batch, synced_but_for(HASTY))?;
         riders.tell();
         Ok(())
     }
@@ -425,6 +424,9 @@ fn synced_but_for(defects: &[Defect]) -> Durability {
     let is_on = defects.iter().any(|it| defect::is(*it));
     if is_on { Durability::Buffered } else { Durability::Synced }
 }
+
+/// Entries that are not synced when they are acknowledged, nor what rides with them.
+const HASTY: &[Defect] = &[Defect::UnsyncedEntries, Defect::UnflushedEntries];
 
 fn missing(index: u64) -> StorageError {
     StorageError::corrupt("the log", format!("entry {index} is missing"))
