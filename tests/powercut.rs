@@ -8,6 +8,7 @@ use counterfoil_tests::chaos::campaign::Summary;
 use counterfoil_tests::chaos::disk::loses_what_was_not_synced;
 use counterfoil_tests::chaos::ground::{self, Arguments};
 use counterfoil_tests::chaos::powercut::round;
+use counterfoil_tests::chaos::votes;
 
 const NAME: &str = "nothing_is_lost_in_power_cuts";
 
@@ -46,6 +47,11 @@ fn main() -> std::process::ExitCode {
         return skipped(&arguments, &problem);
     }
     println!("a copy of a mounted image has what was synced, and not what was not");
+    if let Err(problem) = votes::survive(directory.path()) {
+        println!("violations  1\n  votes: {problem}");
+        return 1.into();
+    }
+    println!("a vote outlives a cut");
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     runtime.block_on(run(&arguments))
 }

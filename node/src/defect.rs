@@ -50,15 +50,13 @@ pub enum Defect {
     LocalRead,
     /// Reads that ask for what is final are answered with what is ordered.
     FinalReadOrdered,
-    /// The answers of a block are dealt out from the wrong end.
-    AnswersMixedUp,
     /// A leader's entries are taken without a look at what they are.
     FirewallOff,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 22] = [
+    pub const ALL: [Defect; 21] = [
         Defect::UnsyncedVote,
         Defect::UnwrittenVote,
         Defect::UnsyncedEntries,
@@ -79,7 +77,6 @@ impl Defect {
         Defect::ContradictionIgnored,
         Defect::LocalRead,
         Defect::FinalReadOrdered,
-        Defect::AnswersMixedUp,
         Defect::FirewallOff,
     ];
 

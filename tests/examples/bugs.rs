@@ -92,7 +92,6 @@ const TRIALS: &[Trial] = &[
     trial("contradiction-ignored", ALL, &["node", "misbehaviour"]),
     trial("local-read", ALL, &["reading", "chaos"]),
     trial("final-read-ordered", ALL, &["reading", "chaos"]),
-    trial("answers-mixed-up", ALL, &["recovery"]),
     trial("firewall-off", ALL, &["misbehaviour"]),
 ];
 
@@ -172,7 +171,8 @@ fn first_words(log: &str, status: ExitStatus) -> String {
         return format!("a node stops: {}", words(why));
     }
     // What the checker of histories says.
-    if let Some(violation) = log.lines().find(|line| line.starts_with("  seed ")) {
+    let mut violations = log.lines().skip_while(|line| !line.starts_with("violations  "));
+    if let Some(violation) = violations.nth(1).filter(|line| line.starts_with("  ")) {
         return words(violation);
     }
     let mut lines = log.lines().skip_while(|line| !line.contains("panicked at"));

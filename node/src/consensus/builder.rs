@@ -40,8 +40,6 @@ use super::space::Level;
 use super::space::Space;
 use super::wanted_block::WantedBlock;
 use crate::clock::Clock;
-use crate::defect;
-use crate::defect::Defect;
 use crate::limits;
 use crate::telemetry::metrics;
 
@@ -337,10 +335,7 @@ impl Builder {
     fn deliver(&self, (replies, executed): Outcome, term: u64) -> bool {
         match executed {
             Ok(Executed(Some(block))) => {
-                let mixed_up = defect::is(Defect::AnswersMixedUp)
-                    .then(|| block.decisions.iter().rev().copied().collect());
-                let decisions = mixed_up.as_ref().unwrap_or(&block.decisions);
-                for (reply, decision) in replies.into_iter().zip(decisions.iter().copied()) {
+                for (reply, decision) in replies.into_iter().zip(block.decisions.iter().copied()) {
                     // A submitter that has gone away asks again with its id.
                     let _ = reply.send(Ok(Placed { executed: block.clone(), decision }));
                 }

@@ -11,4 +11,5 @@ pub mod powercut;
 pub mod proxy;
 pub mod recorder;
 pub mod teller;
+pub mod votes;
 pub mod wiring;
