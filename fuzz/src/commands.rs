@@ -78,6 +78,12 @@ struct Ledger {
 
 /// Executes a sequence.
 pub fn sequence(bytes: &[u8]) {
+    let ledger = executed(bytes);
+    let replay = ledger.chain.replay().unwrap();
+    assert_eq!(replay.state().core(), ledger.chain.state.core());
+}
+
+fn executed(bytes: &[u8]) -> Ledger {
     let mut choices = Choices(bytes);
     let mut ledger = Ledger::new();
     let mut orders = Vec::new();
@@ -105,8 +111,7 @@ pub fn sequence(bytes: &[u8]) {
         }
     }
     ledger.block(orders);
-    let replay = ledger.chain.replay().unwrap();
-    assert_eq!(replay.state().core(), ledger.chain.state.core());
+    ledger
 }
 
 /// Sequences that reach every kind of order.
@@ -328,6 +333,33 @@ impl Ledger {
         for account in state.accounts() {
             let stored = self.chain.accounts.get(&account.ordinal);
             assert_eq!(stored, Some(&account.encode()), "storage was not told of a change");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::mutator;
+    use crate::random::Random;
+
+    #[test]
+    fn sequences_reach_every_kind_of_verdict() {
+        let (seeds, mut random) = (seeds(), Random::new(7));
+        let changed: Vec<_> = (0..60).map(|_| mutator::mutated(&mut random, &seeds)).collect();
+        let mut reached: BTreeMap<String, usize> = BTreeMap::new();
+        for bytes in seeds.iter().chain(&changed) {
+            let chain = executed(bytes).chain;
+            for leaf in chain.blocks.iter().flat_map(|block| &block.leaves) {
+                let verdict = format!("{:?} {:?}", leaf.outcome.state, leaf.outcome.reason);
+                *reached.entry(verdict).or_default() += 1;
+            }
+        }
+        println!("{reached:#?}");
+        for state in ["Settled", "Recorded", "Itemised", "InsufficientFunds", "AccountExists"] {
+            assert!(reached.keys().any(|verdict| verdict.contains(state)), "{state}: {reached:#?}");
         }
     }
 }
