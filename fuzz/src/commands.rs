@@ -25,6 +25,7 @@ use counterfoil_proto::v1;
 use counterfoil_proto::v1::instruction::Body;
 
 use crate::scene::DAY;
+use crate::snapshots;
 use crate::support::Chain;
 use crate::support::Consortium;
 use crate::support::NOON_MS;
@@ -65,10 +66,11 @@ impl Choices<'_> {
     }
 }
 
-/// A ledger, its twin that restarts, and what is remembered of both.
+/// A ledger, its twin that restarts, one that follows, and what is remembered of them.
 struct Ledger {
     chain: Chain,
     twin: State,
+    follower: State,
     now_ms: u64,
     /// Everything that was sent.
     sent: Vec<Bytes>,
@@ -79,8 +81,14 @@ struct Ledger {
 /// Executes a sequence.
 pub fn sequence(bytes: &[u8]) {
     let ledger = executed(bytes);
-    let replay = ledger.chain.replay().unwrap();
-    assert_eq!(replay.state().core(), ledger.chain.state.core());
+    let Ledger { chain, mut follower, .. } = ledger;
+    let replay = chain.replay().unwrap();
+    assert_eq!(replay.state().core(), chain.state.core());
+    // Who followed, and takes the books over, has the state of who decided.
+    follower.adopt_reconciliation(chain.records.clone()).unwrap();
+    let (expected, _) = snapshots::written(&chain.state, &chain.records);
+    let (found, _) = snapshots::written(&follower, &chain.records);
+    assert!(found == expected, "a follower's snapshot is another one");
 }
 
 fn executed(bytes: &[u8]) -> Ledger {
@@ -139,9 +147,11 @@ impl Ledger {
         });
         chain.execute(NOON_MS + 1, opening.to_vec());
         let twin = chain.restored();
+        let (mut follower, _) = State::genesis(chain.consortium.genesis.clone());
+        chain.entries.iter().for_each(|entry| assert!(snapshots::follows(&mut follower, entry)));
         let now_ms = NOON_MS + 1_000;
         let (sent, decided, settled) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Ledger { chain, twin, now_ms, sent, decided, settled }
+        Ledger { chain, twin, follower, now_ms, sent, decided, settled }
     }
 
     fn account(&self, choices: &mut Choices<'_>) -> AccountId {
@@ -254,6 +264,7 @@ impl Ledger {
         assert!(self.chain.commit(signed.clone()).is_none());
         let (applied, _) = execute(&mut self.twin, &history, &signed, self.chain.log());
         assert!(matches!(applied, Applied::Void));
+        self.follower.follow(&signed.header);
         assert_eq!(before, (self.chain.state.height(), self.chain.state.header_hash()));
     }
 
@@ -266,6 +277,8 @@ impl Ledger {
         let Applied::Block(twin, again) = applied else { panic!("void after a restart") };
         assert_eq!((&twin.header, &again), (&block.header, &decisions));
         assert_eq!(self.twin.core(), self.chain.state.core());
+        assert!(snapshots::follows(&mut self.follower, self.chain.entries.last().unwrap()));
+        assert_eq!(self.follower.core(), self.chain.state.core());
         let header = &block.header;
         assert_eq!((header.height, header.previous), (before.height + 1, before.hash()));
         assert!(header.block_time_ms > before.block_time_ms);

@@ -155,14 +155,12 @@ pub fn genesis_seeds() -> Vec<Vec<u8>> {
     vec![scene().archive.chain.consortium.genesis.bytes().to_vec()]
 }
 
-/// One entry of a stored chain, replaced: first byte which, second which part; the rest stands there
-/// instead. It is refused, or what it leads to is what was stored or has another header.
-pub fn replay(bytes: &[u8]) {
-    let Some(([entry, part], rest)) = bytes.split_first_chunk() else { return };
-    let scene = scene();
-    let entries = &scene.archive.chain.entries;
+/// One entry of the stored chain, replaced: first byte which, second which part; the rest stands there
+/// instead.
+pub fn replaced(bytes: &[u8]) -> Option<(usize, Entry)> {
+    let ([entry, part], rest) = bytes.split_first_chunk()?;
+    let entries = &scene().archive.chain.entries;
     let place = usize::from(*entry) % entries.len();
-    let mut replay = scene.replays[place].clone();
     let replaced = match (entries[place].clone(), part % 3) {
         (Entry::Block { proposal, outcomes, .. }, 0) => {
             Entry::Block { header: rest.to_vec(), proposal, outcomes }
@@ -175,12 +173,21 @@ pub fn replay(bytes: &[u8]) {
         }
         (Entry::Void { .. }, _) => Entry::Void { header: rest.to_vec() },
     };
-    if replaced.replay(&mut replay).is_ok() {
+    Some((place, replaced))
+}
+
+/// A replaced entry, executed again: it is refused, or what it leads to is what was stored or has
+/// another header.
+pub fn replay(bytes: &[u8]) {
+    let Some((place, entry)) = replaced(bytes) else { return };
+    let scene = scene();
+    let mut replay = scene.replays[place].clone();
+    if entry.replay(&mut replay).is_ok() {
         let stored = scene.replays[place + 1].state();
         // A header names its place in the Raft log, and no proposal does: the same block elsewhere in
         // the log has another header, for which no quorum has signed.
         let same_block = replay.state().header_hash() == stored.header_hash();
-        let is_void = matches!(replaced, Entry::Void { .. });
+        let is_void = matches!(entry, Entry::Void { .. });
         assert!(is_void || !same_block || replay.state().core() == stored.core());
         assert_eq!(replay.state().height(), stored.height());
     }

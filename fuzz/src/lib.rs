@@ -15,6 +15,7 @@ mod proofs;
 mod protobuf;
 pub mod random;
 mod scene;
+mod snapshots;
 
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../admin-cli/src/ledger_file.rs"]
@@ -44,6 +45,9 @@ pub const TARGETS: &[Target] = &[
     target("record", decoders::record, decoders::record_seeds),
     target("genesis", decoders::genesis, decoders::genesis_seeds),
     target("replay", decoders::replay, decoders::replay_seeds),
+    target("follow", snapshots::follow, decoders::replay_seeds),
+    target("snapshot", snapshots::content, snapshots::content_seeds),
+    target("manifest", snapshots::manifest, snapshots::manifest_seeds),
     target("restore", decoders::restore, decoders::restore_seeds),
     target("commands", commands::sequence, commands::seeds),
     target("receipt", proofs::receipt, proofs::receipt_seeds),

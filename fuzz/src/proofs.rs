@@ -253,6 +253,7 @@ pub fn evidence_seeds() -> Vec<Vec<u8>> {
         Kind::ConflictingCertificates(misdeeds::conflicting(archive)),
         Kind::DoubleProposal(misdeeds::two_proposals(archive)),
         Kind::WrongExecution(misdeeds::wrong(archive)),
+        Kind::FalseSnapshot(misdeeds::false_snapshot(archive)),
     ];
     kinds.map(|kind| encoded(&v1::Evidence { kind: Some(kind) })).to_vec()
 }

@@ -182,10 +182,8 @@ impl StateMachine {
     /// Takes everything unflushed into one batch.
     async fn begin_flush(&mut self) -> Option<Flush> {
         let behind = |id: LogId<u64>| LogId::new(id.leader_id, id.index.saturating_sub(1));
-        let before = defect::is(Defect::AppliesTwice).then(|| Applied {
-            log_id: self.applied.log_id.map(behind),
-            ..self.applied.clone()
-        });
+        let before = defect::is(Defect::AppliesTwice)
+            .then(|| Applied { log_id: self.applied.log_id.map(behind), ..self.applied.clone() });
         let consensus = before.as_ref().unwrap_or(&self.applied).encode();
         let (executor, unflushed) = (&self.executor, &mut self.unflushed);
         blocking::in_place(|| executor.begin_flush(unflushed, &consensus)).await
