@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(block.len(), limits::BLOCK_BYTES_TARGET / 300 + 1);
         assert!(block.is_sorted(), "in the order in which they came");
         let full = Weight { bytes: 1 << 20, leaves: 8_193 };
-        (0..2).for_each(|number| drop(queue.push(bic('A'), full, number)));
+        (0..2).for_each(|number| assert!(queue.push(bic('A'), full, number)));
         while queue.take(now).len() > 2 {}
         assert_eq!(queue.len(), 0);
     }
