@@ -76,7 +76,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let (replica, statements) = (group.replica(), group.statements());
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
-    let stored = log.clone();
+    let (stored, scrubbed) = (log.clone(), snapshots.clone());
     let reporter =
         Arc::new(StatusReporter::new(replica.clone(), log, snapshots, tls.clone(), clock.clone()));
 
@@ -129,7 +129,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         shutdown.clone(),
     ));
     tasks.close();
-    let scrubber = Scrubber::new(stored, group.replica().store().clone(), &config.disk);
+    let scrubber = Scrubber::new(stored, group.replica().store().clone(), scrubbed, &config.disk);
     let scrubbing = scrub(scrubber, shutdown.clone());
     health.set(Readiness::Ready);
     info!(node = config.node_id, chain = %chain_id, client = %config.listen.client, "running");

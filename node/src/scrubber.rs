@@ -15,6 +15,7 @@ use crate::limits;
 use crate::storage::Failure;
 use crate::storage::StorageError;
 use crate::storage::log::LogStore;
+use crate::storage::snapshots::Snapshots;
 use crate::storage::state::ScrubPlace;
 use crate::storage::state::ScrubStep;
 use crate::storage::state::StateStore;
@@ -35,6 +36,7 @@ struct Pass {
 pub struct Scrubber {
     log: LogStore,
     store: StateStore,
+    snapshots: Snapshots,
     /// Bytes a second.
     rate: u64,
     /// Between two passes.
@@ -43,9 +45,14 @@ pub struct Scrubber {
 
 impl Scrubber {
     /// Over a node's stores. None if it is switched off.
-    pub fn new(log: LogStore, store: StateStore, disk: &Disk) -> Option<Scrubber> {
+    pub fn new(
+        log: LogStore,
+        store: StateStore,
+        snapshots: Snapshots,
+        disk: &Disk,
+    ) -> Option<Scrubber> {
         let (rate, pause) = (disk.scrub, disk.scrub_pause);
-        (rate > 0).then_some(Scrubber { log, store, rate, pause })
+        (rate > 0).then_some(Scrubber { log, store, snapshots, rate, pause })
     }
 
     /// Goes on until it is stopped or finds damage, which it returns.
@@ -67,9 +74,12 @@ impl Scrubber {
                 Ok(step) => step,
                 Err(error) => return stopped(error),
             };
-            metrics::SCRUB_BYTES.counter(&[]).increment(step.bytes);
-            let due = Duration::from_secs_f64(step.bytes as f64 / self.rate as f64);
-            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+            self.pace(step.bytes, began).await;
+            if step.next.is_none()
+                && let Err(error) = self.scrub_snapshot().await
+            {
+                return stopped(error);
+            }
             pass.took += began.elapsed();
             let ended = step.next.is_none();
             match step.next {
@@ -91,6 +101,28 @@ impl Scrubber {
                 tokio::time::sleep(self.pause).await;
             }
         }
+    }
+
+    /// Reads the newest snapshot, chunk by chunk, as long as it is there.
+    async fn scrub_snapshot(&self) -> Result<(), StorageError> {
+        let Some(height) = self.snapshots.newest().map(|manifest| manifest.height()) else {
+            return Ok(());
+        };
+        for number in 0.. {
+            let (began, snapshots) = (Instant::now(), self.snapshots.clone());
+            let reading = tokio::task::spawn_blocking(move || snapshots.read_chunk(height, number));
+            let read = reading.await.expect("reading what is stored does not panic")?;
+            let Some(chunk) = read else { break };
+            self.pace(u64::try_from(chunk.len()).unwrap_or(u64::MAX), began).await;
+        }
+        Ok(())
+    }
+
+    /// Counts what was read, and rests until there was time for it.
+    async fn pace(&self, bytes: u64, began: Instant) {
+        metrics::SCRUB_BYTES.counter(&[]).increment(bytes);
+        let due = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
     }
 
     async fn step(&self, from: ScrubPlace, budget: u64) -> Result<ScrubStep, StorageError> {

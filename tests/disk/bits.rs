@@ -17,7 +17,7 @@ use crate::worn::{self, Worn};
 const TRIALS: u64 = 4;
 
 /// What a node needs to read everything again at once and for ever.
-const SCRUB: [&str; 2] = ["disk.scrub_kib_per_second=1048576", "disk.scrub_pause_s=0"];
+const SCRUB: [&str; 2] = ["disk.scrub_kib_per_second=1048576", "disk.scrub_pause_s=1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_noticed_or_harmless_and_what_is_derived_can_be_made_anew() {

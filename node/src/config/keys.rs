@@ -168,7 +168,7 @@ pub const KEYS: &[Key] = &[
     ),
     optional(
         "disk.scrub_pause_s",
-        Kind::Number { min: 0, max: 30 * 86_400 },
+        Kind::Number { min: 1, max: 30 * 86_400 },
         "3600",
         "How long it rests when it has read everything, seconds.",
     ),

@@ -58,7 +58,8 @@ use run::RunName;
 use run::page_number;
 
 const RUNS: &str = "runs";
-const DIRECTORIES: &str = "directories";
+/// The family of what is known of each run.
+pub(super) const DIRECTORIES: &str = "directories";
 
 /// In `meta`: the random number that seeds the filters' hash.
 const SEED: &[u8] = b"filter_seed";

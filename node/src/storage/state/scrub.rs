@@ -22,12 +22,14 @@ use super::StorageError;
 use super::blocks;
 use super::certificates;
 use super::history;
+use super::runs;
 
 const BLOCKS: u8 = 0;
 const RUNS: u8 = 1;
 
 /// Families that are read pair by pair, each a stage of its own behind the runs.
-const FAMILIES: [&str; 6] = [HISTORY, HEADS, CERTIFICATES, ACCOUNTS, RECORDS, META];
+const FAMILIES: [&str; 7] =
+    [HISTORY, HEADS, CERTIFICATES, ACCOUNTS, RECORDS, runs::DIRECTORIES, META];
 
 /// Where a pass stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
