@@ -26,11 +26,12 @@ pub struct World {
 }
 
 /// Kinds of faults of processes and clocks.
-const OF_PROCESSES: [&str; 8] = [
+const OF_PROCESSES: [&str; 9] = [
     "kill one",
     "kill the leader",
     "kill two",
     "kill all",
+    "away for long",
     "pause",
     "pause the leader",
     "clock jump",
@@ -111,16 +112,20 @@ impl World {
 
     async fn trouble_processes(&self, kind: &str, chance: &mut Chance) -> String {
         match kind {
-            "kill one" | "kill the leader" | "kill two" | "kill all" => {
+            "kill one" | "kill the leader" | "kill two" | "kill all" | "away for long" => {
                 let leader = self.leader_or(chance);
                 let order = chance.order(NODES);
                 let nodes: Vec<usize> = match kind {
-                    "kill one" => order[..1].to_vec(),
+                    "kill one" | "away for long" => order[..1].to_vec(),
                     "kill the leader" => vec![leader],
                     "kill two" => order[..2].to_vec(),
                     _ => order,
                 };
-                let away = chance.pause(0..3_000);
+                let away = match kind {
+                    // Long enough for the others to drop what it would need from their logs.
+                    "away for long" => chance.pause(8_000..20_000),
+                    _ => chance.pause(0..3_000),
+                };
                 nodes.iter().for_each(|node| self.kill(*node));
                 sleep(away).await;
                 nodes.iter().for_each(|node| self.start(*node));
