@@ -32,10 +32,14 @@ const CAMPAIGNS: &[Campaign] = &[
         budget_s: 300,
     },
     system("recovery", "cargo test -q --locked -p counterfoil-tests --test recovery"),
-    system("finality", "cargo test -q --locked -p counterfoil-tests --test finality"),
-    system("reading", "cargo test -q --locked -p counterfoil-tests --test reading"),
-    system("bad input", "cargo test -q --locked -p counterfoil-tests --test bad_input"),
-    system("misbehaviour", "cargo test -q --locked -p counterfoil-tests --test misbehaviour"),
+    system(
+        "an old copy of a disk",
+        "cargo test -q --locked -p counterfoil-tests --test finality -- an_old_copy",
+    ),
+    system(
+        "a forged membership",
+        "cargo test -q --locked -p counterfoil-tests --test misbehaviour -- a_forged_membership",
+    ),
     Campaign {
         name: "chaos",
         command: "cargo test -q --locked -p counterfoil-tests --test chaos -- --budget 5m",
@@ -45,6 +49,11 @@ const CAMPAIGNS: &[Campaign] = &[
         name: "powercut",
         command: "cargo test -q --locked -p counterfoil-tests --test powercut -- --budget 5m",
         budget_s: 480,
+    },
+    Campaign {
+        name: "sim",
+        command: "cargo run -q --locked -p counterfoil-tests --features simulation,counterfoil-node/misbehaviour --bin simulate -- --seeds 60",
+        budget_s: 1_200,
     },
 ];
 
@@ -72,9 +81,9 @@ const fn trial(
 }
 
 const TRIALS: &[Trial] = &[
-    trial("unsynced-vote", ALL, &["powercut"]),
+    trial("unsynced-vote", ALL, &["powercut", "sim"]),
     trial("unwritten-vote", ALL, &["node"]),
-    trial("unsynced-entries", ALL, &["powercut"]),
+    trial("unsynced-entries", ALL, &["powercut", "sim"]),
     trial("unflushed-entries", ALL, &["recovery", "chaos"]),
     trial("truncation-in-memory", ALL, &["node"]),
     trial("ids-outside-batch", ALL, &["recovery"]),
@@ -82,17 +91,17 @@ const TRIALS: &[Trial] = &[
     trial("applies-twice", ALL, &["recovery"]),
     trial("signs-before-durable", ALL, &["node"]),
     trial("sign-once-off", ALL, &["node"]),
-    trial("inquiry-off", ALL, &["finality"]),
+    trial("inquiry-off", ALL, &["an old copy of a disk"]),
     trial("goes-on-in-term", ALL, &["node"]),
     trial("clock-in-apply", "2", &["recovery"]),
     trial("unordered-apply", ALL, &["recovery"]),
-    trial("forgotten-uetrs", ALL, &["bad input", "chaos"]),
-    trial("unchecked-signature", "1", &["bad input"]),
-    trial("weak-certificate", ALL, &["node", "recovery"]),
-    trial("contradiction-ignored", ALL, &["node", "misbehaviour"]),
-    trial("local-read", ALL, &["reading", "chaos"]),
-    trial("final-read-ordered", ALL, &["reading", "chaos"]),
-    trial("firewall-off", ALL, &["misbehaviour"]),
+    trial("forgotten-uetrs", ALL, &["node", "chaos"]),
+    trial("unchecked-signature", ALL, &["node"]),
+    trial("weak-certificate", ALL, &["recovery"]),
+    trial("contradiction-ignored", ALL, &["node"]),
+    trial("local-read", ALL, &["chaos"]),
+    trial("final-read-ordered", ALL, &["chaos"]),
+    trial("firewall-off", ALL, &["a forged membership"]),
 ];
 
 /// What a campaign came to.

@@ -169,3 +169,113 @@ impl Unflushed {
             || self.since.is_some_and(|since| since.elapsed() >= limits::UNFLUSHED_AGE_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use counterfoil_ledger::account::AccountId;
+    use counterfoil_ledger::bic::Bic;
+    use counterfoil_ledger::hash::Hash;
+    use counterfoil_ledger::id::InstructionId;
+    use counterfoil_ledger::instruction::Draft;
+    use counterfoil_ledger::outcome::Outcome;
+    use counterfoil_ledger::proposal::Proposal;
+    use counterfoil_ledger::reason::Reason;
+    use counterfoil_ledger::registry::Registry;
+    use counterfoil_ledger::signature::SoftwareSigner;
+    use counterfoil_ledger::uetr::Uetr;
+    use counterfoil_proto::v1;
+    use counterfoil_proto::v1::instruction::Body;
+    use prost::Message;
+
+    use super::*;
+    use crate::consensus::preparer::Preparer;
+    use crate::consensus::suite;
+    use crate::storage::directory::DataDirectory;
+    use crate::storage::log::LogStore;
+
+    const NOON_MS: u64 = 1_795_435_200_000;
+
+    struct Ledger {
+        executor: Executor,
+        preparer: Preparer,
+        unflushed: Unflushed,
+        _path: tempfile::TempDir,
+    }
+
+    impl Ledger {
+        fn new() -> Ledger {
+            let path = tempfile::tempdir().unwrap();
+            let (genesis, data) = (suite::genesis(), path.path().join("data"));
+            let chain_id = genesis.chain_id();
+            let directory = DataDirectory::init(&data, 1, &chain_id).unwrap();
+            let log = LogStore::open(&directory).unwrap();
+            let store = StateStore::open(&directory, log).unwrap();
+            let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);
+            let (executor, _) = Executor::open(store, genesis).unwrap();
+            Ledger { executor, preparer, unflushed: Unflushed::none(), _path: path }
+        }
+
+        /// Executes one instruction in a block of its own.
+        fn execute(&mut self, body: Body) -> Outcome {
+            let (previous, sequence) = self.executor.state().last_proposal();
+            let index = sequence + 1;
+            let id = InstructionId::new(NOON_MS, [u8::try_from(index).unwrap(); 10]);
+            let draft = Draft::new(id, &bank(), NOON_MS + 60_000, body);
+            let signer = SoftwareSigner::from_ed25519_seed(&[1; 32]);
+            let signed = draft.sign(&signer, &self.executor.state().chain_id()).unwrap();
+            let instructions: Vec<Bytes> = vec![signed.encode_to_vec().into()];
+            let header = ProposalHeader {
+                incarnation: 0,
+                epoch: 0,
+                proposer: 1,
+                term: 1,
+                sequence: index,
+                previous,
+                stamp_ms: NOON_MS + index,
+                count: 1,
+                instructions_root: Proposal::instructions_root(&instructions),
+            };
+            let prepared = self.preparer.instruction(instructions[0].clone());
+            let (key_id, signature) = (Hash::ZERO, [0; 64]);
+            let prepared = PreparedProposal {
+                proposal: Proposal { header, key_id, signature, instructions },
+                holds: true,
+                instructions: vec![prepared],
+            };
+            let log = LogPosition { term: 1, node: 1, index };
+            let executed = self.executor.execute(&prepared, log, &mut self.unflushed).unwrap();
+            executed.0.unwrap().block.leaves[0].outcome
+        }
+    }
+
+    fn bank() -> Bic {
+        Bic::parse("BANKCHZZXXX").unwrap()
+    }
+
+    #[test]
+    fn a_uetr_settles_once_whichever_block_it_settled_in() {
+        let mut ledger = Ledger::new();
+        for name in ["one", "two"] {
+            let open = v1::OpenAccount {
+                servicer: bank().to_string(),
+                owner: bank().to_string(),
+                asset: "CHF".to_owned(),
+                name: name.to_owned(),
+            };
+            assert_eq!(ledger.execute(Body::OpenAccount(open)).reason, None);
+        }
+        let account = |name| AccountId::of(&bank(), &bank(), "CHF", name).as_bytes().to_vec();
+        let transfer = v1::Transfer {
+            debit_account: account("one").into(),
+            credit_account: account("two").into(),
+            amount: 5,
+            uetr: Bytes::copy_from_slice(Uetr::from_random([7; 16]).as_bytes()),
+            salt: Bytes::from_static(&[9; 16]),
+            ..v1::Transfer::default()
+        };
+        assert_eq!(ledger.execute(Body::Transfer(transfer.clone())).reason, None);
+        let again = ledger.execute(Body::Transfer(transfer));
+        assert_eq!(again.reason, Some(Reason::UetrSettled));
+    }
+}

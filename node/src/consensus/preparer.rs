@@ -205,3 +205,54 @@ fn prepare_all(
             .collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_ledger::bic::Bic;
+    use counterfoil_ledger::id::InstructionId;
+    use counterfoil_ledger::instruction::Draft;
+    use counterfoil_ledger::signature::SoftwareSigner;
+    use counterfoil_proto::v1;
+    use prost::Message;
+
+    use super::*;
+    use crate::consensus::suite;
+
+    /// Whether a signature over this counts, as it is and with a flipped bit.
+    fn counts(body: v1::instruction::Body) -> [bool; 2] {
+        let genesis = suite::genesis();
+        let chain_id = genesis.chain_id();
+        let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);
+        let bic = Bic::parse("BANKCHZZXXX").unwrap();
+        let draft = Draft::new(InstructionId::new(1, [1; 10]), &bic, 1, body);
+        let signer = SoftwareSigner::from_ed25519_seed(&[1; 32]);
+        let good = draft.sign(&signer, &chain_id).unwrap();
+        let mut bad = good.clone();
+        let mut value = good.signatures[0].value.to_vec();
+        value[40] ^= 1;
+        bad.signatures[0].value = value.into();
+        [good, bad].map(|signed| {
+            preparer.instruction(signed.encode_to_vec().into()).unwrap().signature_valid
+        })
+    }
+
+    #[test]
+    fn a_signature_is_checked_whatever_is_signed() {
+        let open = v1::OpenAccount {
+            servicer: "BANKCHZZXXX".to_owned(),
+            owner: "BANKCHZZXXX".to_owned(),
+            asset: "CHF".to_owned(),
+            name: "one".to_owned(),
+        };
+        assert_eq!(counts(v1::instruction::Body::OpenAccount(open)), [true, false]);
+        let statement = v1::Statement {
+            account: Bytes::from_static(&[1; 16]),
+            statement_id: "S".to_owned(),
+            from_date: 20_261_123,
+            to_date: 20_261_123,
+            salt: Bytes::from_static(&[2; 16]),
+            ..v1::Statement::default()
+        };
+        assert_eq!(counts(v1::instruction::Body::Statement(statement)), [true, false]);
+    }
+}
