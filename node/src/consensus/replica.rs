@@ -22,6 +22,7 @@ use counterfoil_proto::v1;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use openraft::ServerState;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -482,18 +483,22 @@ impl Replica {
         self: Arc<Self>,
         mut barriers: mpsc::Receiver<oneshot::Sender<Result<(), Unavailable>>>,
     ) {
+        let rounds = Arc::new(Semaphore::new(limits::BARRIER_ROUNDS_AT_ONCE));
         while let Some(first) = barriers.recv().await {
+            // Each round asks every node: a flood of reads must not become one of rounds.
+            let Ok(round) = rounds.clone().acquire_owned().await else { return };
             let mut waiting = vec![first];
             while let Ok(next) = barriers.try_recv() {
                 waiting.push(next);
             }
-            // Rounds overlap: a slow one does not hold up those who ask after it.
+            // A few rounds overlap: a slow one does not hold up those who ask after it.
             let replica = self.clone();
             tokio::spawn(async move {
                 let limit = limits::BARRIER_TIMEOUT;
                 let result = tokio::time::timeout(limit, replica.one_barrier())
                     .await
                     .unwrap_or(Err(Unavailable::NoLeader));
+                drop(round);
                 for done in waiting {
                     let _ = done.send(result.clone());
                 }
@@ -523,7 +528,13 @@ impl Replica {
         }
         let mut request = tonic::Request::new(peer::GetReadIndexRequest {});
         request.set_timeout(limits::BARRIER_TIMEOUT);
-        let response = self.peers.client(leader)?.get_read_index(request).await.ok()?;
+        let mut client = self.peers.client(leader)?;
+        let mut lead = self.raft.server_metrics();
+        let response = tokio::select! {
+            response = client.get_read_index(request) => response.ok()?,
+            // A leader that is cut off must not hold up those who may ask the next.
+            _ = lead.wait_for(|metrics| metrics.current_leader != Some(leader)) => return None,
+        };
         Some(response.into_inner().raft_index)
     }
 

@@ -329,7 +329,10 @@ pub const INLINE_CHECK_BYTES_MAX: usize = 16 * KIB;
 pub const INLINE_PROOF_LEAVES_MAX: usize = 1_024;
 
 /// Linearizable reads that wait for their round.
-pub const BARRIERS_MAX: usize = 4_096;
+pub const BARRIERS_MAX: usize = 8_192;
+
+/// Such rounds under way at once.
+pub const BARRIER_ROUNDS_AT_ONCE: usize = 4;
 
 /// How long a linearizable read waits for its round.
 pub const BARRIER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -74,7 +74,7 @@ fn submission(signed: v1::SignedInstruction) -> Bytes {
 
 /// The same with a signature that does not hold.
 fn spoilt(mut signed: v1::SignedInstruction) -> v1::SignedInstruction {
-    if let Some(signature) = &mut signed.signature {
+    if let Some(signature) = signed.signatures.first_mut() {
         let mut value = signature.value.to_vec();
         value[7] ^= 1;
         signature.value = value.into();

@@ -82,7 +82,7 @@ attacks! {
     "hoard" Some("connections"), "as many connections of a member as it gets, open and idle": connections::hoard;
     "slow-head" None, "headers, one byte a second, 64 connections": requests::slow_head;
     "slow-body" Some("request_bytes"), "requests whose last byte never comes, 3 MiB each": requests::slow_body;
-    "unread-answers" Some("answer_bytes"), "answers that are not read: a window of zero": requests::unread_answers;
+    "unread-answers" Some("requests"), "answers that are not read: a window of zero": requests::unread_answers;
     "unread-watches" Some("watches"), "watches that are not read": requests::unread_watches;
     "streams" None, "2,048 requests at once, again and again, on 16 connections": requests::flood;
     "rapid-reset" None, "requests that are reset as soon as they are sent": frames::rapid_reset;
