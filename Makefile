@@ -11,7 +11,7 @@ SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
-	abuse bitflips sim fuzz bugs
+	abuse bitflips sim fuzz bugs growth-join
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -27,6 +27,7 @@ help:
 	@echo "make powercut BUDGET=10m SEED=1  nodes lose what they had not synced (needs root); a checker judges"
 	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
 	@echo "make abuse         what an honest client notices while a member, or a stranger, attacks a node"
+	@echo "make growth-join GIB=5  how fast an empty node joins a consortium of so many gibibytes"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -97,3 +98,7 @@ sim: setup
 
 abuse: build
 	@cargo run --locked --release -p counterfoil-tests --example abuse -- $(ATTACKS)
+
+# An empty node joins a consortium that has so many gibibytes: make growth-join GIB=5
+growth-join: build
+	@cargo run --locked --release -p counterfoil-tests --example join -- --gib $(or $(GIB),1)

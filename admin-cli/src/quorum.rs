@@ -17,7 +17,7 @@ impl Quorum {
     /// The quorum that a genesis file founds.
     pub fn of(genesis: &Genesis) -> Quorum {
         let finality = Registry::of(genesis).policy().finality_quorum;
-        Quorum { voters: genesis.message().nodes.len(), finality }
+        Quorum { voters: genesis.voters().count(), finality }
     }
 
     /// How many must store a block before it is ordered: more than half.

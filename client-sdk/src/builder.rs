@@ -209,8 +209,11 @@ fn addresses(
     institution: &Bic,
 ) -> Result<Vec<String>, Error> {
     let addresses = if given.is_empty() {
-        let (own, others): (Vec<_>, Vec<_>) =
-            registry.nodes().partition(|node| node.institution == *institution);
+        // A learner may be a spare that was never started.
+        let (own, others): (Vec<_>, Vec<_>) = registry
+            .voters()
+            .chain(registry.learners())
+            .partition(|node| node.institution == *institution);
         own.into_iter()
             .chain(others)
             .map(|node| node.client_address.clone())

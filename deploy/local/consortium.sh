@@ -10,6 +10,8 @@ institutions=(SETLCHZZXXX ALPSCHZZXXX BRNECHZZXXX CANTCHZZXXX)
 names=("Settlement Agent" "Alpsteinbank" "Bernina Bank" "Cantonal Trust")
 consortium=local.example
 base_port=${COUNTERFOIL_BASE_PORT:-7440}
+# Not empty: the second institution has a spare node, a learner, which nobody starts.
+spare=${COUNTERFOIL_SPARE:-}
 bin=${COUNTERFOIL_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/target/release}
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
@@ -89,12 +91,14 @@ found() {
     for ((node = 2; node <= nodes; node++)); do
         make_keys "${institutions[node - 1]}" "$node" >/dev/null
     done
+    [ -z "$spare" ] || make_spare "${institutions[1]}" $((nodes + 1)) >/dev/null
     write_specification "$nodes" >genesis.toml
     counterfoil genesis create --spec genesis.toml --out genesis.bin | sed -n 1,6p
     for ((node = 1; node <= nodes; node++)); do
         write_configuration "$node" >"${institutions[node - 1]}/node.toml"
         add_contexts "${institutions[node - 1]}" "$node" "$nodes" >/dev/null
     done
+    [ -z "$spare" ] || write_configuration $((nodes + 1)) ../.. >"${institutions[1]}/spare/node.toml"
     cd - >/dev/null || exit 1
 }
 
@@ -117,6 +121,15 @@ make_keys() {
     done
     quietly counterfoil pki key --out "$bic/instruction.key.pem"
     quietly counterfoil pki key --out "$bic/attestation.key.pem"
+}
+
+# What a second node of an institution has of its own.
+make_spare() {
+    local bic=$1 node=$2
+    mkdir "$bic/spare"
+    quietly counterfoil pki issue --authority "$bic/authority" --consortium "$consortium" --role node \
+        --name "node-$node" --out "$bic/spare/node" --dns localhost --ip 127.0.0.1
+    quietly counterfoil pki key --out "$bic/spare/attestation.key.pem"
 }
 
 write_specification() {
@@ -150,6 +163,14 @@ public_key = "$bic/instruction.pub.pem"
 name = "node-$node"
 purpose = "attestation"
 public_key = "$bic/attestation.pub.pem"
+END
+        [ -z "$spare" ] || [ "$node" -ne 2 ] || cat <<END
+[[institutions.keys]]
+name = "node-$((nodes + 1))"
+purpose = "attestation"
+public_key = "$bic/spare/attestation.pub.pem"
+END
+        cat <<END
 
 [[nodes]]
 id = $node
@@ -160,15 +181,26 @@ peer_address = "127.0.0.1:$(peer_port "$node")"
 client_address = "127.0.0.1:$(client_port "$node")"
 END
     done
+    [ -z "$spare" ] || cat <<END
+
+[[nodes]]
+id = $((nodes + 1))
+institution = "${institutions[1]}"
+name = "node-$((nodes + 1))"
+role = "learner"
+attestation_key = "${institutions[1]}/spare/attestation.pub.pem"
+peer_address = "127.0.0.1:$(peer_port $((nodes + 1)))"
+client_address = "127.0.0.1:$(client_port $((nodes + 1)))"
+END
 }
 
 # Paths are relative to the file.
 write_configuration() {
-    local node=$1
+    local node=$1 root=${2:-..}
     cat <<END
 [node]
 id = $node
-genesis = "../genesis.bin"
+genesis = "$root/genesis.bin"
 data = "data"
 
 [listen]

@@ -7,6 +7,7 @@
 #
 # COUNTERFOIL_BASE_PORT  clients connect to the ports from this plus 1, nodes from plus 11,
 #                        monitoring from plus 21; 7440, unless given
+# COUNTERFOIL_SPARE=1    the second institution has a spare node, which nobody starts
 # COUNTERFOIL_BIN        the directory of the programs; target/release, unless given
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/consortium.sh"

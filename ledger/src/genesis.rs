@@ -75,6 +75,11 @@ impl Genesis {
         Hash::of(&self.bytes)
     }
 
+    /// The nodes that vote.
+    pub fn voters(&self) -> impl Iterator<Item = &v1::Node> {
+        voters(&self.message)
+    }
+
     /// Each institution with its trust anchor (DER), ordered by BIC.
     pub fn trust_anchors(&self) -> impl Iterator<Item = (Bic, &[u8])> {
         self.message.institutions.iter().map(|institution| {
@@ -82,6 +87,10 @@ impl Genesis {
             (bic, institution.trust_anchor.as_ref())
         })
     }
+}
+
+fn voters(genesis: &v1::Genesis) -> impl Iterator<Item = &v1::Node> {
+    genesis.nodes.iter().filter(|node| node.role() != v1::GroupRole::Learner)
 }
 
 fn refuse(field: impl Into<String>, rule: &'static str) -> GenesisError {
@@ -112,10 +121,10 @@ fn check(genesis: &v1::Genesis) -> Result<(), GenesisError> {
     }
     check_institutions(genesis)?;
     check_nodes(genesis)?;
-    if Policy::of(genesis.policy.as_ref(), genesis.nodes.len()).is_none() {
+    if Policy::of(genesis.policy.as_ref(), voters(genesis).count()).is_none() {
         return Err(refuse(
             "policy.finality_quorum",
-            "more than two thirds of the institutions that run nodes, or 2 of three",
+            "more than two thirds of the institutions that run voters, or 2 of three",
         ));
     }
     let interval = genesis.policy.as_ref().map_or(0, |policy| policy.snapshot_interval_blocks);
@@ -222,6 +231,9 @@ fn check_nodes(genesis: &v1::Genesis) -> Result<(), GenesisError> {
                 "an attestation key of the node's institution",
             ));
         }
+        if v1::GroupRole::try_from(node.role).is_err() {
+            return Err(refuse(field("role"), "absent for a voter, or LEARNER"));
+        }
         for (name, address) in
             [("peer_address", &node.peer_address), ("client_address", &node.client_address)]
         {
@@ -237,9 +249,15 @@ fn check_nodes(genesis: &v1::Genesis) -> Result<(), GenesisError> {
     if !ascending(genesis.nodes.iter().map(|node| node.id)) {
         return Err(refuse("nodes", "ordered by id, each once"));
     }
-    let institutions: BTreeSet<_> = genesis.nodes.iter().map(|node| &node.institution).collect();
-    if institutions.len() != genesis.nodes.len() {
-        return Err(refuse("nodes", "one voter an institution"));
+    let institutions: BTreeSet<_> = voters(genesis).map(|node| &node.institution).collect();
+    let voter_count = voters(genesis).count();
+    if voter_count == 0 || institutions.len() != voter_count {
+        return Err(refuse("nodes", "at least one voter, and at most one an institution"));
+    }
+    let names: BTreeSet<_> =
+        genesis.nodes.iter().map(|node| (&node.institution, &node.name)).collect();
+    if names.len() != genesis.nodes.len() {
+        return Err(refuse("nodes", "each of an institution under a name of its own"));
     }
     let keys: BTreeSet<_> = genesis.nodes.iter().map(|node| &node.attestation_key_id).collect();
     if keys.len() != genesis.nodes.len() {

@@ -49,7 +49,7 @@ pub struct Policy {
 pub const SNAPSHOT_INTERVALS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 
 impl Policy {
-    /// The policy that a message asks for, of so many institutions that run nodes; none if it may not
+    /// The policy that a message asks for, of so many institutions that run voters; none if it may not
     /// be had.
     pub fn of(message: Option<&v1::Policy>, institutions: usize) -> Option<Policy> {
         let given = message.copied().unwrap_or_default();
@@ -109,6 +109,8 @@ pub struct Node {
     pub peer_address: String,
     /// host:port for clients.
     pub client_address: String,
+    /// It only follows: it never votes, and its signature counts nowhere.
+    pub is_learner: bool,
 }
 
 /// Kinds of registry records, in the order of their leaves.
@@ -207,7 +209,7 @@ impl Registry {
             keys: BTreeMap::new(),
             nodes: BTreeMap::new(),
             assets: BTreeMap::new(),
-            policy: Policy::of(message.policy.as_ref(), message.nodes.len())
+            policy: Policy::of(message.policy.as_ref(), genesis.voters().count())
                 .expect("the genesis file was checked"),
             leaves: Vec::new(),
             tree: Tree::default(),
@@ -263,6 +265,7 @@ impl Registry {
                     .expect("the genesis file was checked"),
                 peer_address: record.peer_address.clone(),
                 client_address: record.client_address.clone(),
+                is_learner: record.role() == v1::GroupRole::Learner,
             };
             registry.nodes.insert(record.id, node);
         }
@@ -309,9 +312,24 @@ impl Registry {
         self.nodes.get(&id)
     }
 
-    /// Nodes by id.
+    /// Nodes by id, voters and learners.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    /// The nodes that vote and whose signatures count, by id: one an institution.
+    pub fn voters(&self) -> impl Iterator<Item = &Node> {
+        self.nodes().filter(|node| !node.is_learner)
+    }
+
+    /// The nodes that only follow, by id.
+    pub fn learners(&self) -> impl Iterator<Item = &Node> {
+        self.nodes().filter(|node| node.is_learner)
+    }
+
+    /// A node that votes, by its id.
+    pub fn voter(&self, id: u64) -> Option<&Node> {
+        self.node(id).filter(|node| !node.is_learner)
     }
 
     /// An asset by its code.

@@ -24,6 +24,8 @@ pub enum Label {
     Promise,
     /// What the content of a state comes to after a header.
     Snapshot,
+    /// That a node starts for the first time, in a data directory that is named.
+    Start,
 }
 
 impl Label {
@@ -36,6 +38,7 @@ impl Label {
             Label::Absence => "absent/1",
             Label::Promise => "promise/1",
             Label::Snapshot => "snapshot/1",
+            Label::Start => "start/1",
         }
     }
 }
@@ -66,6 +69,11 @@ pub fn promise_payload(instruction_hash: &Hash, deadline_ms: u64) -> Vec<u8> {
 /// What is signed under `snapshot/1`: header hash [32] · format u32 · digest [32].
 pub fn snapshot_payload(header_hash: &Hash, format: u32, digest: &Hash) -> Vec<u8> {
     [&header_hash.as_bytes()[..], &format.to_be_bytes(), digest.as_bytes()].concat()
+}
+
+/// What is signed under `start/1`: node id u64 · id of its data directory [16].
+pub fn start_payload(node: u64, directory: &[u8; 16]) -> Vec<u8> {
+    [&node.to_be_bytes()[..], directory].concat()
 }
 
 /// DER of a SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410).

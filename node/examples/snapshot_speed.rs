@@ -53,6 +53,7 @@ fn genesis() -> Genesis {
             attestation_key_id: signer.key_id().to_bytes(),
             peer_address: "localhost:1".to_owned(),
             client_address: "localhost:2".to_owned(),
+            role: 0,
         }],
         assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
         policy: None,

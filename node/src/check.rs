@@ -230,6 +230,7 @@ mod tests {
                 attestation_key_id: signer.key_id().as_bytes().to_vec().into(),
                 peer_address: "127.0.0.1:7444".to_owned(),
                 client_address: "127.0.0.1:7443".to_owned(),
+                role: 0,
             });
         }
         let assets = vec![v1::Asset { code: "EUR".to_owned(), exponent: 2 }];

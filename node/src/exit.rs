@@ -65,8 +65,8 @@ exit_codes! {
         "Another process uses the data directory.",
         "Stop the other process; never delete the lock file while it runs.";
     DirectoryMismatch = 78, false,
-        "The data directory does not exist, or was initialised for another node or another consortium.",
-        "Point node.data at the right directory, or found one with `counterfoil-node init`; a wiped node needs a new node id.";
+        "The data directory does not exist, was initialised for another node or another consortium, or is empty although its node has taken part before.",
+        "Point node.data at the right directory, or found one with `counterfoil-node init`; in the place of a node whose data is lost start a spare node id of its institution.";
 }
 
 impl ExitCode {
@@ -80,6 +80,15 @@ impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> std::process::ExitCode {
         std::process::ExitCode::from(code.number())
     }
+}
+
+/// How a node ends that has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to.
+    Stopped,
+    /// It has to open everything anew: a state that it has built takes the place of the one it had.
+    Restart,
 }
 
 /// Why the process cannot go on, on its way to the exit.

@@ -62,6 +62,12 @@ enum Behaviour {
     FalseSnapshot,
     /// `clock:FILE`: none; its clock is off by the number of milliseconds in the file.
     Clock,
+    /// `die-at:STEP`: ends at once when it gets to a step of catching up.
+    DieAt { step: String },
+    /// `false-blocks`: tells whoever catches up of other outcomes than those that were certified.
+    FalseBlocks,
+    /// `false-content`: sends another content of a snapshot than the one that was signed.
+    FalseContent,
     /// `censor:BIC`: as a leader, brings nothing of this institution into a block.
     Censor { institution: Bic },
 }
@@ -91,6 +97,9 @@ pub fn begin() -> Result<bool, String> {
             crate::clock::displace_by(parameter);
             Behaviour::Clock
         }
+        "die-at" => Behaviour::DieAt { step: parameter.to_owned() },
+        "false-blocks" => Behaviour::FalseBlocks,
+        "false-content" => Behaviour::FalseContent,
         "take-back" => Behaviour::TakeBack,
         "leap-terms" => Behaviour::LeapTerms,
         "shade-time" => Behaviour::ShadeTime { by_ms: number()? },
@@ -149,6 +158,36 @@ pub fn snapshot(mut honest: Written) -> Written {
     {
         warn!("misbehaves: a digest of its own making");
         *chunk = Hash::of(b"another state");
+    }
+    honest
+}
+
+/// Ends the process, as a kill would, at a step of catching up.
+pub fn die_at(step: &str) {
+    if matches!(behaviour(), Some(Behaviour::DieAt { step: it }) if it == step) {
+        warn!(step, "misbehaves: ends here");
+        std::process::abort();
+    }
+}
+
+/// What a node that catches up is told of blocks.
+pub fn told_blocks(mut honest: v1::ReadBlocksResponse) -> v1::ReadBlocksResponse {
+    if matches!(behaviour(), Some(Behaviour::FalseBlocks)) {
+        warn!("misbehaves: other outcomes in the place of those that were certified");
+        for block in &mut honest.blocks {
+            let mut leaves = block.leaves.to_vec();
+            leaves.iter_mut().skip(10).take(1).for_each(|byte| *byte ^= 1);
+            block.leaves = leaves.into();
+        }
+    }
+    honest
+}
+
+/// What a node that catches up is sent of a snapshot.
+pub fn snapshot_chunk(mut honest: Vec<u8>) -> Vec<u8> {
+    if matches!(behaviour(), Some(Behaviour::FalseContent)) {
+        warn!("misbehaves: another content of a snapshot");
+        honest.iter_mut().rev().take(1).for_each(|byte| *byte ^= 1);
     }
     honest
 }
@@ -278,7 +317,7 @@ async fn forge(replica: &Replica, make_up: impl Fn(&Replica, u64) -> v1::AppendE
             last_log_id: append.previous,
             chain_id: append.chain_id.clone(),
         };
-        for (to, mut client) in replica.peers().clients() {
+        for (to, mut client) in replica.peers().voters() {
             warn!(to, "misbehaves: forged entries and a forged candidacy");
             let _ = client.append_entries(append.clone()).await;
             if matches!(behaviour(), Some(Behaviour::LeapTerms)) {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::verify::Signers;
 use counterfoil_proto::peer::v1::peer_service_server::PeerServiceServer;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -18,12 +20,18 @@ use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connector;
+use crate::consensus::archive::Archive;
+use crate::consensus::catch_up::CatchUp;
+use crate::consensus::catch_up::Watched;
+use crate::consensus::first_start::Starter;
 use crate::consensus::group;
 use crate::consensus::group::Group;
 use crate::consensus::network::Peers;
 use crate::consensus::peer_service::PeerServer;
+use crate::consensus::peer_service::Running;
 use crate::consensus::space::Space;
 use crate::consensus::term_bound::TermBound;
+use crate::exit::End;
 use crate::exit::Stop;
 use crate::identity::tls::Audience;
 use crate::identity::tls::Tls;
@@ -37,8 +45,9 @@ use crate::storage::snapshots::Snapshots;
 use crate::storage::state::StateStore;
 use crate::telemetry::health::Readiness;
 
-/// Runs the node until the shutdown is asked for or consensus dies.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop> {
+/// Runs the node until the shutdown is asked for, consensus dies, or a state that it has built is to
+/// take the place of the one that it has.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Stop> {
     let clock = Clock::system();
     // Ports and keys before data: what is wrong there must not leave a half-started node behind.
     let Boot { genesis, registry, signer, tls, clients, peers: peer_socket, health } =
@@ -53,10 +62,58 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let space = Space::open(directory.clone(), config.disk)?;
     let log = LogStore::open(&directory)?;
     let store = StateStore::open(&directory, log.clone())?;
-    let snapshots = Snapshots::open(&directory, &chain_id, &Signers::of(chain_id, &registry))?;
+    let signers = Signers::of(chain_id, &registry);
+    let snapshots = Snapshots::open(&directory, &chain_id, &signers)?;
     let peers = peers(&config, &genesis, &registry, &tls, &clock);
     #[cfg(feature = "misbehaviour")]
     let misbehaving = signer.clone();
+    let registry = Arc::new(registry);
+    let watched = Watched::new(health.clone());
+    let archive = Archive::new(
+        config.node_id,
+        registry.clone(),
+        chain_id,
+        log.clone(),
+        store.clone(),
+        watched.clone(),
+    );
+    let archive = Arc::new(archive);
+    let running = Arc::new(OnceLock::new());
+    // The other nodes are listened to from the beginning, and for longer than clients: what is being
+    // answered may wait for their signatures.
+    let (drained, peer_tasks) = (CancellationToken::new(), TaskTracker::new());
+    let peer_server = PeerServer::new(archive.clone(), running.clone(), drained.clone());
+    peer_tasks.spawn(serve_peers(peer_server, peer_socket, tls.clone(), drained.clone()));
+    peer_tasks.close();
+    let starter = Starter {
+        node: config.node_id,
+        chain_id,
+        registry: registry.clone(),
+        signer: signer.clone(),
+        log: log.clone(),
+        peers: peers.clone(),
+    };
+    health.set(Readiness::Starting("registering with the other nodes".to_owned()));
+    match shutdown.run_until_cancelled(starter.register()).await {
+        Some(registered) => registered?,
+        None => return Ok(End::Stopped),
+    }
+    let catch_up = CatchUp {
+        genesis: genesis.clone(),
+        signers,
+        directory: directory.clone(),
+        log: log.clone(),
+        store: store.clone(),
+        snapshots: snapshots.clone(),
+        peers: peers.clone(),
+        watched,
+    };
+    health.set(Readiness::Starting("asking the other nodes how far they are".to_owned()));
+    match shutdown.run_until_cancelled(catch_up.run()).await {
+        Some(Ok(true)) => return Ok(End::Restart),
+        Some(caught_up) => drop(caught_up?),
+        None => return Ok(End::Stopped),
+    }
     let group = Group::start(group::Parts {
         node: config.node_id,
         genesis,
@@ -80,35 +137,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     let reporter =
         Arc::new(StatusReporter::new(replica.clone(), log, snapshots, tls.clone(), clock.clone()));
 
-    let (tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
-    // The other nodes are listened to for longer: what is being answered may wait for their signatures.
-    let drained = CancellationToken::new();
+    let tasks = TaskTracker::new();
     let publishing = reporter.clone().publish();
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(publishing));
     let status = reporter.clone();
-    let peer_server = PeerServiceServer::new(PeerServer::new(
+    let answering = Running::new(
         replica.clone(),
         group.inclusion(),
         statements.clone(),
         group.keeper(),
         Arc::new(move || status.report()),
-        drained.clone(),
-    ))
-    .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
-    .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
-    let peer_connections = listener::accept(
-        peer_socket,
-        Audience::Peers,
-        limits::PEER_LISTENER,
-        tls.clone(),
-        drained.clone(),
     );
-    peer_tasks.spawn(
-        listener::server::server(limits::PEER_WINDOW_BYTES)
-            .add_service(peer_server)
-            .serve_with_incoming_shutdown(peer_connections, drained.clone().cancelled_owned()),
-    );
-    peer_tasks.close();
+    // Nothing was there before: this is the only place that sets it.
+    let _ = running.set(answering);
     let client_connections = listener::accept(
         clients,
         Audience::Clients,
@@ -134,15 +175,20 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
     health.set(Readiness::Ready);
     info!(node = config.node_id, chain = %chain_id, client = %config.listen.client, "running");
 
-    let full = tokio::select! {
-        () = shutdown.cancelled() => None,
+    let end = tokio::select! {
+        () = shutdown.cancelled() => Ok(End::Stopped),
         stop = group.died() => return Err(stop),
         stop = scrubbing => return Err(stop),
         // There is still space to stop in order.
-        stop = space.ran_out() => Some(stop),
+        stop = space.ran_out() => Err(stop),
+        behind = fell_behind(&archive, &catch_up) => Ok(behind.map(|()| End::Restart)?),
+    };
+    let why = match end {
+        Ok(End::Restart) => "starting again, to catch up with what the others have purged",
+        _ => "stopping",
     };
     shutdown.cancel();
-    health.set(Readiness::NotReady("stopping".to_owned()));
+    health.set(Readiness::NotReady(why.to_owned()));
     let draining = async {
         tasks.wait().await;
         drained.cancel();
@@ -152,8 +198,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Stop
         warn!("some connections did not end in time and are cut");
     }
     group.stop().await;
-    info!("stopped");
-    full.map_or(Ok(()), Err)
+    end
 }
 
 /// Returns what the scrubber finds wrong.
@@ -164,6 +209,39 @@ async fn scrub(scrubber: Option<Scrubber>, stop: CancellationToken) -> Stop {
         return stop;
     }
     std::future::pending().await
+}
+
+/// Returns when this node needs what the others have purged: a leader has said so, and a quorum has
+/// signed a snapshot of it.
+async fn fell_behind(archive: &Archive, catch_up: &CatchUp) -> Result<(), Stop> {
+    loop {
+        archive.behind().await;
+        warn!("a leader has purged what this node needs: it looks for a snapshot");
+        if catch_up.is_needed().await? {
+            return Ok(());
+        }
+        tokio::time::sleep(limits::BEHIND_INTERVAL).await;
+    }
+}
+
+/// Serves the other nodes until the token is cancelled.
+async fn serve_peers(
+    server: PeerServer,
+    socket: TcpListener,
+    tls: Arc<Tls>,
+    drained: CancellationToken,
+) {
+    let service = PeerServiceServer::new(server)
+        .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::BLOCK_RUN_MESSAGE_BYTES_MAX);
+    let connections =
+        listener::accept(socket, Audience::Peers, limits::PEER_LISTENER, tls, drained.clone());
+    let serving = listener::server::server(limits::PEER_WINDOW_BYTES)
+        .add_service(service)
+        .serve_with_incoming_shutdown(connections, drained.cancelled_owned());
+    if let Err(error) = serving.await {
+        warn!(%error, "the other nodes are served no more");
+    }
 }
 
 fn peers(
@@ -181,7 +259,8 @@ fn peers(
             (node.id, connector::peer_channel(tls.clone(), node.id, address))
         })
         .collect();
-    let voters = registry.nodes().count();
+    let voters = registry.voters().count();
     let terms = TermBound::new(clock.clone(), genesis.message().created_ms, voters);
-    Peers::new(channels, Bytes::copy_from_slice(genesis.chain_id().as_bytes()), terms)
+    let learners = registry.learners().map(|node| node.id).collect();
+    Peers::new(channels, learners, Bytes::copy_from_slice(genesis.chain_id().as_bytes()), terms)
 }

@@ -1,5 +1,8 @@
 //! The process around a running node: logging, panics, signals, and the way out.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,17 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::exit::{self, ExitCode, Stop};
+use crate::exit::{self, End, ExitCode, Stop};
 use crate::limits;
 use crate::telemetry::logging;
 
 /// Runs a node until it ends by itself or is told to by SIGTERM or SIGINT. Returns only if all went
 /// well; otherwise the process ends here with the code of the failure, and nothing is tidied up.
 ///
-/// `node` opens everything, serves until the token is cancelled, drains, and closes everything.
+/// `node` opens everything, serves until the token is cancelled, drains, and closes everything. If it
+/// asks for it, the process begins anew, under the same id.
 pub fn run<F>(config: Config, node: impl FnOnce(Config, CancellationToken) -> F) -> Result<(), Stop>
 where
-    F: Future<Output = Result<(), Stop>>,
+    F: Future<Output = Result<End, Stop>>,
 {
     let filter = logging::parse_filter(&config.log.filter)
         .map_err(|error| Stop { code: ExitCode::Usage, message: error.to_string() })?;
@@ -39,9 +43,13 @@ where
         node(config, shutdown).await
     });
     match ended {
-        Ok(()) => {
+        Ok(End::Stopped) => {
             info!("stopped");
             Ok(())
+        }
+        Ok(End::Restart) => {
+            runtime.shutdown_timeout(limits::DRAIN_TIMEOUT);
+            Err(begin_anew())
         }
         Err(stop) => exit::exit(stop.code, &stop.message),
     }
@@ -60,6 +68,19 @@ fn allow_files() {
             wanted, "too few open files are allowed; a flood of connections could take all"
         );
     }
+}
+
+/// Puts this very program in the place of the running one, with the same arguments: no thread, lock or
+/// memory is left of it. Returns only if the system refuses.
+fn begin_anew() -> Stop {
+    let mut arguments = std::env::args_os();
+    // What runs, even where another version was installed meanwhile.
+    let mut program = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        program.arg0(name);
+    }
+    let error = program.args(arguments).exec();
+    Stop { code: ExitCode::Fatal, message: format!("the system refuses to start anew: {error}") }
 }
 
 struct Signals {

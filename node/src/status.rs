@@ -69,6 +69,7 @@ impl StatusReporter {
             attested_height: standing.attested_height,
             snapshot_height: self.snapshots.newest_certified().map_or(0, |it| it.height()),
             purged_index: self.purged_index(),
+            catching_up_to: 0,
         }
     }
 

@@ -45,14 +45,27 @@ impl Trial {
 
     /// The liar leads.
     fn with_leader(behaviour: &str) -> Trial {
-        // Alone it goes on to terms that the others, which come later, have not seen; and it is the
-        // quickest to stand.
         let trial = Trial::founded(4, 3, "");
         let consortium = &trial.consortium;
+        // A voter that never ran waits for the others: all are there once, and honest.
+        (0..consortium.node_count()).for_each(|node| consortium.start_node(node));
+        let led = consortium.leader();
+        for node in 0..consortium.node_count() {
+            consortium.await_metric(node, "counterfoil_raft_applied_index", |index| index >= 1.0);
+        }
+        let terms = (0..consortium.node_count())
+            .filter_map(|node| consortium.metric(node, "counterfoil_raft_term"));
+        let term = terms.fold(0.0, f64::max);
+        (0..consortium.node_count()).for_each(|node| consortium.kill_node(node));
+        // Alone it goes on to terms that the others, which come later, have not seen; and it is the
+        // quickest to stand, but for the one that led last.
         consortium.start_misbehaving(trial.liar, behaviour);
-        consortium.await_metric(trial.liar, "counterfoil_raft_term", |term| term >= 3.0);
-        trial.honest().for_each(|node| consortium.start_node(node));
+        consortium.await_metric(trial.liar, "counterfoil_raft_term", |now| now >= term + 3.0);
+        trial.honest().filter(|node| *node != led).for_each(|node| consortium.start_node(node));
         assert_eq!(consortium.leader(), trial.liar, "the liar is elected");
+        if led != trial.liar {
+            consortium.start_node(led);
+        }
         trial
     }
 

@@ -23,6 +23,7 @@ use std::{
 use bytes::Bytes;
 use counterfoil_ledger::{
     genesis::Genesis,
+    signature::key_id,
     verify::{self, Finality, Trust},
 };
 use counterfoil_proto::v1;
@@ -304,6 +305,23 @@ fn genesis_files(genesis: &v1::Genesis) -> Vec<v1::Genesis> {
         add(&|it| it.institutions[0].keys[0].purpose = scope);
     }
     add(&|it| it.nodes[1].institution = it.nodes[0].institution.clone());
+    for role in [-1, 1, 2] {
+        add(&|it| it.nodes[0].role = role);
+    }
+    add(&|it| it.nodes.iter_mut().for_each(|node| node.role = 1));
+    // An institution's second node, which has a key of its own: a learner under another name.
+    for (role, name) in [(0, "node-2"), (1, "node-2"), (1, "node-1")] {
+        add(&|it| {
+            let id = it.nodes[1].attestation_key_id.clone();
+            let is_its = |key: &v1::Key| key_id(&key.public_key).as_bytes()[..] == id[..];
+            let keys: Vec<v1::Key> =
+                it.institutions[1].keys.extract_if(.., |key| is_its(key)).collect();
+            it.institutions[0].keys.extend(keys);
+            it.institutions[0].keys.sort_by_key(|key| key_id(&key.public_key));
+            it.nodes[1].institution = it.institutions[0].bic.clone();
+            (it.nodes[1].role, it.nodes[1].name) = (role, name.to_owned());
+        });
+    }
     add(&|it| it.nodes[1].attestation_key_id = it.nodes[0].attestation_key_id.clone());
     add(&|it| it.nodes.truncate(1));
     add(&|it| it.institutions[1].keys = it.institutions[0].keys.clone());

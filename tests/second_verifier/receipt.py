@@ -83,7 +83,7 @@ Policy        1 finality_quorum uint32, 2 certificate_lag_blocks uint32, 3 certi
 Institution   1 bic string, 2 name string, 3 trust_anchor bytes, 4 keys Key*, 5 audit_scope enum
 Key           1 public_key bytes, 2 purpose enum, 3 name string
 Node          1 id uint64, 2 institution string, 3 name string, 4 attestation_key_id bytes,
-              5 peer_address string, 6 client_address string
+              5 peer_address string, 6 client_address string, 7 role enum
 Asset         1 code string, 2 exponent uint32
 """
 
@@ -290,6 +290,7 @@ REGISTRY_LEAF = struct.Struct(">B32sQQ32s")
 BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{5}")
 KIND_KEY, KIND_NODE, KIND_POLICY = 3, 4, 6
 PURPOSE_INSTRUCTION, PURPOSE_ATTESTATION = 1, 2
+ROLE_VOTER, ROLE_LEARNER = 0, 1
 
 
 def read_header(data, chain_id):
@@ -401,9 +402,12 @@ def read_registry(header, records):
         need(record is not None, "a node's record is not given")
         node = decode("Node", record)
         need(identity == struct.pack(">Q24x", node.id), "a node's record has another id than its leaf")
-        need(BIC.fullmatch(node.institution), "a node is of no institution")
-        need(node.institution not in institutions, "an institution has two nodes")
-        need(node.id not in signers, "two nodes have one id")
+        need(node.role in (ROLE_VOTER, ROLE_LEARNER), "a node is neither a voter nor a learner")
+        if node.role == ROLE_LEARNER:
+            continue
+        need(BIC.fullmatch(node.institution), "a voter is of no institution")
+        need(node.institution not in institutions, "an institution has two voters")
+        need(node.id not in signers, "two voters have one id")
         institutions.add(node.institution)
         found = [record for identity, record in counting[KIND_KEY] if identity == node.attestation_key_id]
         need(len(found) == 1 and found[0] is not None, "a node's key does not count, or is not given")
@@ -456,8 +460,13 @@ def read_genesis(data):
         for address in (node.peer_address, node.client_address):
             match = len(address.encode()) <= 255 and ADDRESS.fullmatch(address)
             need(match and int(match[1]) <= 65535, "an address is not host:port")
-        signers[node.id] = key.public_key
-    need(len({n.institution for n in genesis.nodes}) == len(genesis.nodes), "an institution runs two nodes")
+        need(node.role in (ROLE_VOTER, ROLE_LEARNER), "a node is neither a voter nor a learner")
+        if node.role == ROLE_VOTER:
+            signers[node.id] = key.public_key
+    voters = [n for n in genesis.nodes if n.role == ROLE_VOTER]
+    need(voters and len({n.institution for n in voters}) == len(voters), "an institution runs two voters, or none does")
+    need(len({(n.institution, n.name) for n in genesis.nodes}) == len(genesis.nodes), "two nodes have one name")
+    need(len({n.attestation_key_id for n in genesis.nodes}) == len(genesis.nodes), "two nodes have one key")
     for asset in genesis.assets:
         need(re.fullmatch(r"[A-Z0-9-]{1,12}", asset.code), "an asset's code has another form")
         need(asset.exponent <= 9, "an asset's exponent is not 0 to 9")

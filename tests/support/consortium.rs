@@ -12,6 +12,7 @@ use counterfoil_client::Client;
 use counterfoil_client::signer;
 use counterfoil_ledger::bic::Bic;
 
+use crate::identities;
 use crate::wire::Credential;
 
 /// The settlement agent.
@@ -44,9 +45,20 @@ pub struct Consortium {
     nodes: Vec<Node>,
 }
 
+/// What a consortium is founded with beside the four voters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Founding<'a> {
+    /// Learners, which follow the voters in the order of the nodes: the first is the first bank's.
+    pub learners: usize,
+    /// Lines of `[policy]`.
+    pub policy: &'a str,
+}
+
 /// One node and its process, if it runs.
 struct Node {
     institution: &'static str,
+    /// Everything that is its own, within the consortium's directory.
+    directory: String,
     client_address: String,
     peer_address: String,
     metrics_address: String,
@@ -121,16 +133,29 @@ impl Consortium {
 
     /// Founds a consortium with these lines in its policy.
     pub fn found_with_policy(policy: &str) -> Consortium {
-        let here = [Place::here(), Place::here(), Place::here(), Place::here()];
-        Consortium::found_at(here, policy)
+        Consortium::found_with(&Founding { learners: 0, policy })
     }
 
-    /// The same with each node at a place of its own.
+    /// Founds a consortium with learners, or another policy.
+    pub fn found_with(founding: &Founding<'_>) -> Consortium {
+        let here = [Place::here(), Place::here(), Place::here(), Place::here()];
+        Consortium::found_as(here, founding)
+    }
+
+    /// Founds a consortium with each node at a place of its own, and these lines in its policy.
     pub fn found_at(places: [Place; 4], policy: &str) -> Consortium {
+        Consortium::found_as(places, &Founding { learners: 0, policy })
+    }
+
+    fn found_as(places: [Place; 4], founding: &Founding<'_>) -> Consortium {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let root = directory.path();
         let institutions: Vec<&'static str> = std::iter::once(AGENT).chain(BANKS).collect();
-        let ports = free_ports(institutions.len() * 3);
+        let voters = institutions.len();
+        let ports = free_ports((voters + founding.learners) * 3);
+        let addresses = |host: &str, number: usize| {
+            [0, 1, 2].map(|offset| format!("{host}:{}", ports[number * 3 + offset]))
+        };
         let mut spec = format!("consortium = \"{CONSORTIUM}\"\n");
         for asset in [("CHF", 2), ("EUR", 2), ("JPY", 0)] {
             let (code, exponent) = asset;
@@ -138,13 +163,12 @@ impl Consortium {
         }
         let mut nodes = Vec::new();
         for (number, (institution, place)) in institutions.into_iter().zip(places).enumerate() {
-            make_identities(root, institution);
+            identities::make(root, institution);
             let scope = if institution == AGENT { "consortium" } else { "institution" };
             let Place { host, launcher, data } = place;
             let data = data.unwrap_or_else(|| "data".into());
             let data = data.display();
-            let [client, peer, metrics] =
-                [0, 1, 2].map(|offset| format!("{host}:{}", ports[number * 3 + offset]));
+            let [client, peer, metrics] = addresses(&host, number);
             let id = number + 1;
             write!(
                 spec,
@@ -159,24 +183,23 @@ impl Consortium {
                  peer_address = \"{peer}\"\nclient_address = \"{client}\"\n"
             )
             .expect("text");
-            let config = format!(
-                "[node]\nid = {id}\ngenesis = \"../genesis.bin\"\ndata = \"{data}\"\n\
-                 [listen]\nclient = \"{client}\"\npeer = \"{peer}\"\nmetrics = \"{metrics}\"\n\
-                 [tls]\ncertificate = \"node/certificate.pem\"\nkey = \"node/key.pem\"\n\
-                 [attestation]\nkey = \"attestation.pem\"\n[log]\nformat = \"text\"\n"
-            );
-            fs::write(root.join(institution).join("node.toml"), config).expect("it is written");
-            nodes.push(Node {
-                institution,
-                client_address: client,
-                peer_address: peer,
-                metrics_address: metrics,
-                launcher,
-                process: Mutex::new(None),
-            });
+            let directory = institution.to_owned();
+            let node = Node::new(institution, directory, [client, peer, metrics]);
+            let node = Node { launcher, ..node };
+            node.configure(root, id, &data.to_string());
+            nodes.push(node);
         }
-        if !policy.is_empty() {
-            write!(spec, "[policy]\n{policy}\n").expect("text");
+        for (number, institution) in
+            (voters..).zip(BANKS.into_iter().cycle()).take(founding.learners)
+        {
+            let id = number + 1;
+            let node = make_spare(root, institution, id, addresses("127.0.0.1", number));
+            node.put_learner(&mut spec, id);
+            node.configure(root, id, "data");
+            nodes.push(node);
+        }
+        if !founding.policy.is_empty() {
+            write!(spec, "[policy]\n{}\n", founding.policy).expect("text");
         }
         fs::write(root.join("spec.toml"), spec).expect("it is written");
         let at = |name: &str| root.join(name).to_str().expect("the path is text").to_owned();
@@ -204,6 +227,11 @@ impl Consortium {
     /// The directory of everything that an institution has.
     pub fn home(&self, institution: &str) -> PathBuf {
         self.path().join(institution)
+    }
+
+    /// The directory of everything that is a node's own.
+    pub fn node_home(&self, node: usize) -> PathBuf {
+        self.path().join(&self.nodes[node].directory)
     }
 
     /// How many nodes.
@@ -240,7 +268,7 @@ impl Consortium {
 
     /// Another program in the place of the node's.
     fn command_of(&self, program: &str, node: usize, verb: &str) -> Command {
-        let directory = self.home(self.nodes[node].institution);
+        let directory = self.node_home(node);
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -305,7 +333,7 @@ impl Consortium {
 
     /// Adds lines to a node's configuration.
     pub fn configure(&self, node: usize, lines: &str) {
-        let path = self.home(self.nodes[node].institution).join("node.toml");
+        let path = self.node_home(node).join("node.toml");
         let config = fs::read_to_string(&path).expect("it was written");
         fs::write(path, format!("{config}{lines}\n")).expect("it is written");
     }
@@ -362,8 +390,7 @@ impl Consortium {
 
     /// What a node has logged.
     pub fn log(&self, node: usize) -> String {
-        let directory = self.path().join(self.nodes[node].institution);
-        fs::read_to_string(directory.join("node.log")).unwrap_or_default()
+        fs::read_to_string(self.node_home(node).join("node.log")).unwrap_or_default()
     }
 
     /// A client of an institution at some nodes, the first preferred.
@@ -488,6 +515,60 @@ impl Consortium {
     }
 }
 
+impl Node {
+    fn new(
+        institution: &'static str,
+        directory: String,
+        [client_address, peer_address, metrics_address]: [String; 3],
+    ) -> Node {
+        let (launcher, process) = (Vec::new(), Mutex::new(None));
+        Node {
+            institution,
+            directory,
+            client_address,
+            peer_address,
+            metrics_address,
+            launcher,
+            process,
+        }
+    }
+
+    /// Writes its configuration.
+    fn configure(&self, root: &Path, id: usize, data: &str) {
+        let Node { client_address, peer_address, metrics_address, .. } = self;
+        let genesis = root.join("genesis.bin");
+        let config = format!(
+            "[node]\nid = {id}\ngenesis = \"{}\"\ndata = \"{data}\"\n\
+             [listen]\nclient = \"{client_address}\"\npeer = \"{peer_address}\"\n\
+             metrics = \"{metrics_address}\"\n\
+             [tls]\ncertificate = \"node/certificate.pem\"\nkey = \"node/key.pem\"\n\
+             [attestation]\nkey = \"attestation.pem\"\n[log]\nformat = \"text\"\n",
+            genesis.display()
+        );
+        fs::write(root.join(&self.directory).join("node.toml"), config).expect("it is written");
+    }
+
+    /// Adds it to a specification, as a learner of an institution that stands there, with its key.
+    fn put_learner(&self, spec: &mut String, id: usize) {
+        let Node { institution, directory, client_address, peer_address, .. } = self;
+        let before = format!("anchor = \"{institution}/authority/authority.pem\"\n");
+        let scope = "audit_scope = \"institution\"\n";
+        let key = format!(
+            "[[institutions.keys]]\nname = \"spare {id}\"\npurpose = \"attestation\"\n\
+             public_key = \"{directory}/attestation.pub.pem\"\n"
+        );
+        let known = [before.as_str(), scope].concat();
+        *spec = spec.replacen(&known, &[known.as_str(), &key].concat(), 1);
+        write!(
+            spec,
+            "[[nodes]]\nid = {id}\ninstitution = \"{institution}\"\nname = \"spare-{id}\"\n\
+             role = \"learner\"\nattestation_key = \"{directory}/attestation.pub.pem\"\n\
+             peer_address = \"{peer_address}\"\nclient_address = \"{client_address}\"\n"
+        )
+        .expect("text");
+    }
+}
+
 impl Drop for Consortium {
     fn drop(&mut self) {
         for node in &self.nodes {
@@ -507,28 +588,9 @@ impl Drop for Consortium {
     }
 }
 
-/// Everything that an institution brings: its authority, certificates for each role, keys.
-fn make_identities(root: &Path, institution: &str) {
-    let home = root.join(institution);
-    fs::create_dir_all(&home).expect("a directory can be made");
-    let at = |name: &str| home.join(name).to_str().expect("the path is text").to_owned();
-    counterfoil(&["pki", "authority", "--institution", institution, "--out", &at("authority")]);
-    for role in ["node", "client", "operator", "auditor"] {
-        counterfoil(&[
-            "pki",
-            "issue",
-            "--authority",
-            &at("authority"),
-            "--consortium",
-            CONSORTIUM,
-            "--role",
-            role,
-            "--name",
-            "one",
-            "--out",
-            &at(role),
-        ]);
-    }
-    counterfoil(&["pki", "key", "--out", &at("signing.pem")]);
-    counterfoil(&["pki", "key", "--out", &at("attestation.pem")]);
+/// A spare node of an institution, with a certificate and an attestation key of its own.
+fn make_spare(root: &Path, institution: &'static str, id: usize, addresses: [String; 3]) -> Node {
+    let directory = format!("{institution}/spare-{id}");
+    identities::make_spare(root, institution, &directory, &format!("spare-{id}"));
+    Node::new(institution, directory, addresses)
 }

@@ -140,7 +140,17 @@ fn members(status: &v1::GetClusterStatusResponse, newest: u64, now_ms: u64) -> T
     for member in &status.members {
         let node = member.status.clone().unwrap_or_default();
         let shown = |text: String| if member.reachable { text } else { "-".to_owned() };
-        let role = if member.reachable { role(node.role()) } else { "unreachable" };
+        let role = match (member.reachable, member.voter) {
+            (true, true) => role(node.role()),
+            // A spare id, or one that was started: nobody depends on it.
+            (false, false) => "learner, away",
+            (true, false) => "learner",
+            (false, true) => "unreachable",
+        };
+        let role = match node.catching_up_to {
+            0 => role.to_owned(),
+            target => format!("{role}, catching up to {target}"),
+        };
         let problem = if member.problem.is_empty() { "" } else { ": " };
         table.row([
             node.id.to_string(),
@@ -149,7 +159,7 @@ fn members(status: &v1::GetClusterStatusResponse, newest: u64, now_ms: u64) -> T
             format!("{role}{problem}{}", member.problem),
             shown(node.height.to_string()),
             shown(newest.saturating_sub(node.height).to_string()),
-            attested(member).to_string(),
+            if member.voter { attested(member).to_string() } else { "-".to_owned() },
             shown(node.certified_height.to_string()),
             shown(node.snapshot_height.to_string()),
             shown(node.purged_index.to_string()),
@@ -187,6 +197,7 @@ fn member_json(member: &v1::ClusterMember) -> Value {
             "attestedHeight": node.attested_height.to_string(),
             "snapshotHeight": node.snapshot_height.to_string(),
             "purgedIndex": node.purged_index.to_string(),
+            "catchingUpTo": node.catching_up_to.to_string(),
             "blockTime": moment::utc_ms(node.block_time_ms),
             "lastLogIndex": node.last_log_index.to_string(),
             "appliedIndex": node.applied_index.to_string(),

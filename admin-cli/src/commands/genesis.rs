@@ -113,6 +113,17 @@ struct NodeSpecification {
     attestation_key: PathBuf,
     peer_address: String,
     client_address: String,
+    #[serde(default)]
+    role: NodeRole,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum NodeRole {
+    #[default]
+    Voter,
+    /// Follows and never votes: an id in reserve, until a node is started under it.
+    Learner,
 }
 
 /// What makes a block final; a figure that is left out is the default one.
@@ -171,7 +182,8 @@ impl Specification {
             .into_iter()
             .map(|asset| v1::Asset { code: asset.code, exponent: asset.exponent })
             .collect();
-        let policy = policy(self.policy, nodes.len())?;
+        let voters = nodes.iter().filter(|node| node.role() != v1::GroupRole::Learner).count();
+        let policy = policy(self.policy, voters)?;
         institutions.sort_by(|one, other| one.bic.cmp(&other.bic));
         nodes.sort_by_key(|node| node.id);
         assets.sort_by(|one, other| one.code.cmp(&other.code));
@@ -265,6 +277,10 @@ impl NodeSpecification {
             attestation_key_id: key_id(&key).as_bytes().to_vec().into(),
             peer_address: self.peer_address,
             client_address: self.client_address,
+            role: match self.role {
+                NodeRole::Voter => v1::GroupRole::Unspecified.into(),
+                NodeRole::Learner => v1::GroupRole::Learner.into(),
+            },
         })
     }
 }
@@ -379,14 +395,22 @@ fn institutions(message: &v1::Genesis) -> (Table, Vec<Value>) {
     (table, list)
 }
 
+fn role(node: &v1::Node) -> &'static str {
+    match node.role() {
+        v1::GroupRole::Unspecified => "voter",
+        v1::GroupRole::Learner => "learner",
+    }
+}
+
 fn nodes(message: &v1::Genesis) -> (Table, Vec<Value>) {
-    let mut table = Table::new(&[">NODE", "INSTITUTION", "NAME", "PEERS", "CLIENTS"]);
+    let mut table = Table::new(&[">NODE", "INSTITUTION", "NAME", "ROLE", "PEERS", "CLIENTS"]);
     let mut list = Vec::new();
     for node in &message.nodes {
         table.row([
             node.id.to_string(),
             node.institution.clone(),
             node.name.clone(),
+            role(node).to_owned(),
             node.peer_address.clone(),
             node.client_address.clone(),
         ]);
@@ -394,6 +418,7 @@ fn nodes(message: &v1::Genesis) -> (Table, Vec<Value>) {
             "id": node.id.to_string(),
             "institution": node.institution,
             "name": node.name,
+            "role": role(node),
             "peerAddress": node.peer_address,
             "clientAddress": node.client_address,
         }));

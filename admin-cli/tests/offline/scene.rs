@@ -76,6 +76,7 @@ impl Scene {
             attestation_key_id: nodes[at].key_id().as_bytes().to_vec().into(),
             peer_address: format!("127.0.0.1:{}", 7_000 + at),
             client_address: format!("127.0.0.1:{}", 8_000 + at),
+            role: 0,
         };
         let genesis = Genesis::create(v1::Genesis {
             format: 1,

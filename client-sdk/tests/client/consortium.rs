@@ -107,6 +107,7 @@ impl Consortium {
             attestation_key_id: signer.key_id().as_bytes().to_vec().into(),
             peer_address: "127.0.0.1:1".to_owned(),
             client_address: "127.0.0.1:1".to_owned(),
+            role: 0,
         };
         let genesis = Genesis::create(v1::Genesis {
             format: 1,

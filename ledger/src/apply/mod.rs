@@ -93,10 +93,10 @@ pub enum Applied {
     Void,
 }
 
-/// Whether the header of a proposal is signed by the node that it names.
+/// Whether the header of a proposal is signed by the node that it names, which has to be a voter.
 pub fn proposal_signed(proposal: &Proposal, registry: &Registry, chain_id: &Hash) -> bool {
     let key = registry
-        .node(proposal.header.proposer)
+        .voter(proposal.header.proposer)
         .filter(|node| node.attestation_key_id == proposal.key_id)
         .and_then(|node| registry.key(&node.attestation_key_id));
     let preimage =

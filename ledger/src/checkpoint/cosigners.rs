@@ -46,10 +46,10 @@ pub struct Signed {
 }
 
 impl Cosigners {
-    /// The nodes of a registry.
+    /// The voters of a registry.
     pub fn of(consortium: &str, chain_id: &Hash, registry: &Registry) -> Cosigners {
         let origin = origin(consortium, chain_id);
-        let nodes = registry.nodes().filter_map(|node| {
+        let nodes = registry.voters().filter_map(|node| {
             let key = registry.key(&node.attestation_key_id).expect("a node's key is registered");
             let PublicKey::Ed25519(point) = &key.public_key else { return None };
             let name = format!("{consortium}/{}/{}", node.institution, node.name);

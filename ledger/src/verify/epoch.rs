@@ -79,10 +79,16 @@ impl<'a> Records<'a> {
             let mut named = [0; 32];
             named[..8].copy_from_slice(&node.id.to_be_bytes());
             require(named == id, "records", "a node has another id than its leaf")?;
+            match v1::GroupRole::try_from(node.role) {
+                Ok(v1::GroupRole::Unspecified) => {}
+                // It only follows: its signature counts nowhere.
+                Ok(v1::GroupRole::Learner) => continue,
+                Err(_) => return Err(refuse("a node is neither a voter nor a learner")),
+            }
             let bic = Bic::parse_canonical(&node.institution)
                 .map_err(|_| refuse("a node's institution is a BIC of eleven characters"))?;
             let another = institutions.insert(bic) && ids.insert(node.id);
-            require(another, "records", "two nodes are of one institution, or have one id")?;
+            require(another, "records", "two voters are of one institution, or have one id")?;
             nodes.push((node.id, bic, self.key(&bic, &node.attestation_key_id)?));
         }
         let policies = self.given(Kind::Policy)?;

@@ -32,9 +32,9 @@ impl Signers {
         Signers { chain_id, quorum, nodes }
     }
 
-    /// Those of a registry.
+    /// Those of a registry: its voters.
     pub fn of(chain_id: Hash, registry: &Registry) -> Signers {
-        let nodes = registry.nodes().map(|node| {
+        let nodes = registry.voters().map(|node| {
             let key = registry.key(&node.attestation_key_id).expect("a node's key is registered");
             (node.id, node.institution, key.public_key.clone())
         });

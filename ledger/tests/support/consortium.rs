@@ -117,5 +117,6 @@ fn record(bic: &Bic, (id, signer): (&u64, &SoftwareSigner)) -> v1::Node {
         attestation_key_id: Bytes::copy_from_slice(signer.key_id().as_bytes()),
         peer_address: format!("127.0.0.1:{}", 7_000 + id),
         client_address: format!("127.0.0.1:{}", 8_000 + id),
+        role: 0,
     }
 }

@@ -259,6 +259,7 @@ pub fn join(records: &mut Vec<Record>, id: u64, name: &str, signer: &SoftwareSig
         attestation_key_id: signer.key_id().to_bytes(),
         peer_address: "127.0.0.1:1".to_owned(),
         client_address: "127.0.0.1:2".to_owned(),
+        role: 0,
     };
     let record =
         |kind, id: &[u8], bytes| Record { kind, id: id.to_vec(), from, until: FOR_EVER, bytes };

@@ -40,7 +40,8 @@ impl NodeService for Nodes {
             let nodes: Vec<Node> = state.registry().nodes().cloned().collect();
             (state.genesis_file().message().consortium.clone(), nodes)
         };
-        let voter_count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        let voters = nodes.iter().filter(|node| !node.is_learner).count();
+        let voter_count = u32::try_from(voters).unwrap_or(u32::MAX);
         let mut members = join_all(nodes.iter().map(|node| self.member(node))).await;
         let finality_quorum = replica.finality().quorum();
         let standing = replica.finality().standing();
@@ -55,7 +56,7 @@ impl NodeService for Nodes {
             ordering_quorum: voter_count / 2 + 1,
             members,
             finality_quorum: u32::try_from(finality_quorum).unwrap_or(u32::MAX),
-            below_two_thirds: finality_quorum <= nodes.len() * 2 / 3,
+            below_two_thirds: finality_quorum <= voters * 2 / 3,
             admission_stopped: standing.admission_stopped,
             missing_institutions: standing.missing.iter().map(Bic::to_string).collect(),
         }))
@@ -83,13 +84,12 @@ impl Nodes {
             // Who it is is known without it.
             Err(problem) => (named(node), problem),
         };
-        // Every node of the registry has a vote in this rule version.
         let reachable = problem.is_empty();
         v1::ClusterMember {
             status: Some(status),
             reachable,
             problem,
-            voter: true,
+            voter: !node.is_learner,
             attested_height: 0,
         }
     }

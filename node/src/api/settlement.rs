@@ -164,6 +164,7 @@ impl SettlementService for Settlement {
             }
             Err(NoPromise::Refused(reason)) => Err(status::refused(reason)),
             Err(NoPromise::Unavailable(cause)) => Err(status::unavailable(cause)),
+            Err(NoPromise::Learner) => Err(status::learner()),
             Err(NoPromise::EndsTooSoon) => Err(status::field(
                 "signed_instruction",
                 "its valid_until_ms is at least 12 seconds ahead; one that ends sooner can only be submitted",

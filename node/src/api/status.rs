@@ -263,6 +263,15 @@ pub(super) fn full(institution: Bic, bound: Bound) -> Status {
         .status(Code::ResourceExhausted, format!("{institution} has all of its share: {what}."))
 }
 
+/// A node that only follows was asked for its signature.
+pub(super) fn learner() -> Status {
+    Info::new("LEARNER")
+        .with("remedy", "Ask a node that votes; this one takes everything else.")
+        .not_taken()
+        .retry(limits::RETRY_DELAY)
+        .status(Code::Unavailable, "This node only follows: its signature counts nowhere.")
+}
+
 /// The node goes down in good order; a watch is resumed at another one.
 pub(super) fn stopping() -> Status {
     unavailable(Unavailable::Stopping)

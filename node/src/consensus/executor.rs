@@ -9,7 +9,11 @@ use std::time::Instant;
 use counterfoil_ledger::apply;
 use counterfoil_ledger::apply::Applied;
 use counterfoil_ledger::apply::LogPosition;
+use counterfoil_ledger::apply::NotFollowed;
+use counterfoil_ledger::block::LeafRecord;
 use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::header::Header;
+use counterfoil_ledger::proposal::Proposal;
 use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_ledger::state::ID_AGE_MAX_MS;
 use counterfoil_ledger::state::State;
@@ -31,6 +35,27 @@ pub struct Executor {
     state: RwLock<State>,
     store: StateStore,
     height: watch::Sender<u64>,
+}
+
+/// Why a told block is not applied.
+#[derive(Debug)]
+pub enum NotApplied {
+    /// It is not the certified one.
+    Told(NotFollowed),
+    /// This node's storage failed.
+    Storage(StorageError),
+}
+
+impl From<NotFollowed> for NotApplied {
+    fn from(error: NotFollowed) -> NotApplied {
+        NotApplied::Told(error)
+    }
+}
+
+impl From<StorageError> for NotApplied {
+    fn from(error: StorageError) -> NotApplied {
+        NotApplied::Storage(error)
+    }
 }
 
 /// What execution has in memory and not yet in the state store; the log has it in any case.
@@ -123,6 +148,29 @@ impl Executor {
         unflushed.add(&block);
         self.height.send_replace(block.header.height);
         Ok(Executed(Some(Arc::new(ExecutedBlock { block, decisions }))))
+    }
+
+    /// Applies a certified block by the outcomes that were told with it. After an error the state is at
+    /// no block: it is of no more use.
+    pub fn follow(
+        &self,
+        header: &Header,
+        proposal: &Proposal,
+        leaves: &[LeafRecord],
+        unflushed: &mut Unflushed,
+    ) -> Result<(), NotApplied> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let block = Arc::new(state.follow_block(header, proposal, leaves)?);
+        self.store.append(block.clone())?;
+        drop(state);
+        unflushed.add(&block);
+        self.height.send_replace(block.header.height);
+        Ok(())
+    }
+
+    /// Takes note of a proposal that yielded no block.
+    pub fn follow_void(&self, header: &ProposalHeader) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).follow(header);
     }
 
     /// Takes everything unflushed, with what consensus keeps beside it, into one batch that can be

@@ -9,8 +9,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use counterfoil_ledger::proposal::PROPOSAL_HEADER_LENGTH;
 use counterfoil_ledger::proposal::ProposalHeader;
+use counterfoil_ledger::registry::Registry;
+use openraft::EmptyNode;
 use openraft::EntryPayload;
 use openraft::LogId;
+use openraft::Membership;
 use openraft::error::RaftError;
 use openraft::raft::AppendEntriesRequest;
 use openraft::raft::AppendEntriesResponse;
@@ -29,6 +32,13 @@ use crate::defect::Defect;
 use crate::limits;
 use crate::telemetry::metrics;
 
+/// Refuses a peer's message, and counts it.
+pub fn refuse(sender: u64, rule: &'static str) -> Status {
+    warn!(sender, rule, "refused a peer's message");
+    metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &sender.to_string()), ("rule", rule)]);
+    Status::permission_denied(rule)
+}
+
 /// Judges what other nodes send to Raft.
 pub struct Firewall {
     replica: Arc<Replica>,
@@ -44,13 +54,6 @@ impl Firewall {
         let turn = |id| (id, Arc::new(Semaphore::new(1)));
         let turns = replica.state().registry().nodes().map(|node| turn(node.id)).collect();
         Firewall { replica, turns, apart: AtomicBool::new(false) }
-    }
-
-    /// Refuses a message, and counts it.
-    pub fn refuse(&self, sender: u64, rule: &'static str) -> Status {
-        warn!(sender, rule, "refused a peer's message");
-        metrics::PEER_MESSAGES_REFUSED.increment(&[("peer", &sender.to_string()), ("rule", rule)]);
-        Status::permission_denied(rule)
     }
 
     /// Hands entries to Raft if they are an honest leader's.
@@ -102,7 +105,7 @@ impl Firewall {
             })
             .collect();
         if !self.replica.preparer.begin(proposals).await {
-            return Err(self.refuse(sender, "a proposal is not what its proposer signed"));
+            return Err(refuse(sender, "a proposal is not what its proposer signed"));
         }
         // More may have been executed meanwhile.
         self.check_order(sender, &append)?;
@@ -134,13 +137,17 @@ impl Firewall {
             .collect()
     }
 
-    /// A vote speaks for its sender, and in a term that there was time to get to.
+    /// A vote speaks for its sender, which has to be a voter, and in a term that there was time to get
+    /// to.
     pub fn check_vote(&self, sender: u64, vote: &openraft::Vote<u64>) -> Result<(), Status> {
         if vote.leader_id.node_id != sender {
-            return Err(self.refuse(sender, "a node speaks for itself alone"));
+            return Err(refuse(sender, "a node speaks for itself alone"));
+        }
+        if self.replica.state().registry().voter(sender).is_none() {
+            return Err(refuse(sender, "a learner neither leads nor stands"));
         }
         if !self.replica.peers().terms().holds(vote.leader_id.term) {
-            return Err(self.refuse(sender, "the term leaps"));
+            return Err(refuse(sender, "the term leaps"));
         }
         Ok(())
     }
@@ -163,7 +170,7 @@ impl Firewall {
                 }
             };
             if !follows {
-                return Err(self.refuse(sender, "the entries do not follow each other"));
+                return Err(refuse(sender, "the entries do not follow each other"));
             }
             self.check_executed(append, entry.log_id, executed)?;
             before = Some(entry.log_id);
@@ -171,7 +178,7 @@ impl Firewall {
         let sent_as = (append.vote.leader_id.term, append.vote.leader_id.node_id);
         let is_later = |it: LogId<u64>| (it.leader_id.term, it.leader_id.node_id) > sent_as;
         if before.is_some_and(is_later) {
-            return Err(self.refuse(sender, "an entry is of a later term than its sender"));
+            return Err(refuse(sender, "an entry is of a later term than its sender"));
         }
         Ok(())
     }
@@ -199,7 +206,7 @@ impl Firewall {
             Some(own) if (own.term, own.node) != theirs => {
                 let leader = leader_of(append);
                 self.may_be_apart(leader, entry.index);
-                Err(self.refuse(leader.node, "an entry differs from one that is executed"))
+                Err(refuse(leader.node, "an entry differs from one that is executed"))
             }
             // What is purged can be compared no more.
             Some(_) | None => Ok(()),
@@ -243,21 +250,18 @@ impl Firewall {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(proposal) => {
                     if proposal.0.len() > limits::BLOCK_BYTES_MAX {
-                        return Err(self.refuse(sender, "a proposal is larger than a block"));
+                        return Err(refuse(sender, "a proposal is larger than a block"));
                     }
                     // The rest of it is judged when it is known whose it is.
                     let Some(stamp) = header_of(proposal).map(|it| it.stamp_ms) else { continue };
                     if stamp > now_ms + limits::STAMP_AHEAD_MS_MAX {
                         distrust.hasten(leader, stamp - limits::STAMP_AHEAD_MS_MAX);
-                        return Err(self.refuse(sender, "a stamp is ahead of this node's clock"));
+                        return Err(refuse(sender, "a stamp is ahead of this node's clock"));
                     }
                 }
                 EntryPayload::Membership(membership) => {
-                    let voters: Vec<u64> = membership.voter_ids().collect();
-                    let registered: Vec<u64> =
-                        self.replica.state().registry().nodes().map(|node| node.id).collect();
-                    if membership.get_joint_config().len() != 1 || voters != registered {
-                        return Err(self.refuse(sender, "the membership is not the registry's"));
+                    if !is_registered(membership, self.replica.state().registry()) {
+                        return Err(refuse(sender, "the membership is not the registry's"));
                     }
                 }
             }
@@ -275,7 +279,7 @@ impl Firewall {
         let mut before = append.prev_log_id;
         for entry in &append.entries {
             if let Some(rule) = out_of_place(before, entry) {
-                return Err(self.refuse(sender, rule));
+                return Err(refuse(sender, rule));
             }
             before = Some(entry.log_id);
         }
@@ -283,8 +287,16 @@ impl Firewall {
     }
 }
 
+/// The voters of a membership are the registry's, and who follows is a learner of the registry.
+pub(super) fn is_registered(membership: &Membership<u64, EmptyNode>, registry: &Registry) -> bool {
+    let follows = |id: u64| registry.node(id).is_some_and(|node| node.is_learner);
+    membership.get_joint_config().len() == 1
+        && membership.voter_ids().eq(registry.voters().map(|node| node.id))
+        && membership.learner_ids().all(follows)
+}
+
 /// The log begins with the membership, every term with an empty entry; all the rest are proposals of
-/// the term's leader.
+/// the term's leader, or memberships that it changed.
 pub(super) fn out_of_place(
     before: Option<LogId<u64>>,
     entry: &openraft::Entry<Types>,
@@ -297,9 +309,9 @@ pub(super) fn out_of_place(
     };
     let begins_term = before.leader_id != id.leader_id;
     match &entry.payload {
-        EntryPayload::Membership(_) => Some("a membership is not at the log's beginning"),
         EntryPayload::Blank => (!begins_term).then_some("an empty entry is within a term"),
-        EntryPayload::Normal(_) if begins_term => Some("a term does not begin with an empty entry"),
+        _ if begins_term => Some("a term does not begin with an empty entry"),
+        EntryPayload::Membership(_) => None,
         EntryPayload::Normal(proposal) => {
             let place = (id.leader_id.term, id.leader_id.node_id);
             let fits = header_of(proposal).is_some_and(|it| (it.term, it.proposer) == place);
@@ -325,7 +337,6 @@ pub fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
 mod tests {
     use counterfoil_ledger::proposal::Proposal;
     use openraft::CommittedLeaderId;
-    use openraft::Membership;
 
     use super::*;
 
@@ -353,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_membership_is_at_the_beginning_and_nowhere_else() {
+    fn the_log_begins_with_the_membership_and_a_term_never_does() {
         let membership = || EntryPayload::Membership(Membership::new(vec![], ()));
         let founding = LogId::default();
         assert!(!refused(None, founding, membership()));
@@ -361,7 +372,8 @@ mod tests {
         assert!(refused(None, founding, proposal(0, 0)));
         assert!(refused(None, id(1, 2, 0), membership()));
         assert!(refused(Some(founding), id(1, 2, 1), membership()));
-        assert!(refused(Some(id(1, 2, 5)), id(1, 2, 6), membership()));
+        assert!(!refused(Some(id(1, 2, 5)), id(1, 2, 6), membership()));
+        assert!(refused(Some(id(1, 2, 5)), id(2, 2, 6), membership()));
     }
 
     #[test]

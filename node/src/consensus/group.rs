@@ -33,6 +33,7 @@ use super::finality;
 use super::finality::Finality;
 use super::forwarder::Forwarder;
 use super::inclusion::Inclusion;
+use super::join;
 use super::log::Log;
 use super::network::Peers;
 use super::oversight::Oversight;
@@ -106,7 +107,8 @@ impl Group {
     pub async fn start(parts: Parts) -> Result<Group, Stop> {
         let registry = Arc::new(Registry::of(&parts.genesis));
         let chain_id = parts.genesis.chain_id();
-        let voters: BTreeSet<u64> = registry.nodes().map(|node| node.id).collect();
+        let voters: BTreeSet<u64> = registry.voters().map(|node| node.id).collect();
+        let is_voter = voters.contains(&parts.node);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (executor, consensus) = Executor::open(parts.store, parts.genesis)?;
         let executor = Arc::new(executor);
@@ -134,7 +136,7 @@ impl Group {
             node: parts.node,
             chain_id,
             signers: Signers::of(chain_id, &registry),
-            signer: parts.signs.then(|| parts.signer.clone()),
+            signer: (parts.signs && is_voter).then(|| parts.signer.clone()),
             interval,
             finality: finality.clone(),
             executor: executor.clone(),
@@ -153,14 +155,15 @@ impl Group {
         let raft = Raft::new(parts.node, config, parts.peers.clone(), log, machine)
             .await
             .map_err(|fatal| stop_of_fatal(&fatal))?;
-        let count = voters.len();
-        found(&raft, voters).await?;
+        if is_voter {
+            found(&raft, voters.clone()).await?;
+        }
 
         let candidacy =
             Arc::new(Candidacy::new(parts.space.clone(), finality.clone(), stored.clone()));
         let oversight = Arc::new(Oversight::new(
             parts.node,
-            count,
+            &voters,
             raft.clone(),
             parts.peers.clone(),
             candidacy.clone(),
@@ -211,6 +214,10 @@ impl Group {
         keeper.start(&raft, &tasks, &stop);
         let serving = replica.clone().serve_barriers(asked);
         tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
+        if !is_voter {
+            let joining = join::run(parts.node, raft.clone(), parts.peers.clone());
+            tasks.spawn(stop.clone().run_until_cancelled_owned(joining));
+        }
         let including = inclusion.clone().run();
         tasks.spawn(stop.clone().run_until_cancelled_owned(including));
         let watching = parts.space.clone().run();

@@ -51,6 +51,8 @@ pub enum NoPromise {
     Unavailable(Unavailable),
     /// An honest leader might be too late for it.
     EndsTooSoon,
+    /// This node only follows, and its signature counts nowhere.
+    Learner,
 }
 
 impl From<Reason> for NoPromise {
@@ -99,6 +101,9 @@ impl Inclusion {
 
     /// Promises that an instruction will be in a block, and sees to it.
     pub async fn promise(&self, bytes: Bytes, caller: &Bic) -> Result<v1::Promise, NoPromise> {
+        if self.replica.state().registry().voter(self.replica.node).is_none() {
+            return Err(NoPromise::Learner);
+        }
         let prepared = self.replica.check(bytes.clone(), Sender::Client(*caller)).await?;
         let hash = prepared.instruction.hash;
         let deadline_ms = self.replica.clock.now_ms().saturating_add(PROMISE_MS);
@@ -192,7 +197,7 @@ impl Inclusion {
 
     /// Tells the other nodes. Who is not reached is handed it later, if it leads.
     fn share(&self, bytes: &Bytes) {
-        for (node, mut client) in self.replica.peers().clients() {
+        for (node, mut client) in self.replica.peers().voters() {
             let message = peer::ShareInstructionRequest { signed_instruction: bytes.clone() };
             let mut request = tonic::Request::new(message);
             request.set_timeout(limits::INCLUSION_TIME);

@@ -6,17 +6,21 @@
 
 pub mod admission;
 pub mod answer;
+pub mod archive;
 pub mod builder;
 pub mod candidacy;
+pub mod catch_up;
 mod checked;
 pub mod distrust;
 pub mod executor;
 pub mod finality;
 mod firewall;
+pub mod first_start;
 pub mod forwarder;
 pub mod group;
 mod held;
 pub mod inclusion;
+mod join;
 pub mod log;
 pub mod network;
 pub mod oversight;

@@ -1,6 +1,7 @@
 //! Raft out: one channel a peer, over mutual TLS to exactly the node addressed.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,16 @@ use bytes::Bytes;
 use counterfoil_proto::peer::v1;
 use counterfoil_proto::peer::v1::peer_service_client::PeerServiceClient;
 use openraft::EmptyNode;
+use openraft::OptionalSend;
+use openraft::Snapshot;
+use openraft::Vote;
+use openraft::error::Fatal;
 use openraft::error::InstallSnapshotError;
 use openraft::error::NetworkError;
 use openraft::error::RPCError;
 use openraft::error::RaftError;
+use openraft::error::ReplicationClosed;
+use openraft::error::StreamingError;
 use openraft::error::Unreachable;
 use openraft::network::RPCOption;
 use openraft::network::RaftNetwork;
@@ -20,6 +27,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft::raft::AppendEntriesResponse;
 use openraft::raft::InstallSnapshotRequest;
 use openraft::raft::InstallSnapshotResponse;
+use openraft::raft::SnapshotResponse;
 use openraft::raft::VoteRequest;
 use openraft::raft::VoteResponse;
 use tonic::transport::Channel;
@@ -37,14 +45,21 @@ use crate::telemetry::metrics;
 #[derive(Clone)]
 pub struct Peers {
     channels: Arc<BTreeMap<u64, Channel>>,
+    /// Those of them that only follow.
+    learners: Arc<BTreeSet<u64>>,
     chain_id: Bytes,
     terms: TermBound,
 }
 
 impl Peers {
-    /// Peers by node id, each with a channel that connects when it is needed.
-    pub fn new(channels: BTreeMap<u64, Channel>, chain_id: Bytes, terms: TermBound) -> Peers {
-        Peers { channels: Arc::new(channels), chain_id, terms }
+    /// Peers by node id, each with a channel that connects when it is needed; some only follow.
+    pub fn new(
+        channels: BTreeMap<u64, Channel>,
+        learners: BTreeSet<u64>,
+        chain_id: Bytes,
+        terms: TermBound,
+    ) -> Peers {
+        Peers { channels: Arc::new(channels), learners: Arc::new(learners), chain_id, terms }
     }
 
     /// A client of one peer.
@@ -57,9 +72,16 @@ impl Peers {
         )
     }
 
-    /// A client of each peer, with its node id.
-    pub fn clients(&self) -> impl Iterator<Item = (u64, PeerServiceClient<Channel>)> + '_ {
-        self.channels.keys().filter_map(|node| Some((*node, self.client(*node)?)))
+    /// A client of each other voter, with its node id.
+    pub fn voters(&self) -> impl Iterator<Item = (u64, PeerServiceClient<Channel>)> + '_ {
+        let voters = self.channels.keys().filter(|node| !self.learners.contains(node));
+        voters.filter_map(|node| Some((*node, self.client(*node)?)))
+    }
+
+    /// A client of each other node, voters first.
+    pub fn all(&self) -> impl Iterator<Item = (u64, PeerServiceClient<Channel>)> + '_ {
+        let learners = self.learners.iter();
+        self.voters().chain(learners.filter_map(|node| Some((*node, self.client(*node)?))))
     }
 
     /// The terms that they may be in.
@@ -105,7 +127,7 @@ impl Peer {
     }
 
     /// Terms leap no further in answers than in requests: openraft would follow.
-    fn check_term(&self, answered: &openraft::Vote<u64>) -> Result<(), &'static str> {
+    fn check_term(&self, answered: &Vote<u64>) -> Result<(), &'static str> {
         let holds = self.terms.holds(answered.leader_id.term);
         if holds { Ok(()) } else { Err("the term leaps") }
     }
@@ -172,6 +194,36 @@ impl RaftNetwork<Types> for Peer {
         Ok(response)
     }
 
+    /// What a follower needs is purged here. It is told so, catches up by itself from any node, and
+    /// says here when it has: then Raft goes on with what follows.
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote<u64>,
+        snapshot: Snapshot<Types>,
+        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
+        let node = self.node;
+        let unreachable = |words: &str| {
+            StreamingError::Unreachable(Unreachable::new(&std::io::Error::other(words.to_owned())))
+        };
+        let message = v1::OfferSnapshotRequest {
+            vote: Some(wire::vote_to_message(&vote)),
+            last_log_id: snapshot.meta.last_log_id.as_ref().map(wire::log_id_to_message),
+            chain_id: self.chain_id.clone(),
+        };
+        let client = self.client().map_err(StreamingError::Unreachable)?;
+        let asked = client.offer_snapshot(request(message, option.hard_ttl())).await;
+        match asked {
+            Ok(answer) if answer.get_ref().held => Ok(SnapshotResponse::new(vote)),
+            Ok(_) => Err(unreachable("it needs what is purged here, and was told to catch up")),
+            Err(status) => {
+                metrics::PEER_FAILURES.increment(&[("peer", &node.to_string())]);
+                Err(unreachable(status.message()))
+            }
+        }
+    }
+
     async fn install_snapshot(
         &mut self,
         _rpc: InstallSnapshotRequest<Types>,
@@ -180,8 +232,8 @@ impl RaftNetwork<Types> for Peer {
         InstallSnapshotResponse<u64>,
         RPCError<u64, EmptyNode, RaftError<u64, InstallSnapshotError>>,
     > {
-        // The whole log is kept: a node that is behind catches up from it.
-        let never = std::io::Error::other("this version keeps the whole log and sends no snapshot");
+        // A follower is told of a snapshot, and catches up by itself: nothing is installed in place.
+        let never = std::io::Error::other("snapshots are not sent by Raft");
         Err(RPCError::Unreachable(Unreachable::new(&never)))
     }
 

@@ -1,6 +1,7 @@
 //! Followers watch their leader. What a node holds against it, it tells the others; when a majority
 //! agrees, they stop hearing that leader and choose another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -22,6 +23,8 @@ use crate::telemetry::metrics;
 /// What a node does about leaders that misbehave.
 pub struct Oversight {
     node: u64,
+    /// A learner holds nothing against anybody: it would not be counted.
+    is_learner: bool,
     raft: Raft,
     peers: Peers,
     candidacy: Arc<Candidacy>,
@@ -31,16 +34,17 @@ pub struct Oversight {
 }
 
 impl Oversight {
-    /// Of one node among so many voters.
+    /// Of one node, among these voters or beside them.
     pub fn new(
         node: u64,
-        voters: usize,
+        voters: &BTreeSet<u64>,
         raft: Raft,
         peers: Peers,
         candidacy: Arc<Candidacy>,
     ) -> Oversight {
-        let distrust = Distrust::among(voters);
-        Oversight { node, raft, peers, candidacy, distrust, told: Mutex::new(None) }
+        let distrust = Distrust::among(voters.len());
+        let is_learner = !voters.contains(&node);
+        Oversight { node, is_learner, raft, peers, candidacy, distrust, told: Mutex::new(None) }
     }
 
     /// What is held against whom.
@@ -59,7 +63,7 @@ impl Oversight {
     /// This node no longer believes its leader. Tells the others, now and then again while the
     /// complaint stands.
     pub fn accuse(self: &Arc<Self>, leader: Leader, ground: Ground) {
-        if leader.node == self.node || self.leader() != Some(leader) {
+        if self.is_learner || leader.node == self.node || self.leader() != Some(leader) {
             return;
         }
         {
@@ -80,7 +84,7 @@ impl Oversight {
                 metrics::LEADERS_DISBELIEVED.increment(&[("ground", ground.name())]);
             }
         }
-        for (node, mut client) in self.peers.clients() {
+        for (node, mut client) in self.peers.voters() {
             let mut request = tonic::Request::new(v1::ReportLeaderRequest {
                 leader: Some(v1::LeaderId { term: leader.term, node_id: leader.node }),
                 ground: i32::from(ground.to_message()),

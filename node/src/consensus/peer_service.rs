@@ -2,6 +2,7 @@
 //! chain; what is Raft's has to pass the [`firewall`](super::firewall).
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use counterfoil_proto::peer::v1;
@@ -9,19 +10,25 @@ use counterfoil_proto::peer::v1::peer_service_server::PeerService;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::raft::AppendEntriesResponse;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 use tonic::Streaming;
+use tracing::error;
 
+use super::archive::Archive;
 use super::finality::Reached;
 use super::finality::Unheard;
 use super::firewall::Firewall;
 use super::firewall::failed;
+use super::firewall::refuse;
+use super::first_start::Start;
 use super::forwarder::forwarded_of;
 use super::inclusion::Inclusion;
 use super::inclusion::NoPromise;
+use super::join::Admission;
 use super::oversight;
 use super::replica::Replica;
 use super::replica::Submitted;
@@ -33,34 +40,58 @@ use super::statements::Statements;
 use super::wire;
 use crate::identity::caller::Caller;
 use crate::limits;
+use crate::storage::StorageError;
 
 /// What a node's own status is asked of.
 pub type StatusSource = Arc<dyn Fn() -> counterfoil_proto::v1::NodeStatus + Send + Sync>;
 
-/// Serves the other nodes.
+/// Serves the other nodes: what is kept at once, everything else once Raft runs.
 pub struct PeerServer {
+    archive: Arc<Archive>,
+    running: Arc<OnceLock<Running>>,
+    /// Streams end when this is cancelled.
+    shutdown: CancellationToken,
+}
+
+/// What answers once Raft runs.
+pub struct Running {
     replica: Arc<Replica>,
     firewall: Arc<Firewall>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
     keeper: Arc<Keeper>,
+    admission: Admission,
     status: StatusSource,
-    /// Streams end when this is cancelled.
-    shutdown: CancellationToken,
 }
 
-impl PeerServer {
-    /// Serves for a replica.
+impl Running {
+    /// Answers for a replica.
     pub fn new(
         replica: Arc<Replica>,
         inclusion: Arc<Inclusion>,
         statements: Arc<Statements>,
         keeper: Arc<Keeper>,
         status: StatusSource,
+    ) -> Running {
+        let firewall = Arc::new(Firewall::new(replica.clone()));
+        let admission = Admission::new(replica.clone());
+        Running { replica, firewall, inclusion, statements, keeper, admission, status }
+    }
+}
+
+impl PeerServer {
+    /// Serves from what is kept, and more from the moment on that there is something that runs.
+    pub fn new(
+        archive: Arc<Archive>,
+        running: Arc<OnceLock<Running>>,
         shutdown: CancellationToken,
     ) -> PeerServer {
-        let firewall = Arc::new(Firewall::new(replica.clone()));
-        PeerServer { replica, firewall, inclusion, statements, keeper, status, shutdown }
+        PeerServer { archive, running, shutdown }
+    }
+
+    /// What answers once Raft runs, if it does.
+    fn running(&self) -> Result<&Running, Status> {
+        self.running.get().ok_or_else(|| Status::unavailable("this node is starting"))
     }
 
     /// The node that speaks, by its certificate.
@@ -72,31 +103,38 @@ impl PeerServer {
             .ok_or_else(|| Status::unauthenticated("the connection has no node certificate"))
     }
 
-    fn refuse(&self, sender: u64, rule: &'static str) -> Status {
-        self.firewall.refuse(sender, rule)
-    }
-
-    fn malformed(&self, sender: u64, error: wire::Malformed) -> Status {
-        self.refuse(sender, "the message is malformed");
+    fn malformed(sender: u64, error: wire::Malformed) -> Status {
+        refuse(sender, "the message is malformed");
         Status::invalid_argument(error.to_string())
     }
 
     fn check_chain(&self, sender: u64, chain_id: &[u8]) -> Result<(), Status> {
-        if chain_id == self.replica.state().chain_id().as_bytes() {
+        if chain_id[..] == self.archive.chain_id().as_bytes()[..] {
             Ok(())
         } else {
-            Err(self.refuse(sender, "the message belongs to another chain"))
+            Err(refuse(sender, "the message belongs to another chain"))
         }
     }
 }
 
 impl PeerServer {
+    /// The last header that a node signed, as far as this one knows.
+    fn last_attestation(
+        &self,
+        node: u64,
+    ) -> Result<Option<counterfoil_proto::v1::Attestation>, Status> {
+        match self.running.get() {
+            Some(running) => Ok(running.replica.finality().last_attestation(node)),
+            None => self.archive.last_attestation(node).map_err(|error| unread(&error)),
+        }
+    }
+
     /// Why a statement that a peer asked for was not made. One that an honest node would not ask for
     /// is logged.
-    fn not_stated(&self, sender: u64, error: NotStated) -> Status {
+    fn not_stated(sender: u64, error: NotStated) -> Status {
         match error {
             NotStated::Malformed(rule) => Status::invalid_argument(rule),
-            NotStated::Foreign(rule) => self.refuse(sender, rule),
+            NotStated::Foreign(rule) => refuse(sender, rule),
             NotStated::Decided => Status::failed_precondition(error.to_string()),
             NotStated::Older
             | NotStated::NoSignature
@@ -112,14 +150,15 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::AppendEntriesRequest>,
     ) -> Result<Response<v1::AppendEntriesResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let message = request.into_inner();
         self.check_chain(sender, &message.chain_id)?;
-        let append =
-            wire::append_of_message(message).map_err(|error| self.malformed(sender, error))?;
-        let response = self.firewall.append(sender, append).await?;
+        let append = wire::append_of_message(message)
+            .map_err(|error| PeerServer::malformed(sender, error))?;
+        let response = running.firewall.append(sender, append).await?;
         if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-            self.replica.candidacy.hear_leader();
+            running.replica.candidacy.hear_leader();
         }
         let response = wire::appended_to_message(response);
         #[cfg(feature = "misbehaviour")]
@@ -131,23 +170,24 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::RequestVoteRequest>,
     ) -> Result<Response<v1::RequestVoteResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let message = request.into_inner();
         self.check_chain(sender, &message.chain_id)?;
         let vote = wire::vote_request_of_message(&message)
-            .map_err(|error| self.malformed(sender, error))?;
-        self.firewall.check_vote(sender, &vote.vote)?;
-        if self.replica.oversight.distrust().refuses_candidate(sender, Instant::now()) {
+            .map_err(|error| PeerServer::malformed(sender, error))?;
+        running.firewall.check_vote(sender, &vote.vote)?;
+        if running.replica.oversight.distrust().refuses_candidate(sender, Instant::now()) {
             return Err(Status::permission_denied("a majority has just deposed this node"));
         }
         let reached =
             |id: openraft::LogId<u64>| Reached { term: id.leader_id.term, index: id.index };
-        if !self.replica.candidacy.may_vote_soon(vote.last_log_id.map(reached)).await {
+        if !running.replica.candidacy.may_vote_soon(vote.last_log_id.map(reached)).await {
             return Err(Status::unavailable(
                 "the log of who stands may end before one that was stored here",
             ));
         }
-        let response = self.replica.raft.vote(vote).await.map_err(failed)?;
+        let response = running.replica.raft.vote(vote).await.map_err(failed)?;
         Ok(Response::new(wire::voted_to_message(&response)))
     }
 
@@ -155,14 +195,15 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::ForwardInstructionsRequest>,
     ) -> Result<Response<v1::ForwardInstructionsResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let instructions = request.into_inner().signed_instructions;
         if instructions.len() > limits::FORWARD_INSTRUCTIONS_MAX {
-            return Err(self.refuse(sender, "more instructions than a message may forward"));
+            return Err(refuse(sender, "more instructions than a message may forward"));
         }
-        let submitted = if self.replica.leader() == Some(self.replica.node()) {
+        let submitted = if running.replica.leader() == Some(running.replica.node()) {
             let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
-            self.replica.submit_forwarded(instructions, sender, deadline).await
+            running.replica.submit_forwarded(instructions, sender, deadline).await
         } else {
             let not_leader = || Submitted::Unavailable(Unavailable::NoLeader);
             instructions.iter().map(|_| not_leader()).collect()
@@ -175,18 +216,20 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::ShareInstructionRequest>,
     ) -> Result<Response<v1::ShareInstructionResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let bytes = request.into_inner().signed_instruction;
-        match self.inclusion.hold_shared(bytes, sender).await {
+        match running.inclusion.hold_shared(bytes, sender).await {
             Ok(()) => Ok(Response::new(v1::ShareInstructionResponse {})),
             Err(NoPromise::Unavailable(cause)) => Err(Status::unavailable(cause.to_string())),
             // A moment earlier or by another clock it may have been admissible.
+            Err(NoPromise::Learner) => Err(Status::unavailable("this node only follows")),
             Err(NoPromise::EndsTooSoon) => Err(Status::failed_precondition("it ends too soon")),
             Err(NoPromise::Refused(reason)) if reason.code() >= 300 => {
                 Err(Status::failed_precondition(reason.meaning()))
             }
             Err(NoPromise::Refused(_)) => {
-                Err(self.refuse(sender, "what it shares is no signed instruction"))
+                Err(refuse(sender, "what it shares is no signed instruction"))
             }
         }
     }
@@ -195,12 +238,16 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::ReportLeaderRequest>,
     ) -> Result<Response<v1::ReportLeaderResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let report = request.into_inner();
         self.check_chain(sender, &report.chain_id)?;
         let (leader, ground) = oversight::reported(&report)
-            .ok_or_else(|| self.refuse(sender, "a complaint names a leader and a ground"))?;
-        self.replica.oversight.report(sender, leader, ground);
+            .ok_or_else(|| refuse(sender, "a complaint names a leader and a ground"))?;
+        if self.archive.registry().voter(sender).is_none() {
+            return Err(refuse(sender, "a learner's complaint counts nowhere"));
+        }
+        running.replica.oversight.report(sender, leader, ground);
         Ok(Response::new(v1::ReportLeaderResponse {}))
     }
 
@@ -210,6 +257,7 @@ impl PeerService for PeerServer {
     ) -> Result<Response<v1::GetReadIndexResponse>, Status> {
         PeerServer::sender(&request)?;
         let raft_index = self
+            .running()?
             .replica
             .own_read_index()
             .await
@@ -222,19 +270,24 @@ impl PeerService for PeerServer {
         request: Request<v1::GetPeerStatusRequest>,
     ) -> Result<Response<v1::GetPeerStatusResponse>, Status> {
         PeerServer::sender(&request)?;
-        Ok(Response::new(v1::GetPeerStatusResponse { status: Some((self.status)()) }))
+        let status = match self.running.get() {
+            Some(running) => (running.status)(),
+            None => self.archive.status(),
+        };
+        Ok(Response::new(v1::GetPeerStatusResponse { status: Some(status) }))
     }
 
     async fn attest(
         &self,
         request: Request<Streaming<v1::AttestRequest>>,
     ) -> Result<Response<v1::AttestResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
-        let heard = self.replica.finality().hear(sender, request.into_inner());
+        let heard = running.replica.finality().hear(sender, request.into_inner());
         match self.shutdown.run_until_cancelled(heard).await {
             None | Some(Ok(())) => Ok(Response::new(v1::AttestResponse {})),
             Some(Err(Unheard::Broken(status))) => Err(status),
-            Some(Err(Unheard::Rule(rule))) => Err(self.refuse(sender, rule)),
+            Some(Err(Unheard::Rule(rule))) => Err(refuse(sender, rule)),
         }
     }
 
@@ -243,7 +296,7 @@ impl PeerService for PeerServer {
         request: Request<v1::GetLastAttestationRequest>,
     ) -> Result<Response<v1::GetLastAttestationResponse>, Status> {
         PeerServer::sender(&request)?;
-        let attestation = self.replica.finality().last_attestation(request.into_inner().node);
+        let attestation = self.last_attestation(request.into_inner().node)?;
         Ok(Response::new(v1::GetLastAttestationResponse { attestation }))
     }
 
@@ -251,9 +304,10 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::GetSignedProposalRequest>,
     ) -> Result<Response<v1::GetSignedProposalResponse>, Status> {
+        let running = self.running()?;
         PeerServer::sender(&request)?;
         let height = request.into_inner().height;
-        let proposal = self.replica.finality().signed_proposal(height).await;
+        let proposal = running.replica.finality().signed_proposal(height).await;
         Ok(Response::new(v1::GetSignedProposalResponse { proposal }))
     }
 
@@ -261,10 +315,11 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::SignCheckpointRequest>,
     ) -> Result<Response<v1::SignCheckpointResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
         let asked = request.into_inner();
-        let cosignature = self.statements.cosign(asked.height, &asked.history_root).await;
-        let cosignature = cosignature.map_err(|error| self.not_stated(sender, error))?;
+        let cosignature = running.statements.cosign(asked.height, &asked.history_root).await;
+        let cosignature = cosignature.map_err(|error| PeerServer::not_stated(sender, error))?;
         Ok(Response::new(v1::SignCheckpointResponse { cosignature: cosignature.value.into() }))
     }
 
@@ -272,9 +327,10 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::StateAbsenceRequest>,
     ) -> Result<Response<v1::StateAbsenceResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
-        let signature = self.statements.state_absence(request.into_inner()).await;
-        let signature = signature.map_err(|error| self.not_stated(sender, error))?;
+        let signature = running.statements.state_absence(request.into_inner()).await;
+        let signature = signature.map_err(|error| PeerServer::not_stated(sender, error))?;
         Ok(Response::new(v1::StateAbsenceResponse { signature: Some(signature) }))
     }
 
@@ -282,9 +338,10 @@ impl PeerService for PeerServer {
         &self,
         request: Request<v1::RequestBlockRequest>,
     ) -> Result<Response<v1::RequestBlockResponse>, Status> {
+        let running = self.running()?;
         let sender = PeerServer::sender(&request)?;
-        let asked = self.statements.want_block(request.into_inner().block_time_ms).await;
-        asked.map_err(|error| self.not_stated(sender, error))?;
+        let asked = running.statements.want_block(request.into_inner().block_time_ms).await;
+        asked.map_err(|error| PeerServer::not_stated(sender, error))?;
         Ok(Response::new(v1::RequestBlockResponse {}))
     }
 
@@ -293,9 +350,9 @@ impl PeerService for PeerServer {
         request: Request<v1::AttestSnapshotRequest>,
     ) -> Result<Response<v1::AttestSnapshotResponse>, Status> {
         let sender = PeerServer::sender(&request)?;
-        match self.keeper.receive(sender, request.into_inner().attestation) {
+        match self.running()?.keeper.receive(sender, request.into_inner().attestation) {
             Ok(()) => Ok(Response::new(v1::AttestSnapshotResponse {})),
-            Err(snapshots::Unheard::Rule(rule)) => Err(self.refuse(sender, rule)),
+            Err(snapshots::Unheard::Rule(rule)) => Err(refuse(sender, rule)),
             Err(snapshots::Unheard::TooMuch) => {
                 Err(Status::resource_exhausted("too many statements about snapshots in a second"))
             }
@@ -307,7 +364,7 @@ impl PeerService for PeerServer {
         request: Request<v1::GetSnapshotRequest>,
     ) -> Result<Response<v1::GetSnapshotResponse>, Status> {
         PeerServer::sender(&request)?;
-        let manifest = self.keeper.manifest();
+        let manifest = self.running()?.keeper.manifest();
         Ok(Response::new(v1::GetSnapshotResponse { manifest }))
     }
 
@@ -319,8 +376,79 @@ impl PeerService for PeerServer {
     ) -> Result<Response<Self::ReadSnapshotStream>, Status> {
         PeerServer::sender(&request)?;
         let asked = request.into_inner();
-        let chunks = self.keeper.read(asked.height, asked.chunk)?;
+        let chunks = self.running()?.keeper.read(asked.height, asked.chunk)?;
         let until_stopped = chunks.take_until(self.shutdown.clone().cancelled_owned());
         Ok(Response::new(until_stopped.boxed()))
     }
+
+    async fn register_start(
+        &self,
+        request: Request<v1::RegisterStartRequest>,
+    ) -> Result<Response<v1::RegisterStartResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let asked = request.into_inner();
+        self.check_chain(sender, &asked.chain_id)?;
+        let start = Start::of_message(sender, asked.start.as_ref())
+            .filter(|start| start.holds(sender, self.archive.chain_id(), self.archive.registry()))
+            .ok_or_else(|| refuse(sender, "a node signs where it starts"))?;
+        let archive = self.archive.clone();
+        let registered = tokio::task::spawn_blocking(move || archive.register(sender, start));
+        let first = match registered.await {
+            Ok(first) => first.map_err(|error| unread(&error))?,
+            Err(_) => return Err(Status::unavailable("this node is stopping")),
+        };
+        let attestation = self.last_attestation(sender)?;
+        let first = Some(first.to_message(sender));
+        Ok(Response::new(v1::RegisterStartResponse { first, attestation }))
+    }
+
+    type ReadBlocksStream = ReceiverStream<Result<v1::ReadBlocksResponse, Status>>;
+
+    async fn read_blocks(
+        &self,
+        request: Request<v1::ReadBlocksRequest>,
+    ) -> Result<Response<Self::ReadBlocksStream>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let asked = request.into_inner();
+        self.check_chain(sender, &asked.chain_id)?;
+        let runs = self.archive.blocks().read(sender, asked.from_height, asked.to_height)?;
+        Ok(Response::new(ReceiverStream::new(runs)))
+    }
+
+    async fn offer_snapshot(
+        &self,
+        request: Request<v1::OfferSnapshotRequest>,
+    ) -> Result<Response<v1::OfferSnapshotResponse>, Status> {
+        let running = self.running()?;
+        let sender = PeerServer::sender(&request)?;
+        let offer = request.into_inner();
+        self.check_chain(sender, &offer.chain_id)?;
+        let malformed = |error| PeerServer::malformed(sender, error);
+        let vote = wire::vote_of_message(offer.vote.as_ref()).map_err(malformed)?;
+        running.firewall.check_vote(sender, &vote)?;
+        let last = offer.last_log_id.as_ref().ok_or(wire::Malformed("log id"));
+        let last = last.and_then(wire::log_id_of_message).map_err(malformed)?;
+        let held = self.archive.holds(&last).map_err(|error| unread(&error))?;
+        Ok(Response::new(v1::OfferSnapshotResponse { held }))
+    }
+
+    async fn join_group(
+        &self,
+        request: Request<v1::JoinGroupRequest>,
+    ) -> Result<Response<v1::JoinGroupResponse>, Status> {
+        let running = self.running()?;
+        let sender = PeerServer::sender(&request)?;
+        self.check_chain(sender, &request.into_inner().chain_id)?;
+        if !self.archive.registry().learners().any(|learner| learner.id == sender) {
+            return Err(refuse(sender, "only a learner is let into the group"));
+        }
+        running.admission.admit(sender).await?;
+        Ok(Response::new(v1::JoinGroupResponse {}))
+    }
+}
+
+/// What is kept could not be read or written; the node stops at its next write.
+fn unread(error: &StorageError) -> Status {
+    error!(%error, "storage failed while another node asked");
+    Status::unavailable("this node's storage failed")
 }

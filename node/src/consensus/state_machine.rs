@@ -43,9 +43,9 @@ use crate::telemetry::metrics;
 
 /// Where the state machine stands in the log.
 #[derive(Clone, Debug, Default)]
-struct Applied {
-    log_id: Option<LogId<u64>>,
-    membership: StoredMembership<u64, EmptyNode>,
+pub(super) struct Applied {
+    pub(super) log_id: Option<LogId<u64>>,
+    pub(super) membership: StoredMembership<u64, EmptyNode>,
 }
 
 /// The ledger as openraft sees it.
@@ -189,13 +189,19 @@ impl StateMachine {
         blocking::in_place(|| executor.begin_flush(unflushed, &consensus)).await
     }
 
-    /// What Raft may be told of the newest certified snapshot, if the state is at least that of its
-    /// block.
+    /// What Raft may be told of the newest certified snapshot, if the state is at least there.
     fn certified(&self) -> Option<SnapshotMeta<u64, EmptyNode>> {
-        let position = self.maker.as_ref()?.snapshots().newest_certified()?.log_position();
-        let leader = CommittedLeaderId::new(position.term, position.node);
-        let last_log_id = Some(LogId::new(leader, position.index));
+        let last_log_id = Some(self.maker.as_ref()?.covers()?);
         (last_log_id <= self.applied.log_id).then(|| self.applied.meta(last_log_id))
+    }
+
+    /// What Raft is told where there is none: no more than it has purged, if it has.
+    fn uncertified(&self) -> SnapshotMeta<u64, EmptyNode> {
+        let purged = self.executor.store().log().purged().ok().flatten();
+        let purged = purged
+            .map(|id| LogId::new(CommittedLeaderId::new(id.term, id.node), id.index))
+            .filter(|id| Some(*id) <= self.applied.log_id);
+        self.applied.meta(purged.or(self.applied.log_id))
     }
 }
 
@@ -213,7 +219,7 @@ impl Applied {
 
     /// An AppendEntriesRequest that carries the applied id as `previous` and the membership as its
     /// only entry: both have their encoding there already.
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let membership = self.membership.log_id().map(|log_id| v1::Entry {
             log_id: Some(wire::log_id_to_message(&log_id)),
             payload: Some(v1::entry::Payload::Membership(wire::membership_to_message(
@@ -228,7 +234,8 @@ impl Applied {
         message.encode_to_vec()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Applied, wire::Malformed> {
+    /// Reads what `encode` wrote.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Applied, wire::Malformed> {
         let malformed = wire::Malformed("applied position");
         let message = v1::AppendEntriesRequest::decode(bytes).map_err(|_| malformed)?;
         let log_id = message.previous.as_ref().map(wire::log_id_of_message).transpose()?;
@@ -276,7 +283,7 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> CoveredSnapshot {
-        let meta = self.certified().unwrap_or_else(|| self.applied.meta(self.applied.log_id));
+        let meta = self.certified().unwrap_or_else(|| self.uncertified());
         CoveredSnapshot { meta, covered: self.covered.clone() }
     }
 

@@ -49,6 +49,7 @@ pub(super) fn genesis() -> Genesis {
         attestation_key_id,
         peer_address: "localhost:1".to_owned(),
         client_address: "localhost:2".to_owned(),
+        role: 0,
     };
     let message = v1::Genesis {
         format: 1,

@@ -116,7 +116,8 @@ pub fn entry_of_log(entry: LogEntry) -> Result<openraft::Entry<Types>, Malformed
     Ok(openraft::Entry { log_id, payload })
 }
 
-fn entry_to_message(entry: openraft::Entry<Types>) -> v1::Entry {
+/// A Raft entry as a message.
+pub fn entry_to_message(entry: openraft::Entry<Types>) -> v1::Entry {
     let payload = match entry.payload {
         EntryPayload::Blank => None,
         EntryPayload::Normal(proposal) => Some(v1::entry::Payload::Proposal(proposal.0)),
@@ -127,7 +128,8 @@ fn entry_to_message(entry: openraft::Entry<Types>) -> v1::Entry {
     v1::Entry { log_id: Some(log_id_to_message(&entry.log_id)), payload }
 }
 
-fn entry_of_message(entry: v1::Entry) -> Result<openraft::Entry<Types>, Malformed> {
+/// A message as a Raft entry.
+pub fn entry_of_message(entry: v1::Entry) -> Result<openraft::Entry<Types>, Malformed> {
     let payload = match entry.payload {
         None => EntryPayload::Blank,
         Some(v1::entry::Payload::Proposal(bytes)) => EntryPayload::Normal(ProposalBytes(bytes)),

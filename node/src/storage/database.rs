@@ -25,6 +25,7 @@ use rocksdb::Options;
 use rocksdb::ReadOptions;
 use rocksdb::SnapshotWithThreadMode;
 use rocksdb::WriteOptions;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties::BACKGROUND_ERRORS;
 
 use super::StorageError;
@@ -246,6 +247,20 @@ impl Database {
             Engine::Simulated(opened) => Moment::Simulated(opened.freeze()),
         };
         View { database: self, moment }
+    }
+
+    /// Makes a copy of the instance in a directory that does not exist; files that never change are
+    /// shared with it. It is whole or not there.
+    pub(super) fn copy_to(&self, path: &Path) -> Result<(), StorageError> {
+        match &self.engine {
+            Engine::Rocks(db) => {
+                let copied = Checkpoint::new(db).and_then(|it| it.create_checkpoint(path));
+                copied.map_err(|error| self.failure(error.into_string()))
+            }
+            // Nobody catches up in a simulation.
+            #[cfg(feature = "simulation")]
+            Engine::Simulated(_) => Err(self.failure("a simulated disk makes no copies".to_owned())),
+        }
     }
 
     /// The first failure since the start, if there was one: of a write or a read, or of a flush or a

@@ -161,8 +161,14 @@ impl DataDirectory {
         self.path.join("durable")
     }
 
-    /// Deletes a state that was being built.
+    /// Whether a state is being built.
+    pub fn is_building(&self) -> bool {
+        self.path.join(BUILDING).exists()
+    }
+
+    /// Deletes a state that was being built, or copied to that place.
     pub fn discard_building(&self) -> Result<(), StorageError> {
+        remove(&self.path.join(format!("{BUILDING}.tmp")))?;
         remove(&self.path.join(BUILDING))
     }
 

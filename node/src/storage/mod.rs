@@ -71,7 +71,7 @@ pub enum StorageError {
     /// No marker file.
     #[error(
         "{} holds no node's data. If this node has never run, create it with `counterfoil-node init`; \
-         a node whose data is lost must not come back under its old id: admit a new one",
+         a voter whose data is lost must not come back under its old id: start a spare one",
         .0.display()
     )]
     NotInitialised(PathBuf),

@@ -152,6 +152,12 @@ metrics_table! {
         "Times everything on disk was read again.";
     SCRUB_PASS_SECONDS: Gauge = "counterfoil_scrub_pass_seconds" []
         "How long it took to read everything on disk again, the last time.";
+    CATCH_UP_REMAINING: Gauge = "counterfoil_catch_up_blocks" []
+        "Blocks that a node that catches up has yet to follow.";
+    CATCH_UP_BYTES: Counter = "counterfoil_catch_up_bytes_total" ["what"]
+        "Bytes taken over from other nodes while catching up: blocks or snapshot.";
+    CATCH_UP_LEFT: Counter = "counterfoil_catch_up_peers_left_total" ["peer", "cause"]
+        "Times another node was left while catching up, by its node id and cause: lies, stalls or lacks.";
     DISK_BYTES: Gauge = "counterfoil_disk_bytes" ["instance"]
         "Bytes on disk: log or state.";
 }

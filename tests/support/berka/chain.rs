@@ -87,6 +87,7 @@ impl Chain {
                 attestation_key_id: Bytes::copy_from_slice(node.key_id().as_bytes()),
                 peer_address: "localhost:1".to_owned(),
                 client_address: "localhost:2".to_owned(),
+                role: 0,
             }],
             assets: vec![v1::Asset { code: names::ASSET.to_owned(), exponent: 2 }],
             policy: None,

@@ -320,6 +320,7 @@ pub mod tests {
                     attestation_key_id: attestation.key_id().as_bytes().to_vec().into(),
                     peer_address: "127.0.0.1:1".to_owned(),
                     client_address: "127.0.0.1:2".to_owned(),
+                    role: 0,
                 }],
                 assets: vec![v1::Asset { code: "CHF".to_owned(), exponent: 2 }],
                 policy: None,

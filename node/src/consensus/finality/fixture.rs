@@ -1,6 +1,7 @@
 //! Nodes of a consortium of four, each with its stores, and blocks without instructions.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -57,6 +58,7 @@ pub fn genesis() -> Genesis {
         attestation_key_id: signer(id).key_id().to_bytes(),
         peer_address: format!("localhost:{}", id * 2),
         client_address: format!("localhost:{}", id * 2 + 1),
+        role: 0,
     };
     let message = v1::Genesis {
         format: 1,
@@ -91,7 +93,7 @@ pub fn header(height: u64, number: u64) -> Header {
 /// The other nodes: none can be reached.
 fn nobody() -> Peers {
     let terms = TermBound::new(Clock::manual(1), 1, 4);
-    Peers::new(BTreeMap::new(), Bytes::new(), terms)
+    Peers::new(BTreeMap::new(), BTreeSet::new(), Bytes::new(), terms)
 }
 
 /// One node, without Raft and without a network.

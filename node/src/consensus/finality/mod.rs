@@ -52,6 +52,7 @@ use tracing::warn;
 
 use super::Raft;
 use super::executor::Executor;
+use super::join;
 use super::network::Peers;
 use super::read_failed;
 use super::replica::Unavailable;
@@ -64,6 +65,7 @@ use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
+use crate::storage::state::StateStore;
 use crate::telemetry::metrics;
 
 use attested::Attested;
@@ -84,6 +86,40 @@ const ATTESTED: &str = "attested";
 
 /// In the log's meta: the last attestation that is held of each node.
 const HELD: &str = "attestations";
+
+/// The last attestation of a node that is kept on disk, for who asks before finality is open.
+pub fn kept_attestation(
+    log: &LogStore,
+    store: &StateStore,
+    node: u64,
+) -> Result<Option<v1::Attestation>, StorageError> {
+    let mut kept = kept(log, store)?.ok_or_else(|| StorageError::corrupt("log meta", HELD))?;
+    if let Some(own) = log.meta(ATTESTED)? {
+        let own = v1::Attestation::decode(&*own);
+        kept.push(own.map_err(|_| StorageError::corrupt("log meta", ATTESTED))?);
+    }
+    let of_node = |it: &v1::Attestation| it.signature.as_ref().is_some_and(|it| it.node == node);
+    let height = |it: &v1::Attestation| Header::decode(&it.header).map(|header| header.height);
+    Ok(kept.into_iter().filter(of_node).max_by_key(height))
+}
+
+/// What is kept of all nodes' attestations: those of the newest certificate, and the last of each. None
+/// if it does not decode.
+fn kept(log: &LogStore, store: &StateStore) -> Result<Option<Vec<v1::Attestation>>, StorageError> {
+    let mut kept = Vec::new();
+    if let Some(certificate) = store.last_certificate()? {
+        let header = certificate.header;
+        kept.extend(certificate.signatures.into_iter().map(|signature| v1::Attestation {
+            header: header.clone(),
+            signature: Some(signature),
+        }));
+    }
+    if let Some(held) = log.meta(HELD)? {
+        let Some(held) = exchange::decode_held(&held) else { return Ok(None) };
+        kept.extend(held);
+    }
+    Ok(Some(kept))
+}
 
 /// What finality is started with.
 pub struct Parts {
@@ -114,6 +150,8 @@ pub struct Finality {
     incarnation: u32,
     policy: Policy,
     signers: Signers,
+    /// Nodes that only follow: they are told what the others sign, once they are in the group.
+    learners: Vec<u64>,
     executor: Arc<Executor>,
     log: LogStore,
     directory: DataDirectory,
@@ -179,6 +217,7 @@ impl Finality {
             recall: Recall::among(nodes.len()),
             collector: Mutex::new(Collector::new(quorum, nodes)),
             signers,
+            learners: parts.registry.learners().map(|node| node.id).collect(),
             executor: parts.executor,
             log: parts.log,
             directory: parts.directory,
@@ -198,7 +237,8 @@ impl Finality {
             finality.recall.remember(record);
         }
         finality.evaluate();
-        let signer = parts.signs.then_some(parts.signer);
+        let is_learner = finality.signers.key(parts.node).is_none();
+        let signer = (parts.signs && !is_learner).then_some(parts.signer);
         let attester = Attester::new(finality.clone(), signer, SignOnce::after(record));
         if !parts.signs {
             warn!("this node signs no headers: finality.sign is false");
@@ -217,17 +257,7 @@ impl Finality {
             let attested = Attested::read(message, &self.chain_id, self.incarnation);
             attested.ok().filter(|it| it.holds(&self.signers)).ok_or(corrupt(what))
         };
-        let mut kept = Vec::new();
-        if let Some(certificate) = self.executor.store().last_certificate()? {
-            let header = certificate.header;
-            kept.extend(certificate.signatures.into_iter().map(|signature| v1::Attestation {
-                header: header.clone(),
-                signature: Some(signature),
-            }));
-        }
-        if let Some(held) = self.log.meta(HELD)? {
-            kept.extend(exchange::decode_held(&held).ok_or(corrupt(HELD))?);
-        }
+        let kept = kept(&self.log, self.executor.store())?.ok_or(corrupt(HELD))?;
         let record = self.log.meta(ATTESTED)?.map(|bytes| {
             let message = v1::Attestation::decode(&*bytes).map_err(|_| corrupt(ATTESTED))?;
             read(message, ATTESTED)
@@ -343,8 +373,17 @@ impl Finality {
         until_stopped(Box::pin(self.clone().follow()));
         until_stopped(Box::pin(run.sentinel.run()));
         until_stopped(Box::pin(inquiry::recall(self.clone(), run.peers.clone())));
-        for peer in self.signers.nodes().filter(|node| *node != self.node) {
+        let is_voter = self.signers.key(self.node).is_some();
+        for peer in self.signers.nodes().filter(|node| is_voter && *node != self.node) {
             until_stopped(Box::pin(exchange::send(self.clone(), run.peers.clone(), peer)));
+        }
+        for learner in self.learners.iter().copied().filter(|_| is_voter) {
+            let (finality, peers) = (self.clone(), run.peers.clone());
+            let joined = join::joined(raft.clone(), learner);
+            until_stopped(Box::pin(async move {
+                joined.await;
+                exchange::send(finality, peers, learner).await;
+            }));
         }
         until_stopped(Box::pin(run.attester.run(raft.clone(), run.peers)));
     }

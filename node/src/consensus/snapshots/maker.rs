@@ -10,6 +10,8 @@ use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_ledger::snapshot::Writer;
 use counterfoil_ledger::snapshot::Written;
+use openraft::CommittedLeaderId;
+use openraft::LogId;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +21,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::blocking;
+use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::snapshots::Draft;
 use crate::storage::snapshots::Manifest;
@@ -83,6 +86,21 @@ impl Maker {
     /// All that this node has.
     pub fn snapshots(&self) -> &Snapshots {
         &self.snapshots
+    }
+
+    /// The last entry that Raft need not keep: so far behind the newest certified snapshot that a short
+    /// absence needs none. Raft is told that a snapshot reaches up to here and no further: a node that
+    /// has this entry goes on with those behind it.
+    pub fn covers(&self) -> Option<LogId<u64>> {
+        let tail = self.interval * limits::SNAPSHOT_TAIL_INTERVALS;
+        let certified = self.snapshots.newest_certified()?.log_position();
+        let index = certified.index.checked_sub(tail).filter(|index| *index > 0)?;
+        let id = self.store.log().entry_id(index).unwrap_or_else(|error| {
+            // The node stops at its next write.
+            warn!(%error, index, "an entry could not be read");
+            None
+        })?;
+        Some(LogId::new(CommittedLeaderId::new(id.term, id.node), id.index))
     }
 
     /// Whether the state is to be flushed after a block, for a snapshot of it.

@@ -28,8 +28,6 @@ use counterfoil_ledger::verify::Signers;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::evidence::Kind;
-use openraft::CommittedLeaderId;
-use openraft::LogId;
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
@@ -156,7 +154,7 @@ impl Keeper {
     pub fn start(self: &Arc<Self>, raft: &Raft, tasks: &TaskTracker, stop: &CancellationToken) {
         let working = self.clone().run(raft.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(working));
-        for (peer, _) in self.peers.clients() {
+        for (peer, _) in self.peers.voters() {
             let telling = self.clone().tell(peer);
             tasks.spawn(stop.clone().run_until_cancelled_owned(telling));
         }
@@ -257,7 +255,7 @@ impl Keeper {
             metrics::SNAPSHOT_HEIGHT.set(certified.height() as f64);
             let own = certified.signatures().iter().find(|it| it.node == self.node);
             self.own.send_replace(own.map(|own| attestation(&certified, own.clone())));
-            self.purge(raft, &certified).await;
+            self.purge(raft).await;
         }
         let newest = self.snapshots().newest().filter(|newest| newest.is_unsigned());
         let Some(newest) = newest else { return };
@@ -340,28 +338,24 @@ impl Keeper {
         info!(height, %digest, ?signers, "a snapshot is certified");
         metrics::SNAPSHOTS.increment(&[("result", "certified")]);
         metrics::SNAPSHOT_HEIGHT.set(height as f64);
-        self.purge(raft, &kept).await;
+        self.purge(raft).await;
         self.accuse().await;
         Ok(())
     }
 
-    /// Tells Raft that it needs nothing before a snapshot, but for a tail of entries.
-    async fn purge(&self, raft: &Raft, manifest: &Manifest) {
-        let position = manifest.log_position();
-        let leader = CommittedLeaderId::new(position.term, position.node);
-        let covered = Some(LogId::new(leader, position.index));
+    /// Tells Raft that it needs nothing before the newest snapshot, but for a tail of entries.
+    async fn purge(&self, raft: &Raft) {
+        let Some(covered) = self.maker.covers() else { return };
         if raft.trigger().snapshot().await.is_err() {
             return;
         }
         let known = raft
             .wait(Some(limits::SNAPSHOT_PURGE_TIMEOUT))
-            .metrics(|metrics| metrics.snapshot >= covered, "the snapshot is known")
+            .metrics(|metrics| metrics.snapshot >= Some(covered), "the snapshot is known")
             .await;
-        let tail = self.interval * limits::SNAPSHOT_TAIL_INTERVALS;
-        let upto = position.index.checked_sub(tail).filter(|index| *index > 0);
         // What is not purged now is at the next snapshot.
-        if let (Ok(_), Some(upto)) = (known, upto) {
-            let _ = raft.trigger().purge_log(upto).await;
+        if known.is_ok() {
+            let _ = raft.trigger().purge_log(covered.index).await;
         }
     }
 
@@ -396,7 +390,7 @@ impl Keeper {
     async fn ask(&self) -> Result<(), StorageError> {
         let newest = self.snapshots().newest().filter(|newest| newest.is_unsigned());
         let Some(own) = newest else { return Ok(()) };
-        for (_, mut client) in self.peers.clients() {
+        for (_, mut client) in self.peers.voters() {
             let asking = client.get_snapshot(peer::GetSnapshotRequest {});
             let answer = tokio::time::timeout(limits::SNAPSHOT_ANSWER_TIMEOUT, asking).await;
             let message = answer.ok().and_then(Result::ok).and_then(|it| it.into_inner().manifest);

@@ -85,6 +85,8 @@ impl Reading {
             Status::data_loss("the chunk could not be read")
         })?;
         self.chunk += 1;
+        #[cfg(feature = "misbehaviour")]
+        let chunk = chunk.map(crate::misbehaviour::snapshot_chunk);
         Ok(chunk)
     }
 }

@@ -79,6 +79,8 @@ impl Statements {
         let mut gathered = BTreeMap::new();
         let mut problems = BTreeMap::new();
         match own {
+            // That of a learner counts nowhere.
+            Ok(_) if self.signers.key(node).is_none() => {}
             Ok(own) => drop(gathered.insert(node, own)),
             Err(problem) => drop(problems.insert(node, problem)),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use counterfoil_ledger::block::LeafRecord;
 use counterfoil_ledger::block::decode_leaves;
+use counterfoil_ledger::block::encode_leaves;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_ledger::history::StoredBlock;
@@ -67,6 +68,15 @@ impl StateStore {
         };
         let leaves = decode_leaves(&bytes);
         leaves.map(Some).ok_or_else(|| StorageError::corrupt("the outcomes", height.to_string()))
+    }
+
+    /// The same as they are stored.
+    pub fn packed_leaves(&self, height: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        if let Some(block) = self.inner.memory().block(height) {
+            return Ok(Some(encode_leaves(&block.leaves)));
+        }
+        let bytes = self.inner.database.get(OUTCOMES, &height.to_be_bytes())?;
+        Ok(bytes.map(|bytes| bytes.to_vec()))
     }
 
     /// A whole block; none above the last height. The genesis block has no proposal, and an empty

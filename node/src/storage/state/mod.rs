@@ -49,6 +49,7 @@ use super::runs::RunStore;
 use super::runs::RunView;
 
 mod blocks;
+mod building;
 mod certificates;
 mod facts;
 mod flush;
@@ -109,8 +110,7 @@ struct Inner {
     runs: RunStore,
     database: Arc<Database>,
     path: PathBuf,
-    // Locked as long as the database is open.
-    _directory: DataDirectory,
+    directory: DataDirectory,
     log: LogStore,
     memory: RwLock<Memory>,
     blocks: BlockCache,
@@ -183,7 +183,7 @@ impl StateStore {
             runs,
             database,
             path,
-            _directory: directory.clone(),
+            directory: directory.clone(),
             log,
             memory: RwLock::new(Memory { last_height, edge, ..Memory::default() }),
             blocks: Cache::with_weighter(256, blocks::BLOCK_CACHE_BYTES, blocks::BlockWeight),
