@@ -43,6 +43,7 @@ use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
 use crate::storage::snapshots::Snapshots;
 use crate::storage::state::StateStore;
+use crate::telemetry::health::Health;
 use crate::telemetry::health::Readiness;
 
 /// Runs the node until the shutdown is asked for, consensus dies, or a state that it has built is to
@@ -93,11 +94,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         log: log.clone(),
         peers: peers.clone(),
     };
-    health.set(Readiness::Starting("registering with the other nodes".to_owned()));
-    match shutdown.run_until_cancelled(starter.register()).await {
-        Some(registered) => registered?,
-        None => return Ok(End::Stopped),
-    }
     let catch_up = CatchUp {
         genesis: genesis.clone(),
         signers,
@@ -108,10 +104,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         peers: peers.clone(),
         watched,
     };
-    health.set(Readiness::Starting("asking the other nodes how far they are".to_owned()));
-    match shutdown.run_until_cancelled(catch_up.run()).await {
-        Some(Ok(true)) => return Ok(End::Restart),
-        Some(caught_up) => drop(caught_up?),
+    let arriving = arrive(&starter, &catch_up, &health);
+    match shutdown.run_until_cancelled(arriving).await {
+        Some(Ok(None)) => {}
+        Some(Ok(Some(end))) => return Ok(end),
+        Some(Err(stop)) => return Err(stop),
         None => return Ok(End::Stopped),
     }
     let group = Group::start(group::Parts {
@@ -209,6 +206,19 @@ async fn scrub(scrubber: Option<Scrubber>, stop: CancellationToken) -> Stop {
         return stop;
     }
     std::future::pending().await
+}
+
+/// What comes before Raft: a first start is registered, and what the others have purged is caught up
+/// with. Says how the node ends if it goes no further.
+async fn arrive(
+    starter: &Starter,
+    catch_up: &CatchUp,
+    health: &Health,
+) -> Result<Option<End>, Stop> {
+    health.set(Readiness::Starting("registering with the other nodes".to_owned()));
+    starter.register().await?;
+    health.set(Readiness::Starting("asking the other nodes how far they are".to_owned()));
+    Ok(catch_up.run().await?.then_some(End::Restart))
 }
 
 /// Returns when this node needs what the others have purged: a leader has said so, and a quorum has

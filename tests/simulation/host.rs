@@ -2,9 +2,11 @@
 //! and everything that runs on it with that.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -18,10 +20,13 @@ use counterfoil_ledger::verify::Signers;
 use counterfoil_node::clock::Clock;
 use counterfoil_node::config::RaftTiming;
 use counterfoil_node::connector;
+use counterfoil_node::consensus::archive::Archive;
+use counterfoil_node::consensus::catch_up::Watched;
 use counterfoil_node::consensus::group;
 use counterfoil_node::consensus::group::Group;
 use counterfoil_node::consensus::network::Peers;
 use counterfoil_node::consensus::peer_service::PeerServer;
+use counterfoil_node::consensus::peer_service::Running;
 use counterfoil_node::consensus::replica::Replica;
 use counterfoil_node::consensus::term_bound::TermBound;
 use counterfoil_node::exit::Stop;
@@ -32,6 +37,7 @@ use counterfoil_node::storage::log::LogStore;
 use counterfoil_node::storage::simulated::Disk;
 use counterfoil_node::storage::snapshots::Snapshots;
 use counterfoil_node::storage::state::StateStore;
+use counterfoil_node::telemetry::health::Health;
 use counterfoil_proto::peer::v1::peer_service_server::PeerServiceServer;
 use counterfoil_proto::v1;
 use futures::StreamExt;
@@ -231,6 +237,14 @@ impl Life {
         let store = StateStore::open(&directory, log.clone())?;
         let signers = Signers::of(chain_id, &Registry::of(&self.genesis));
         let snapshots = Snapshots::open(&directory, &chain_id, &signers)?;
+        let archive = Archive::new(
+            self.node,
+            Arc::new(Registry::of(&self.genesis)),
+            chain_id,
+            log.clone(),
+            store.clone(),
+            Watched::new(Health::starting()),
+        );
         let group = Group::start(group::Parts {
             node: self.node,
             genesis: self.genesis,
@@ -246,12 +260,16 @@ impl Life {
             clock: self.clock,
         })
         .await?;
-        let service = PeerServiceServer::new(PeerServer::new(
+        let running = Running::new(
             group.replica(),
             group.inclusion(),
             group.statements(),
             group.keeper(),
             Arc::new(v1::NodeStatus::default),
+        );
+        let service = PeerServiceServer::new(PeerServer::new(
+            Arc::new(archive),
+            Arc::new(OnceLock::from(running)),
             CancellationToken::new(),
         ))
         .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
@@ -276,7 +294,7 @@ impl Life {
             .collect();
         let nodes = usize::try_from(consortium::NODES).expect("few nodes");
         let terms = TermBound::new(self.clock.clone(), consortium::FOUNDED_MS, nodes);
-        Peers::new(channels, Bytes::copy_from_slice(self.genesis.chain_id().as_bytes()), terms)
+        Peers::new(channels, BTreeSet::new(), Bytes::copy_from_slice(self.genesis.chain_id().as_bytes()), terms)
     }
 }
 

@@ -21,6 +21,7 @@ use futures::stream::FuturesUnordered;
 use tracing::info;
 
 use super::network::Peers;
+use crate::blocking;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::limits;
@@ -147,7 +148,7 @@ impl Starter {
         let payload = signature::start_payload(self.node, &directory);
         let preimage = signature::preimage(Label::Start, &self.chain_id, &payload);
         let signer = self.signer.clone();
-        let signed = tokio::task::spawn_blocking(move || signer.sign(&preimage)).await;
+        let signed = blocking::aside(move || signer.sign(&preimage)).await;
         let signed = signed.map_err(|error| fatal(error.to_string()))?;
         let signature = signed.map_err(|error| Stop {
             code: ExitCode::Identity,

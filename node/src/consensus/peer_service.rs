@@ -38,6 +38,7 @@ use super::snapshots::Keeper;
 use super::statements::NotStated;
 use super::statements::Statements;
 use super::wire;
+use crate::blocking;
 use crate::identity::caller::Caller;
 use crate::limits;
 use crate::storage::StorageError;
@@ -392,7 +393,7 @@ impl PeerService for PeerServer {
             .filter(|start| start.holds(sender, self.archive.chain_id(), self.archive.registry()))
             .ok_or_else(|| refuse(sender, "a node signs where it starts"))?;
         let archive = self.archive.clone();
-        let registered = tokio::task::spawn_blocking(move || archive.register(sender, start));
+        let registered = blocking::aside(move || archive.register(sender, start));
         let first = match registered.await {
             Ok(first) => first.map_err(|error| unread(&error))?,
             Err(_) => return Err(Status::unavailable("this node is stopping")),

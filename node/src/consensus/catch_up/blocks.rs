@@ -13,6 +13,7 @@ use super::follower::Follower;
 use super::follower::NotFollowed;
 use super::offers::Fault;
 use super::offers::Offers;
+use crate::blocking;
 use crate::exit::Stop;
 use crate::limits;
 
@@ -23,7 +24,7 @@ impl CatchUp {
         offers: &mut Offers,
         target: &Header,
     ) -> Result<Follower, Stop> {
-        let mut follower = tokio::task::block_in_place(|| self.open_follower())?;
+        let mut follower = blocking::in_place(|| self.open_follower()).await?;
         die_at("copied");
         let from = follower.place()?.header.height;
         let mut last = None;
@@ -47,7 +48,7 @@ impl CatchUp {
             if fault == Fault::Lies {
                 // What it told may have been applied half-way: back to what is on disk.
                 drop(follower);
-                follower = tokio::task::block_in_place(|| self.open_follower())?;
+                follower = blocking::in_place(|| self.open_follower()).await?;
             }
             tokio::time::sleep(limits::CATCH_UP_RETRY_INTERVAL).await;
             offers.ask().await;
@@ -85,7 +86,7 @@ impl CatchUp {
                 Err(_) => return Ok(Err(Fault::Stalls)),
             };
             let bytes = run.encoded_len();
-            match tokio::task::block_in_place(|| follower.follow(run, target)) {
+            match blocking::in_place(|| follower.follow(run, target)).await {
                 Ok(()) => {}
                 Err(NotFollowed::Lie(rule)) => {
                     warn!(node, rule, "a node told of blocks that are not the certified ones");

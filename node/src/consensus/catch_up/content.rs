@@ -10,6 +10,7 @@ use super::count_bytes;
 use super::die_at;
 use super::offers::Fault;
 use super::offers::Offers;
+use crate::blocking;
 use crate::exit::Stop;
 use crate::limits;
 use crate::storage::snapshots::Manifest;
@@ -27,7 +28,7 @@ impl CatchUp {
                 return Ok(target);
             }
             let mut receiving =
-                tokio::task::block_in_place(|| self.snapshots.begin_receive(target.clone()))?;
+                blocking::in_place(|| self.snapshots.begin_receive(target.clone())).await?;
             while receiving.next_chunk().is_some() {
                 let Some(node) = offers.holder(&target) else { break };
                 if let Err(fault) = self.receive_from(offers, node, &mut receiving).await? {
@@ -36,7 +37,7 @@ impl CatchUp {
                     offers.ask().await;
                 }
             }
-            if tokio::task::block_in_place(|| receiving.finish())? {
+            if blocking::in_place(|| receiving.finish()).await? {
                 return Ok(target);
             }
             tokio::time::sleep(limits::CATCH_UP_RETRY_INTERVAL).await;
@@ -80,7 +81,7 @@ impl CatchUp {
                 Ok(Err(_)) => return Ok(Err(Fault::Lacks)),
                 Err(_) => return Ok(Err(Fault::Stalls)),
             };
-            if !tokio::task::block_in_place(|| receiving.put_chunk(&chunk))? {
+            if !blocking::in_place(|| receiving.put_chunk(&chunk)).await? {
                 return Ok(Err(Fault::Lies));
             }
             die_at("receiving");

@@ -28,6 +28,7 @@ use openraft::LogId;
 use tracing::info;
 
 use super::network::Peers;
+use crate::blocking;
 use crate::exit::ExitCode;
 use crate::exit::Stop;
 use crate::storage::StorageError;
@@ -78,7 +79,7 @@ impl CatchUp {
         let begun = self.directory.is_building();
         let Some(target) = offers.needed(&self.log, self.executed()?, begun) else {
             if offers.newest().is_some() {
-                tokio::task::block_in_place(|| self.directory.discard_building())?;
+                blocking::in_place(|| self.directory.discard_building()).await?;
             }
             return Ok(false);
         };
@@ -91,7 +92,7 @@ impl CatchUp {
         die_at("received");
         let follower = self.follow(&mut offers, target.header()).await?;
         die_at("followed");
-        tokio::task::block_in_place(|| self.finish(follower, &target))?;
+        blocking::in_place(|| self.finish(follower, &target)).await?;
         die_at("promoted");
         info!(height = target.height(), "has caught up; starts again with what it has now");
         Ok(true)

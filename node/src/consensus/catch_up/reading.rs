@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::super::wire;
+use crate::blocking;
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::log::LogStore;
@@ -67,7 +68,7 @@ impl BlockReader {
             let (_turn, began, mut from) = (turn, Instant::now(), from);
             while from <= to && began.elapsed() < limits::READ_BLOCKS_TIME {
                 let reading = reader.clone();
-                let run = tokio::task::spawn_blocking(move || {
+                let run = blocking::aside(move || {
                     reading.run(from, to, limits::BLOCK_RUN_BYTES)
                 })
                 .await;
