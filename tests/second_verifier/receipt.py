@@ -288,9 +288,8 @@ Header = namedtuple(
 HEADER = struct.Struct(">HH32sIQIQ32sQQQ32sQIII32s32s32s32s")
 REGISTRY_LEAF = struct.Struct(">B32sQQ32s")
 BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{5}")
-KIND_KEY, KIND_NODE, KIND_POLICY = 3, 4, 6
+KIND_KEY, KIND_NODE, KIND_POLICY, VOTER, LEARNER = 3, 4, 6, 0, 1
 PURPOSE_INSTRUCTION, PURPOSE_ATTESTATION = 1, 2
-ROLE_VOTER, ROLE_LEARNER = 0, 1
 
 
 def read_header(data, chain_id):
@@ -402,10 +401,9 @@ def read_registry(header, records):
         need(record is not None, "a node's record is not given")
         node = decode("Node", record)
         need(identity == struct.pack(">Q24x", node.id), "a node's record has another id than its leaf")
-        need(node.role in (ROLE_VOTER, ROLE_LEARNER), "a node is neither a voter nor a learner")
-        if node.role == ROLE_LEARNER:
+        if node.role == LEARNER:
             continue
-        need(BIC.fullmatch(node.institution), "a voter is of no institution")
+        need(node.role == VOTER and BIC.fullmatch(node.institution), "a node is no voter, or of no institution")
         need(node.institution not in institutions, "an institution has two voters")
         need(node.id not in signers, "two voters have one id")
         institutions.add(node.institution)
@@ -451,27 +449,23 @@ def read_genesis(data):
             public_key(key.public_key)
             keys[key_id] = (institution.bic, key)
 
-    signers = {}
     for node in genesis.nodes:
         owner, key = keys.get(node.attestation_key_id, (None, None))
         need(owner == node.institution, "a node's key is not one of its institution")
         need(key.purpose == PURPOSE_ATTESTATION, "a node's key is not for attestation")
-        need(re.fullmatch(r"[a-z0-9-]{1,32}", node.name), "a node's name has another form")
+        need(re.fullmatch(r"[a-z0-9-]{1,32}", node.name) and node.role in (VOTER, LEARNER), "a node's name or role")
         for address in (node.peer_address, node.client_address):
             match = len(address.encode()) <= 255 and ADDRESS.fullmatch(address)
             need(match and int(match[1]) <= 65535, "an address is not host:port")
-        need(node.role in (ROLE_VOTER, ROLE_LEARNER), "a node is neither a voter nor a learner")
-        if node.role == ROLE_VOTER:
-            signers[node.id] = key.public_key
-    voters = [n for n in genesis.nodes if n.role == ROLE_VOTER]
-    need(voters and len({n.institution for n in voters}) == len(voters), "an institution runs two voters, or none does")
-    need(len({(n.institution, n.name) for n in genesis.nodes}) == len(genesis.nodes), "two nodes have one name")
-    need(len({n.attestation_key_id for n in genesis.nodes}) == len(genesis.nodes), "two nodes have one key")
+    voters = [n for n in genesis.nodes if n.role == VOTER]
+    names, attesting = [(n.institution, n.name) for n in genesis.nodes], [n.attestation_key_id for n in genesis.nodes]
+    for each in ([n.institution for n in voters], names, attesting):
+        need(each and len(set(each)) == len(each), "two nodes share what one has, or none votes")
     for asset in genesis.assets:
         need(re.fullmatch(r"[A-Z0-9-]{1,12}", asset.code), "an asset's code has another form")
         need(asset.exponent <= 9, "an asset's exponent is not 0 to 9")
 
-    return Epoch(signers, genesis.policy)
+    return Epoch({n.id: keys[n.attestation_key_id][1].public_key for n in voters}, genesis.policy)
 
 
 # --- The receipt ----------------------------------------------------------------------------------
