@@ -4,14 +4,15 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 KEEP ?= 0
+POSTGRES_BENCH ?= ../shared/peers/postgres/bench.sh
 FLIPS ?= 1000
 BUDGET ?= 10m
 SEED ?=
 SEEDS ?= 200
 FROM ?= 1
 
-.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality chaos powercut \
-	abuse bitflips sim fuzz bugs growth-join
+.PHONY: help setup build misbehaving demo stop test lint format bench bench-finality compare chaos \
+	powercut abuse bitflips sim fuzz bugs growth-join
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -28,6 +29,7 @@ help:
 	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
 	@echo "make abuse         what an honest client notices while a member, or a stranger, attacks a node"
 	@echo "make growth-join GIB=5  how fast an empty node joins a consortium of so many gibibytes"
+	@echo "make compare       the ledger and PostgreSQL by turns, and their ratios (needs Debian's postgresql-15, and root)"
 	@echo "make lint          buf lint of the schema (needs npm)"
 
 setup:
@@ -102,3 +104,6 @@ abuse: build
 # An empty node joins a consortium that has so many gibibytes: make growth-join GIB=5
 growth-join: build
 	@cargo run --locked --release -p counterfoil-tests --example join -- --gib $(or $(GIB),1)
+
+compare: build
+	@deploy/bench/compare.sh $(POSTGRES_BENCH)

@@ -136,10 +136,17 @@ impl Session {
 }
 
 /// A client that signs and keeps nothing on disk, for load: its endpoints begin with another one
-/// for each number.
-pub fn unjournalled(settings: &Settings, number: usize) -> Result<Client, Failure> {
+/// for each number, and it knows what its companion knows.
+pub fn unjournalled(
+    settings: &Settings,
+    number: usize,
+    companion: Option<&Client>,
+) -> Result<Client, Failure> {
     let mut builder =
         builder(settings)?.signer(signer::from_file(settings.signing_key()?)?).without_journal();
+    if let Some(companion) = companion {
+        builder = builder.trusting_with(companion);
+    }
     let mut endpoints = settings.values.endpoints.clone();
     if let Some(first) = number.checked_rem(endpoints.len()) {
         endpoints.rotate_left(first);

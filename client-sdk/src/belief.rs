@@ -35,6 +35,8 @@ pub(crate) fn outcome(
     if receipt.instruction != signed.message.instruction {
         return Err(unproven("receipt", "it is another instruction's"));
     }
+    let knowing = receipt.certificate.as_ref().map(|certificate| trusted.with(certificate));
+    let trust = knowing.as_deref().unwrap_or(trust);
     let (verified, batch) = if told.items.is_empty() {
         let verified = verify::receipt(trust, receipt)?;
         (verified, None)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_proto::v1::{Finality, ReadMode};
@@ -42,6 +43,7 @@ pub struct ClientBuilder {
     finality: Option<Finality>,
     read_mode: Option<ReadMode>,
     trusted_state: Option<PathBuf>,
+    companion: Option<(Hash, Arc<Trusted>)>,
 }
 
 enum Source {
@@ -147,6 +149,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Shares what another client of the same consortium knows for certain: a program that has many
+    /// connections checks each certificate once. In place of [`ClientBuilder::trusted_state`].
+    pub fn trusting_with(mut self, other: &Client) -> Self {
+        self.companion = Some((other.inner.chain_id, Arc::clone(&other.inner.trusted)));
+        self
+    }
+
     /// Reads the files and checks them. Connects to nothing yet.
     pub fn build(self) -> Result<Client, Error> {
         let required = |what: &str| Error::Configuration(format!("{what} is required"));
@@ -173,10 +182,19 @@ impl ClientBuilder {
         };
         let registry = Registry::of(&genesis);
         let addresses = addresses(self.endpoints, &registry, &institution)?;
+        let chain_id = genesis.chain_id();
+        let trusted = match self.companion {
+            Some((other, trusted)) if other == chain_id => trusted,
+            Some(_) => {
+                let problem = "the client to trust with is of another genesis file";
+                return Err(Error::Configuration(problem.to_owned()));
+            }
+            None => Arc::new(Trusted::open(genesis.clone(), self.trusted_state)?),
+        };
         let inner = Inner {
             endpoints: Endpoints::new(addresses, Arc::new(tls)),
-            chain_id: genesis.chain_id(),
-            trusted: Trusted::open(genesis.clone(), self.trusted_state)?,
+            chain_id,
+            trusted,
             genesis,
             registry,
             institution,

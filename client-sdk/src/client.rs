@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     pub(crate) endpoints: Endpoints,
     pub(crate) chain_id: Hash,
     pub(crate) genesis: Genesis,
-    pub(crate) trusted: Trusted,
+    pub(crate) trusted: Arc<Trusted>,
     pub(crate) registry: Registry,
     pub(crate) institution: Bic,
     pub(crate) signer: Option<Arc<dyn Signer>>,

@@ -79,6 +79,24 @@ impl Trusted {
         Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What is known now, a certificate included that holds: whoever asks for it next finds it checked.
+    /// One that does not hold is left for the proof that it belongs to.
+    pub(crate) fn with(&self, certificate: &v1::Certificate) -> Arc<Trust> {
+        let current = self.current();
+        if current.checked(certificate).is_some() {
+            return current;
+        }
+        // Who comes second waits for the first, instead of checking the same signatures beside it.
+        let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
+        if trust.checked(certificate).is_none() {
+            let mut knowing = Trust::clone(&trust);
+            if knowing.remember(certificate).is_ok() {
+                *trust = Arc::new(knowing);
+            }
+        }
+        Arc::clone(&trust)
+    }
+
     /// Learns of changes of who signs.
     pub(crate) fn extend(&self, chain: &v1::EpochChain) -> Result<(), Failure> {
         self.change(|trust| trust.extend(chain))

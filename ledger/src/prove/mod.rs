@@ -1,6 +1,7 @@
 //! Making proofs from what is stored: the counterpart of [`crate::verify`]. Pure assembly; who asks
 //! has read the block, and says where the nodes of the history's tree are.
 
+mod item;
 mod leaves;
 
 use std::{borrow::Borrow, ops::Range};

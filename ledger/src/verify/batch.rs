@@ -17,12 +17,12 @@ pub struct VerifiedBatch {
     pub instruction: VerifiedReceipt,
     /// What became of each item, in order.
     pub outcomes: Vec<Outcome>,
-    receipt: v1::Receipt,
-    items: Vec<Bytes>,
-    effects: Vec<Bytes>,
-    effects_hashes: Vec<Hash>,
-    items_tree: Tree,
-    block_tree: RangeTree,
+    pub(crate) receipt: v1::Receipt,
+    pub(crate) items: Vec<Bytes>,
+    pub(crate) effects: Vec<Bytes>,
+    pub(crate) effects_hashes: Vec<Hash>,
+    pub(crate) items_tree: Tree,
+    pub(crate) block_tree: RangeTree,
 }
 
 /// Checks a batch: the receipt of the instruction itself, the items as they were submitted, and
@@ -98,28 +98,9 @@ impl VerifiedBatch {
     pub fn outcome(&self, item: u32) -> Option<Outcome> {
         self.outcomes.get(place(item)?).copied()
     }
-
-    /// The receipt of an item, from 1: it verifies alone, and is as certain as the instruction's.
-    pub fn item_receipt(&self, item: u32) -> Option<v1::Receipt> {
-        let place = place(item)?;
-        let bytes = |path: Vec<Hash>| path.iter().map(Hash::to_bytes).collect();
-        let leaf_index = self.instruction.leaf.checked_add(item)?;
-        let hash = self.effects_hashes.get(place)?;
-        let hashed = self.effects.is_empty() && *hash != Hash::ZERO;
-        Some(v1::Receipt {
-            item: self.items.get(place)?.clone(),
-            item_number: item,
-            item_path: bytes(self.items_tree.path(place)?),
-            outcome: Bytes::copy_from_slice(&self.outcomes.get(place)?.encode()),
-            effects: self.effects.get(place).cloned().unwrap_or_default(),
-            effects_hash: if hashed { hash.to_bytes() } else { Bytes::new() },
-            leaf_index,
-            leaf_path: bytes(self.block_tree.path(u64::from(leaf_index))?),
-            ..self.receipt.clone()
-        })
-    }
 }
 
-fn place(item: u32) -> Option<usize> {
+/// Where an item stands, from 0.
+pub(crate) fn place(item: u32) -> Option<usize> {
     usize::try_from(item).ok()?.checked_sub(1)
 }

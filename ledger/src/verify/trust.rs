@@ -24,14 +24,19 @@ pub struct Trust {
     /// By the epoch that they end, each with its header.
     changes: Vec<(Header, v1::EpochChange)>,
     newest: Option<(Header, v1::Certificate)>,
+    /// Certificates that were checked, with what that gave: under load many receipts have the same.
+    checked: Vec<(v1::Certificate, (Header, Vec<u64>))>,
 }
+
+/// Certificates that are remembered as checked.
+const CHECKED_MAX: usize = 16;
 
 impl Trust {
     /// What the genesis file alone gives.
     pub fn new(genesis: Genesis) -> Trust {
         let chain_id = genesis.chain_id();
         let signers = vec![Signers::of(chain_id, &Registry::of(&genesis))];
-        Trust { genesis, chain_id, signers, changes: Vec::new(), newest: None }
+        Trust { genesis, chain_id, signers, changes: Vec::new(), newest: None, checked: Vec::new() }
     }
 
     /// Reads the bytes of a TrustedState, and believes none of it unchecked.
@@ -110,6 +115,8 @@ impl Trust {
         if let Some(newest) = longer.newest() {
             longer.signers_of(newest)?;
         }
+        // Who signed when is known better now.
+        longer.checked.clear();
         *self = longer;
         Ok(())
     }
@@ -124,10 +131,27 @@ impl Trust {
         Ok(())
     }
 
+    /// Checks a certificate now, so that it costs nothing the next time; the oldest one that was
+    /// remembered so is forgotten.
+    pub fn remember(&mut self, certificate: &v1::Certificate) -> Result<(), Unproven> {
+        let certified = self.certified(certificate)?;
+        self.checked.truncate(CHECKED_MAX - 1);
+        self.checked.insert(0, (certificate.clone(), certified));
+        Ok(())
+    }
+
+    /// What a certificate gave that was checked and is remembered.
+    pub fn checked(&self, certificate: &v1::Certificate) -> Option<(Header, Vec<u64>)> {
+        self.checked.iter().find(|(known, _)| known == certificate).map(|(_, found)| found.clone())
+    }
+
     /// Checks a certificate; returns its header and who signed it.
     pub fn certified(&self, certificate: &v1::Certificate) -> Result<(Header, Vec<u64>), Unproven> {
-        let header = super::header("certificate.header", &certificate.header, &self.chain_id)?;
-        self.signers_of(&header)?.certified(certificate)
+        let check = || {
+            let header = super::header("certificate.header", &certificate.header, &self.chain_id)?;
+            self.signers_of(&header)?.certified(certificate)
+        };
+        self.checked(certificate).map_or_else(check, Ok)
     }
 
     /// Who signs a header: those of its epoch, as far as the epoch reaches.

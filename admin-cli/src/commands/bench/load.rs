@@ -57,10 +57,13 @@ impl Load {
         let shared = Arc::new(Shared { stopped: AtomicBool::new(false), taken: Mutex::default() });
         let accounts: Arc<[AccountId]> = accounts.into();
         let mut running = JoinSet::new();
+        let mut first: Option<Client> = None;
         for place in 0..clients {
             let number = usize::from(place);
+            let client = session::unjournalled(settings, number, first.as_ref())?;
+            first.get_or_insert_with(|| client.clone());
             let worker = Worker {
-                client: session::unjournalled(settings, number)?,
+                client,
                 shared: Arc::clone(&shared),
                 accounts: Arc::clone(&accounts),
                 batch: usize::from(batch),
