@@ -10,16 +10,8 @@ use counterfoil_tests::load::Load;
 use crate::{CAUGHT_UP, LEARNER, await_log, founding, purge_beyond, start};
 
 /// In the order in which a node gets to them.
-const STEPS: [&str; 8] = [
-    "receiving",
-    "received",
-    "copied",
-    "following",
-    "followed",
-    "records",
-    "settled",
-    "promoted",
-];
+const STEPS: [&str; 8] =
+    ["receiving", "received", "copied", "following", "followed", "records", "settled", "promoted"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_each_step_and_at_any_moment_it_has_the_old_state_or_the_new() {

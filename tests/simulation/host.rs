@@ -294,7 +294,12 @@ impl Life {
             .collect();
         let nodes = usize::try_from(consortium::NODES).expect("few nodes");
         let terms = TermBound::new(self.clock.clone(), consortium::FOUNDED_MS, nodes);
-        Peers::new(channels, BTreeSet::new(), Bytes::copy_from_slice(self.genesis.chain_id().as_bytes()), terms)
+        Peers::new(
+            channels,
+            BTreeSet::new(),
+            Bytes::copy_from_slice(self.genesis.chain_id().as_bytes()),
+            terms,
+        )
     }
 }
 

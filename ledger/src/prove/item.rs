@@ -1,14 +1,16 @@
-//! The receipt of an item, made from a batch that was verified.
+//! What a batch that was verified says of one of its items.
 
 use bytes::Bytes;
 use counterfoil_proto::v1;
 
-use crate::{
-    hash::Hash,
-    verify::{VerifiedBatch, batch::place},
-};
+use crate::{hash::Hash, outcome::Outcome, verify::VerifiedBatch};
 
 impl VerifiedBatch {
+    /// What became of an item, from 1.
+    pub fn outcome(&self, item: u32) -> Option<Outcome> {
+        self.outcomes.get(place(item)?).copied()
+    }
+
     /// The receipt of an item, from 1: it verifies alone, and is as certain as the instruction's.
     pub fn item_receipt(&self, item: u32) -> Option<v1::Receipt> {
         let place = place(item)?;
@@ -28,4 +30,9 @@ impl VerifiedBatch {
             ..self.receipt.clone()
         })
     }
+}
+
+/// Where an item stands, from 0.
+fn place(item: u32) -> Option<usize> {
+    usize::try_from(item).ok()?.checked_sub(1)
 }

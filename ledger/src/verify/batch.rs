@@ -92,15 +92,3 @@ fn effects_hashes(proof: &v1::BatchProof, count: usize) -> Result<Vec<Hash>, Unp
     require(said, "effects", "there are as many as items; where no item has any, none")?;
     Ok(hashes)
 }
-
-impl VerifiedBatch {
-    /// What became of an item, from 1.
-    pub fn outcome(&self, item: u32) -> Option<Outcome> {
-        self.outcomes.get(place(item)?).copied()
-    }
-}
-
-/// Where an item stands, from 0.
-pub(crate) fn place(item: u32) -> Option<usize> {
-    usize::try_from(item).ok()?.checked_sub(1)
-}

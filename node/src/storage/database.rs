@@ -259,7 +259,9 @@ impl Database {
             }
             // Nobody catches up in a simulation.
             #[cfg(feature = "simulation")]
-            Engine::Simulated(_) => Err(self.failure("a simulated disk makes no copies".to_owned())),
+            Engine::Simulated(_) => {
+                Err(self.failure("a simulated disk makes no copies".to_owned()))
+            }
         }
     }
 

@@ -68,10 +68,8 @@ impl BlockReader {
             let (_turn, began, mut from) = (turn, Instant::now(), from);
             while from <= to && began.elapsed() < limits::READ_BLOCKS_TIME {
                 let reading = reader.clone();
-                let run = blocking::aside(move || {
-                    reading.run(from, to, limits::BLOCK_RUN_BYTES)
-                })
-                .await;
+                let run =
+                    blocking::aside(move || reading.run(from, to, limits::BLOCK_RUN_BYTES)).await;
                 let Ok(run) = run else { return };
                 let run = run.map_err(|error| unread(&error));
                 let failed = run.is_err();
