@@ -18,8 +18,8 @@ pub fn survive(directory: &Path) -> Result<(), String> {
     let mut disk = Disk::make(directory, "voter")?;
     let data = disk.path().join("data");
     let [first, second, third] = std::array::from_fn(|_| Place::here());
-    let consortium =
-        Consortium::found_at([Place { data: Some(data), ..Place::here() }, first, second, third]);
+    let places = [Place { data: Some(data), ..Place::here() }, first, second, third];
+    let consortium = Consortium::found_at(places, "");
     consortium
         .configure(0, "[raft]\nheartbeat_ms = 50\nelection_min_ms = 250\nelection_max_ms = 500");
     let start = || consortium.start_misbehaving_with(0, "clock:/dev/null", &[]);
