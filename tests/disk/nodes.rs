@@ -36,7 +36,7 @@ fn at_the_start() -> Vec<Fault> {
         }
     }
     faults.push(Fault { glob: "*/log/CURRENT", call: "rename", error: "EIO", times: Times::Ever });
-    for glob in ["*/log/*.log", "*/state/*.log"] {
+    for glob in ["*/log/*.sst", "*/state/*.sst"] {
         faults.push(Fault { glob, call: "read", error: "EIO", times: Times::Once });
     }
     faults

@@ -28,6 +28,7 @@ pub async fn node() -> Worn {
     for _ in 0..2 {
         load.progress(20).await;
         batch(&consortium, 100).await;
+        written(&consortium, node);
         // Recovery writes tables of what was in the write-ahead logs.
         consortium.kill_node(node);
         load.progress(5).await;
@@ -35,6 +36,7 @@ pub async fn node() -> Worn {
         consortium.await_metric(node, "counterfoil_ready", |ready| ready == 1.0);
         load.progress(20).await;
     }
+    written(&consortium, node);
     load.stop().await;
     let height = consortium.metric(consortium.leader(), "counterfoil_height").unwrap_or(0.0);
     consortium.await_metric(node, "counterfoil_certified_height", |it| it >= height);
@@ -47,6 +49,14 @@ pub async fn node() -> Worn {
     let id = u64::try_from(node + 1).expect("it is small");
     let template = Template::of(&data, genesis, id);
     Worn { consortium, node, template }
+}
+
+/// Waits until a node has written its state, under load.
+fn written(consortium: &Consortium, node: usize) {
+    let count = "counterfoil_state_write_duration_seconds_count";
+    let before = consortium.metric(node, count).unwrap_or(0.0);
+    // One that has ended, and one that has begun after everything before this.
+    consortium.await_metric(node, count, |count| count >= before + 2.0);
 }
 
 /// A batch is larger than a kibibyte, and stands in a file for large values.
