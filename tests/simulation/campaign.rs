@@ -26,7 +26,7 @@ pub struct Campaign {
 
 /// The figures of a report, in the order in which they are added up.
 const FIGURES: [&str; 9] =
-    ["simulated_ms", "blocks", "settled", "final", "reads", "faults", "lost", "starts", "terms"];
+    ["simulated_ms", "blocks", "settled", "final", "reads", "faults", "lost", "starts", "leaders"];
 
 /// A report in one line.
 pub fn words(report: &Report) -> String {
@@ -40,7 +40,7 @@ pub fn words(report: &Report) -> String {
         report.faults,
         report.lost,
         report.lives,
-        report.terms,
+        report.leaders,
     ];
     let words: Vec<String> =
         FIGURES.iter().zip(values).map(|(name, value)| format!("{name} {value}")).collect();

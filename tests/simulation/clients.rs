@@ -11,7 +11,6 @@ use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Position;
-use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::instruction::Draft;
 use counterfoil_ledger::instruction::Instruction;
@@ -142,9 +141,8 @@ impl Client {
             What::Submit(place) => {
                 let issued = &history.issued[place];
                 let (bytes, bank) = (issued.bytes.clone(), issued.institution);
-                let (id, hash) = (issued.id, issued.hash);
                 hosts[host].spawn(async move {
-                    tell(submit(replica, bytes, bank, id, hash).await);
+                    tell(submit(replica, bytes, bank).await);
                 });
             }
             What::Read(mode, account) => {
@@ -302,29 +300,24 @@ fn transfer_of(from: AccountId, to: AccountId, amount: u64) -> v1::Transfer {
 }
 
 /// Submits, and waits until the outcome is final, as the API does.
-async fn submit(
-    replica: Arc<Replica>,
-    bytes: Bytes,
-    bank: Bic,
-    id: InstructionId,
-    hash: Hash,
-) -> Told {
+async fn submit(replica: Arc<Replica>, bytes: Bytes, bank: Bic) -> Told {
     let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
     let result = match replica.submit(bytes, Some(&bank), deadline).await {
         Submitted::Decided(result) => result,
         Submitted::Refused(reason) => return Told::Refused(reason.code()),
         Submitted::Unavailable(cause) => return Told::Unavailable(cause.to_string()),
     };
-    let height = result.verdict.as_ref().and_then(|it| it.position).map_or(0, |it| it.height);
+    let told = result.verdict.as_ref().and_then(|it| it.position);
+    let Some(v1::Position { height, leaf }) = told else {
+        return Told::Unavailable("an answer without a place".to_owned());
+    };
     let mut reached = replica.height();
     let executed = reached.wait_for(|reached| *reached >= height);
     if tokio::time::timeout_at(deadline.into(), executed).await.is_err() {
         return Told::Ordered(height);
     }
-    let found = replica.find(&bank, &id).ok().flatten();
-    let Some((_, position)) = found.filter(|(found, _)| *found == hash) else {
-        return Told::Unavailable("decided, and not found where it was executed".to_owned());
-    };
+    // The place that was told: what stands there is compared in the end.
+    let position = Position { height, leaf };
     if replica.finality().wait_final(position.height, deadline).await.is_err() {
         return Told::Ordered(position.height);
     }

@@ -1,6 +1,7 @@
 //! What must hold at every moment, whatever has failed: looked at after every step, from outside.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
@@ -30,8 +31,8 @@ pub struct Observer {
     signed: BTreeMap<(u64, u64), Hash>,
     /// The newest of those heights that left the node.
     released: BTreeMap<u64, u64>,
-    /// Who led in a term.
-    leaders: BTreeMap<u64, u64>,
+    /// Who led in which term. openraft lets a second node lead in a term, if its id is the greater one.
+    leaders: BTreeSet<(u64, u64)>,
     /// The greatest height that a client was told to be final, and that any node has certified.
     reported: u64,
     certified: u64,
@@ -42,6 +43,8 @@ struct Seen {
     height: Option<u64>,
     certified: u64,
     applied: u64,
+    term: u64,
+    last: u64,
 }
 
 impl Observer {
@@ -60,8 +63,8 @@ impl Observer {
         self.hashes.get(usize::try_from(height).ok()?)
     }
 
-    /// How many terms have had a leader.
-    pub fn terms(&self) -> usize {
+    /// How many leaders there have been.
+    pub fn leaders(&self) -> usize {
         self.leaders.len()
     }
 
@@ -75,10 +78,7 @@ impl Observer {
         let Some(replica) = host.replica() else { return Ok(()) };
         let (role, term, last, applied) = replica.raft_figures();
         if role == NodeRole::Leader {
-            let first = *self.leaders.entry(term).or_insert(host.node);
-            if first != host.node {
-                return Err(format!("nodes {first} and {} both lead in term {term}", host.node));
-            }
+            self.leaders.insert((term, host.node));
         }
         if applied > last {
             return Err(format!(
@@ -88,15 +88,10 @@ impl Observer {
         }
         let key = (host.node, host.lives);
         if !self.seen.contains_key(&key) {
-            let (released, recorded) = (self.released(host.node), host.recorded());
-            if recorded < released {
-                return Err(format!(
-                    "node {} has signed height {released}, and its record says {recorded}",
-                    host.node
-                ));
-            }
+            self.born(host, term, last)?;
         }
         let seen = self.seen.entry(key).or_default();
+        (seen.term, seen.last) = (term, last);
         if applied < seen.applied {
             return Err(format!("node {} has gone back to entry {applied}", host.node));
         }
@@ -108,6 +103,28 @@ impl Observer {
             self.executed(host.node, height, &replica)?;
         }
         self.look_at_finality(host, &replica)
+    }
+
+    /// Looks at a node that has just started: it knows what it knew.
+    fn born(&self, host: &Host, term: u64, last: u64) -> Result<(), Violation> {
+        let node = host.node;
+        let (released, recorded) = (self.released(node), host.recorded());
+        if recorded < released {
+            return Err(format!(
+                "node {node} has signed height {released}, and its record says {recorded}"
+            ));
+        }
+        let lives = self.seen.range((node, 0)..(node, host.lives));
+        let Some((_, before)) = lives.last() else { return Ok(()) };
+        if term < before.term {
+            return Err(format!("node {node} was in term {}, and starts in {term}", before.term));
+        }
+        // A leader's log may have been in the way of another's in between; a term later it may be cut.
+        if last < before.last && term == before.term {
+            let had = before.last;
+            return Err(format!("node {node} had entries up to {had}, and starts with {last}"));
+        }
+        Ok(())
     }
 
     fn executed(&mut self, node: u64, height: u64, replica: &Replica) -> Result<(), Violation> {

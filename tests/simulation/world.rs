@@ -56,8 +56,8 @@ pub struct Report {
     pub lost: u64,
     /// Processes that were started.
     pub lives: u64,
-    /// Terms that had a leader.
-    pub terms: u64,
+    /// Leaders, each in its term.
+    pub leaders: u64,
     /// Of the chain and the clients.
     pub totals: Totals,
 }
@@ -103,7 +103,7 @@ impl World {
             faults: self.nemesis.done.values().sum(),
             lost: self.hosts.iter().map(|host| host.disk.figures().lost).sum(),
             lives: self.hosts.iter().map(|host| host.lives).sum(),
-            terms: self.observer.terms() as u64,
+            leaders: self.observer.leaders() as u64,
             totals,
         })
     }
@@ -205,7 +205,9 @@ impl World {
         let before = self.observer.height();
         let host = &mut self.hosts[place];
         let node = host.node;
-        self.observer.look(host)?;
+        if !host.disk.is_dark() {
+            self.observer.look(host)?;
+        }
         if host.disk.is_dark() {
             host.cut_power();
             trace::line(self.now_ms, &format!("node {node} is dark"));

@@ -135,12 +135,13 @@ impl StateMachine {
             flushing.await.expect("writing the state does not panic")?;
         }
         let consensus = self.applied.encode();
-        tokio::task::block_in_place(|| {
+        blocking::in_place(|| {
             if let Some(flush) = self.executor.begin_flush(&mut self.unflushed, &consensus) {
                 flush.write()?;
             }
             self.executor.store().sync()
         })
+        .await
     }
 
     /// Writes what has gathered, beside execution, when it is time and the last write has ended.
