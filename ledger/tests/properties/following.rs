@@ -110,7 +110,7 @@ fn lies_are_refused(state: &State, header: &Header, proposal: &Proposal, leaves:
     };
     let Some(last) = leaves.last() else { return };
     refused(&leaves[1..], "a leaf left out");
-    refused(&[leaves, &[last.clone()]].concat(), "a leaf twice");
+    refused(&[leaves, std::slice::from_ref(last)].concat(), "a leaf twice");
     // The middle one stands for all: a history has hundreds.
     let at = leaves.len() / 2;
     let change = |lie: &str, change: fn(&mut LeafRecord)| {

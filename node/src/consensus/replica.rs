@@ -50,7 +50,6 @@ use super::network::Peers;
 use super::oversight::Oversight;
 use super::preparer::Preparer;
 use super::space::Space;
-use crate::blocking;
 use crate::clock::Clock;
 use crate::defect;
 use crate::defect::Defect;

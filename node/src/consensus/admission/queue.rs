@@ -139,7 +139,7 @@ impl<T> Queue<T> {
 
     /// Returns when something waits; one task asks. Loses nothing when it is dropped.
     pub async fn filled(&self) {
-        while self.len() == 0 {
+        while self.is_empty() {
             self.filled.notified().await;
         }
     }

@@ -45,7 +45,7 @@ pub enum Step {
     /// A block.
     Block(Box<Told>),
     /// A proposal that does not fit its place.
-    Void(Proposal),
+    Void(Box<Proposal>),
 }
 
 /// A block as it is told.
@@ -92,7 +92,7 @@ pub fn verify(
         }
         proposal_before = proposal.header.hash();
         match blocks.next_if(|(header, _)| header.raft_index == entry.log_id.index) {
-            None => steps.push(Step::Void(proposal)),
+            None => steps.push(Step::Void(Box::new(proposal))),
             Some((header, told)) => {
                 let leaves = check_block(&header, entry, &proposal, &told, registry)?;
                 steps.push(Step::Block(Box::new(Told { header, proposal, leaves })));

@@ -132,7 +132,7 @@ impl StateStore {
             blocks::proposal_of(&header, Some(self.inner.log.read_stored(header.raft_index)?))?;
         let root = header.tx_root;
         let block = StoredBlock { header, proposal, leaves };
-        let computed = prove::leaf_hashes(&block).map(|hashes| merkle::root_of(hashes));
+        let computed = prove::leaf_hashes(&block).map(merkle::root_of);
         if computed != Some(root) {
             return Err(damaged("its outcomes are not those under its header"));
         }
