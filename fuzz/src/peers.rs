@@ -28,7 +28,8 @@ fn log_id(term: u64, index: u64) -> Option<peer::LogId> {
 pub fn raft_message_seeds() -> Vec<Vec<u8>> {
     use peer::append_entries_response::{Conflict, PartialSuccess, Result, Success};
     let leader = Some(peer::LeaderId { term: 1, node_id: 1 });
-    let vote = Some(peer::Vote { leader, committed: true });
+    let own = peer::Vote { leader, committed: true };
+    let vote = Some(own);
     let chain_id = scene().archive.chain.state.chain_id().to_bytes();
     let voters = vec![1, 2, 3, 4];
     let configs = vec![peer::VoterSet { voters: voters.clone() }];
@@ -55,7 +56,7 @@ pub fn raft_message_seeds() -> Vec<Vec<u8>> {
         Result::Success(Success {}),
         Result::PartialSuccess(PartialSuccess { matching: log_id(1, 4) }),
         Result::Conflict(Conflict {}),
-        Result::HigherVote(vote.unwrap()),
+        Result::HigherVote(own),
     ];
     let answers =
         answers.map(|result| peer::AppendEntriesResponse { result: Some(result) }.encode_to_vec());

@@ -75,7 +75,8 @@ mod tests {
         let soon = |own| tokio::time::timeout(Duration::from_millis(20), with(own, next()));
         assert!(soon(one.clone()).await.is_err());
         assert!(soon(other).await.unwrap().is_some());
-        let elsewhere = with(one.clone(), async { tokio::spawn(kept(next())) }).await;
+        let elsewhere = with(one.clone(), async { [tokio::spawn(kept(next()))] }).await;
+        let [elsewhere] = elsewhere;
         assert!(!elsewhere.is_finished());
         drop(held);
         assert!(elsewhere.await.unwrap().is_some());
