@@ -67,9 +67,9 @@ async fn a_node_that_is_short_of_space_steps_back_and_stops_before_it_is_full() 
     load.progress(10).await;
 
     // If all are short somebody still leads, and reads are served.
-    for node in 0..count {
+    for (node, faults) in faults.iter().enumerate() {
         consortium.await_metric(node, "counterfoil_ready", |ready| ready == 1.0);
-        faults[node].set_free(15 * MIB);
+        faults.set_free(15 * MIB);
         consortium.await_metric(node, LEVEL, |level| level == 2.0);
     }
     consortium.leader();

@@ -74,7 +74,8 @@ fn append_until_it_fails(path: &Path, faults: &Faults) -> (Option<i32>, u64, Str
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let count = said.lines().filter_map(|line| line.strip_prefix("durable ")?.parse().ok()).last();
+    let mut counts = said.lines().filter_map(|line| line.strip_prefix("durable ")?.parse().ok());
+    let count = counts.next_back();
     let words = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
     (output.status.code(), count.unwrap_or(0), words)
 }
