@@ -19,6 +19,7 @@ use rocksdb::DBCompressionType;
 use rocksdb::DBIteratorWithThreadMode;
 use rocksdb::DBPinnableSlice;
 use rocksdb::DBRecoveryMode;
+use rocksdb::Direction;
 use rocksdb::IteratorMode;
 use rocksdb::LogLevel;
 use rocksdb::Options;
@@ -409,7 +410,14 @@ fn handle<'a>(db: &'a DB, family: &str) -> &'a ColumnFamily {
     db.cf_handle(family).expect("the family exists: open() creates each one that is named")
 }
 
-/// An instance at one moment.
+/// What is read so leaves the cache to who waits for answers.
+fn past_the_cache() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options
+}
+
+/// An instance at one moment, read past the cache.
 pub(super) struct View<'a> {
     database: &'a Database,
     moment: Moment<'a>,
@@ -426,28 +434,37 @@ impl View<'_> {
     pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         match &self.moment {
             Moment::Rocks(db, snapshot) => snapshot
-                .get_cf(handle(db, family), key)
+                .get_cf_opt(handle(db, family), key, past_the_cache())
                 .map_err(|error| self.database.failure(error.into_string())),
             #[cfg(feature = "simulation")]
             Moment::Simulated(frozen) => Ok(frozen.get(family, key).map(|found| found.to_vec())),
         }
     }
 
-    /// A family's pairs in key order. They pass the cache by, which belongs to who waits for answers.
+    /// A family's pairs in key order.
     pub(super) fn iterate(
         &self,
         family: &str,
     ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
+        self.iterate_from(family, &[])
+    }
+
+    /// A family's pairs in key order, from a key on.
+    pub(super) fn iterate_from(
+        &self,
+        family: &str,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Pair, StorageError>> + '_ {
         let mut pairs = match &self.moment {
             Moment::Rocks(db, snapshot) => {
-                let mut options = ReadOptions::default();
-                options.fill_cache(false);
-                let family = handle(db, family);
-                Pairs::Rocks(snapshot.iterator_cf_opt(family, options, IteratorMode::Start))
+                let (family, from) =
+                    (handle(db, family), IteratorMode::From(from, Direction::Forward));
+                Pairs::Rocks(snapshot.iterator_cf_opt(family, past_the_cache(), from))
             }
             #[cfg(feature = "simulation")]
             Moment::Simulated(frozen) => {
-                Pairs::Simulated(frozen.iterate(family, IteratorMode::Start))
+                let from = IteratorMode::From(from, Direction::Forward);
+                Pairs::Simulated(frozen.iterate(family, from))
             }
         };
         std::iter::from_fn(move || self.database.next(&mut pairs))

@@ -345,8 +345,10 @@ impl LogStore {
         recent.last = last;
         let Some(last) = last else { return Ok(()) };
         let oldest = (last.index + 1).saturating_sub(VERIFIED_AT_OPEN).max(recent.start);
+        let view = self.inner.database.view();
         for index in (oldest..=last.index).rev() {
-            let entry = self.read(index)?.ok_or_else(|| missing(index))?;
+            let entry = read_by(index, |family, key| view.get(family, key))?;
+            let entry = entry.ok_or_else(|| missing(index))?;
             if !recent.push_older(entry) {
                 break;
             }
@@ -356,7 +358,8 @@ impl LogStore {
 
     /// An entry as it is on disk, whatever is in memory. A missing or damaged one is an error.
     pub(super) fn read_stored(&self, index: u64) -> Result<LogEntry, StorageError> {
-        self.read(index)?.ok_or_else(|| missing(index))
+        let view = self.inner.database.view();
+        read_by(index, |family, key| view.get(family, key))?.ok_or_else(|| missing(index))
     }
 
     fn read_range(&self, from: u64, to: u64, budget: usize) -> Result<Vec<LogEntry>, StorageError> {
@@ -375,14 +378,8 @@ impl LogStore {
     }
 
     fn read(&self, index: u64) -> Result<Option<LogEntry>, StorageError> {
-        let Some(head) = self.read_head(index)? else { return Ok(None) };
-        let body = if head.has_body() {
-            let found = self.inner.database.get(BODIES, &index.to_be_bytes())?;
-            Bytes::copy_from_slice(&found.ok_or_else(|| missing(index))?)
-        } else {
-            Bytes::new()
-        };
-        head.with_body(body).map(Some).ok_or_else(|| damaged(index))
+        let database = &self.inner.database;
+        read_by(index, |family, key| Ok(database.get(family, key)?.map(|value| value.to_vec())))
     }
 
     fn read_head(&self, index: u64) -> Result<Option<EntryHead>, StorageError> {
@@ -427,6 +424,22 @@ fn synced_but_for(defects: &[Defect]) -> Durability {
 
 /// Entries that are not synced when they are acknowledged, nor what rides with them.
 const HASTY: &[Defect] = &[Defect::UnsyncedEntries, Defect::UnflushedEntries];
+
+/// An entry, from what has the values of the families.
+fn read_by(
+    index: u64,
+    get: impl Fn(&str, &[u8]) -> Result<Option<Vec<u8>>, StorageError>,
+) -> Result<Option<LogEntry>, StorageError> {
+    let key = index.to_be_bytes();
+    let Some(head) = get(ENTRIES, &key)? else { return Ok(None) };
+    let head = EntryHead::decode(index, &head).ok_or_else(|| damaged(index))?;
+    let body = if head.has_body() {
+        Bytes::from(get(BODIES, &key)?.ok_or_else(|| missing(index))?)
+    } else {
+        Bytes::new()
+    };
+    head.with_body(body).map(Some).ok_or_else(|| damaged(index))
+}
 
 fn missing(index: u64) -> StorageError {
     StorageError::corrupt("the log", format!("entry {index} is missing"))

@@ -14,7 +14,7 @@ use counterfoil_ledger::proposal::ProposalHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::super::database::Database;
+use super::super::database::View;
 use super::super::log::LogEntry;
 use super::super::log::LogPayload;
 use super::HEADERS;
@@ -119,17 +119,17 @@ pub(super) fn proposal_of(
     })
 }
 
-/// A header that is in the database.
-pub(super) fn read_header(database: &Database, height: u64) -> Result<Header, StorageError> {
+/// A header that is in the database, past the cache.
+pub(super) fn read_header(database: &View<'_>, height: u64) -> Result<Header, StorageError> {
     match database.get(HEADERS, &height.to_be_bytes())? {
         Some(bytes) => decode_header(height, &bytes),
         None => Err(StorageError::corrupt("the headers", format!("{height} is missing"))),
     }
 }
 
-/// The leaves of a block that is in the database.
+/// The leaves of a block that is in the database, past the cache.
 pub(super) fn read_leaves(
-    database: &Database,
+    database: &View<'_>,
     height: u64,
 ) -> Result<Vec<LeafRecord>, StorageError> {
     let bytes = database.get(OUTCOMES, &height.to_be_bytes())?;

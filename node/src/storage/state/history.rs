@@ -10,6 +10,7 @@ use counterfoil_ledger::prove;
 
 use super::super::batch::WriteBatch;
 use super::super::database::Database;
+use super::super::database::View;
 use super::HEADERS;
 use super::HISTORY;
 use super::Memory;
@@ -83,7 +84,7 @@ impl StateStore {
     pub(super) fn add_history(&self, tail: &Tail, batch: &mut WriteBatch) {
         let family = self.inner.database.family(HISTORY);
         for (node, hash) in tail.history() {
-            batch.put_cf(family, key(*node), hash.as_bytes());
+            batch.put_cf(family, key_of(*node), hash.as_bytes());
         }
     }
 
@@ -116,17 +117,21 @@ impl Memory {
 }
 
 /// Fails if a stored node is not the hash of the two below it.
-pub(super) fn check_node(
-    database: &Database,
-    key: &[u8],
-    value: &[u8],
-) -> Result<(), StorageError> {
+pub(super) fn check_node(view: &View<'_>, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
     let damaged = || StorageError::corrupt("the history", format!("node {key:?}"));
     let (level, index) = key.split_first().ok_or_else(damaged)?;
     let index = index.try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
     let below = u32::from(*level).checked_sub(1).ok_or_else(damaged)?;
     let left = index.checked_mul(2).ok_or_else(damaged)?;
-    let [left, right] = [left, left + 1].map(|index| read_node(database, below, index));
+    let read = |index: u64| match below {
+        0 => Ok(prove::history_leaf(&blocks::read_header(view, index)?)),
+        _ => {
+            let key = key_of((*level - 1, index));
+            let hash = view.get(HISTORY, &key)?.and_then(|bytes| Hash::from_slice(&bytes));
+            hash.ok_or_else(damaged)
+        }
+    };
+    let [left, right] = [left, left + 1].map(read);
     let computed = merkle::node_hash(&left?, &right?);
     if computed.as_bytes()[..] == *value { Ok(()) } else { Err(damaged()) }
 }
@@ -138,11 +143,11 @@ fn read_node(database: &Database, level: u32, index: u64) -> Result<Hash, Storag
         return Ok(prove::history_leaf(&blocks::decode_header(index, &bytes)?));
     }
     let node = (u8::try_from(level).map_err(|_| damaged())?, index);
-    let bytes = database.get(HISTORY, &key(node))?.ok_or_else(damaged)?;
+    let bytes = database.get(HISTORY, &key_of(node))?.ok_or_else(damaged)?;
     Hash::from_slice(&bytes).ok_or_else(damaged)
 }
 
-fn key((level, index): Node) -> [u8; 9] {
+fn key_of((level, index): Node) -> [u8; 9] {
     let mut key = [level; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
     key

@@ -8,8 +8,6 @@
 use counterfoil_ledger::history::StoredBlock;
 use counterfoil_ledger::merkle;
 use counterfoil_ledger::prove;
-use rocksdb::Direction;
-use rocksdb::IteratorMode;
 
 use super::super::database::META;
 use super::ACCOUNTS;
@@ -108,7 +106,7 @@ impl StateStore {
 
     fn scrub_block(&self, height: u64) -> Result<u64, StorageError> {
         let damaged = |what: &str| StorageError::corrupt("a block", format!("{height}: {what}"));
-        let database = &self.inner.database;
+        let database = &self.inner.database.view();
         let header = blocks::read_header(database, height)?;
         let leaves = blocks::read_leaves(database, height)?;
         let mut bytes = 1_024 + leaves.iter().map(|leaf| leaf.effects.len() + 24).sum::<usize>();
@@ -146,15 +144,15 @@ impl StateStore {
         budget: u64,
     ) -> Result<(Option<Vec<u8>>, u64), StorageError> {
         let mut bytes = 0;
-        let mode = IteratorMode::From(from, Direction::Forward);
-        for pair in self.inner.database.iterate(family, mode) {
+        let view = self.inner.database.view();
+        for pair in view.iterate_from(family, from) {
             let (key, value) = pair?;
             if bytes >= budget {
                 return Ok((Some(key.into_vec()), bytes));
             }
             bytes += (key.len() + value.len()) as u64;
             match family {
-                HISTORY => history::check_node(&self.inner.database, &key, &value)?,
+                HISTORY => history::check_node(&view, &key, &value)?,
                 CERTIFICATES => certificates::check(&key, value)?,
                 _ => {}
             }
