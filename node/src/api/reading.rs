@@ -10,6 +10,7 @@ use counterfoil_ledger::date::Date;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_proto::v1;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::certainty;
@@ -71,7 +72,14 @@ pub(super) async fn height_of(
 pub(super) async fn off_thread<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    let turn = turns::next().await;
+    in_turn(turns::next().await, read).await
+}
+
+/// The same, in a turn that has come already.
+pub(super) async fn in_turn<T: Send + 'static>(
+    turn: Option<OwnedSemaphorePermit>,
+    read: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
     // Whoever gives up does not end the read, so the turn lasts as long as that.
     let reading = tokio::task::spawn_blocking(move || {
         let answer = read();

@@ -18,6 +18,7 @@ use tonic::Status;
 
 use super::reading;
 use super::status;
+use super::turns;
 use super::visibility::Scope;
 use crate::consensus::answer;
 use crate::consensus::answer::Subject;
@@ -129,8 +130,12 @@ impl Receipts {
 
     /// What makes a height final; none yet.
     pub(super) async fn seal(&self, height: u64) -> Result<Option<Arc<Seal>>, Status> {
-        let replica = self.replica.clone();
-        let read = reading::off_thread(move || Seal::read(&replica, height));
+        if let Some(seal) = self.seals.get(&height) {
+            return Ok(Some(seal));
+        }
+        let (replica, turn) = (self.replica.clone(), turns::next().await);
+        // Others of every institution wait for the same: whoever reads it has had its turn before.
+        let read = reading::in_turn(turn, move || Seal::read(&replica, height));
         let sealed = self.seals.get_or_insert_async(&height, async {
             // What is not there yet is not remembered.
             read.await.map_err(Some)?.map(Arc::new).ok_or(None)
@@ -158,13 +163,16 @@ impl Receipts {
     }
 
     async fn prover(&self, height: u64) -> Result<Arc<Prover>, Status> {
-        let replica = self.replica.clone();
+        if let Some(prover) = self.provers.get(&height) {
+            return Ok(prover);
+        }
+        let (replica, turn) = (self.replica.clone(), turns::next().await);
         let open = move || {
             let missing = || status::inconsistent("a block");
             let block = replica.store().block(height).map_err(|error| status::storage(&error))?;
             Prover::of(block.ok_or_else(missing)?).map(Arc::new).ok_or_else(missing)
         };
-        self.provers.get_or_insert_async(&height, reading::off_thread(open)).await
+        self.provers.get_or_insert_async(&height, reading::in_turn(turn, open)).await
     }
 }
 

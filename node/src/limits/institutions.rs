@@ -50,7 +50,7 @@ pub const CHECKS_BETWEEN_TURNS: usize = 8;
 
 /// What an instruction that does not hold takes of its sender's patience, and again for each
 /// [`INLINE_CHECK_BYTES_MAX`] that it has.
-pub const FAULT_COST: Duration = Duration::from_millis(10);
+pub const FAULT_COST: Duration = Duration::from_millis(1);
 
 /// What one of so many bytes takes of it.
 pub fn fault_cost(size: usize) -> Duration {
