@@ -25,8 +25,18 @@ pub struct Campaign {
 }
 
 /// The figures of a report, in the order in which they are added up.
-const FIGURES: [&str; 9] =
-    ["simulated_ms", "blocks", "settled", "final", "reads", "faults", "lost", "starts", "leaders"];
+const FIGURES: [&str; 10] = [
+    "simulated_ms",
+    "blocks",
+    "settled",
+    "final",
+    "reads",
+    "faults",
+    "lost",
+    "starts",
+    "caught-up",
+    "leaders",
+];
 
 /// A report in one line.
 pub fn words(report: &Report) -> String {
@@ -40,6 +50,7 @@ pub fn words(report: &Report) -> String {
         report.faults,
         report.lost,
         report.lives,
+        report.caught_up,
         report.leaders,
     ];
     let words: Vec<String> =

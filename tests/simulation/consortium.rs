@@ -18,9 +18,9 @@ pub const NODES: u64 = 4;
 /// When the consortium was founded, Unix milliseconds.
 pub const FOUNDED_MS: u64 = 1_700_000_000_000;
 
-/// Blocks from one snapshot to the next. A node that was away for more than two of these could not be
-/// brought up to date by Raft alone.
-const SNAPSHOT_INTERVAL: u32 = 256;
+/// Blocks from one snapshot to the next. A node that was away for more than two of these has to catch
+/// up before Raft can go on with it.
+const SNAPSHOT_INTERVAL: u32 = 32;
 
 /// The institution that runs a node.
 pub fn institution(node: u64) -> Bic {

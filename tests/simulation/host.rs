@@ -18,16 +18,20 @@ use counterfoil_ledger::header::Header;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::verify::Signers;
 use counterfoil_node::clock::Clock;
+use counterfoil_node::config;
 use counterfoil_node::config::RaftTiming;
 use counterfoil_node::connector;
 use counterfoil_node::consensus::archive::Archive;
+use counterfoil_node::consensus::catch_up::CatchUp;
 use counterfoil_node::consensus::catch_up::Watched;
+use counterfoil_node::consensus::first_start::Starter;
 use counterfoil_node::consensus::group;
 use counterfoil_node::consensus::group::Group;
 use counterfoil_node::consensus::network::Peers;
 use counterfoil_node::consensus::peer_service::PeerServer;
 use counterfoil_node::consensus::peer_service::Running;
 use counterfoil_node::consensus::replica::Replica;
+use counterfoil_node::consensus::space::Space;
 use counterfoil_node::consensus::term_bound::TermBound;
 use counterfoil_node::exit::Stop;
 use counterfoil_node::limits;
@@ -78,13 +82,22 @@ struct Process {
     told: Arc<Told>,
 }
 
+/// How a process has ended by itself.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It is to be started again at once: a state that it has built takes the place of its own.
+    Restarts,
+    /// It cannot go on.
+    Stops(Stop),
+}
+
 /// What a process tells of itself.
 #[derive(Default)]
 struct Told {
     /// The height of the last header that it has on record as signed, when it starts.
     recorded: AtomicU64,
     replica: Mutex<Option<Arc<Replica>>>,
-    ended: Mutex<Option<Stop>>,
+    ended: Mutex<Option<Ended>>,
 }
 
 impl Host {
@@ -134,8 +147,8 @@ impl Host {
         runtime.block_on(tokio::time::advance(Duration::from_secs(100_000)));
         runtime.spawn(async move {
             let told = life.told.clone();
-            let stop = life.run().await;
-            told.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+            let ended = life.run().await.map_or_else(Ended::Stops, |()| Ended::Restarts);
+            told.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
         });
         self.process = Some(Process { runtime, told });
     }
@@ -183,7 +196,7 @@ impl Host {
     }
 
     /// Why the process has ended by itself, if it has.
-    pub fn ended(&self) -> Option<Stop> {
+    pub fn ended(&self) -> Option<Ended> {
         let process = self.process.as_ref()?;
         process.told.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -220,36 +233,55 @@ struct Life {
 }
 
 impl Life {
-    async fn run(self) -> Stop {
-        match self.start().await {
-            Ok(group) => group.died().await,
-            Err(stop) => stop,
-        }
-    }
-
-    async fn start(self) -> Result<Group, Stop> {
+    /// As the node's own composition does. Returns when the node is to start again.
+    async fn run(self) -> Result<(), Stop> {
         let chain_id = self.genesis.chain_id();
+        let registry = Arc::new(Registry::of(&self.genesis));
+        let signers = Signers::of(chain_id, &registry);
         let peers = self.peers();
         let open = if self.is_first { DataDirectory::init } else { DataDirectory::open };
         let directory = open(&self.directory, self.node, &chain_id)?;
+        directory.adopt_next()?;
         let log = LogStore::open(&directory)?;
         self.told.recorded.store(recorded(&log)?, Ordering::Relaxed);
         let store = StateStore::open(&directory, log.clone())?;
-        let signers = Signers::of(chain_id, &Registry::of(&self.genesis));
         let snapshots = Snapshots::open(&directory, &chain_id, &signers)?;
-        let archive = Archive::new(
-            self.node,
-            Arc::new(Registry::of(&self.genesis)),
+        let watched = Watched::new(Health::starting());
+        let (stored, kept) = (log.clone(), store.clone());
+        let archive =
+            Archive::new(self.node, registry.clone(), chain_id, stored, kept, watched.clone());
+        let archive = Arc::new(archive);
+        let running = Arc::new(OnceLock::new());
+        serve(archive.clone(), running.clone(), self.accepted);
+        let signer = Arc::new(consortium::attesting(self.node));
+        let starter = Starter {
+            node: self.node,
             chain_id,
-            log.clone(),
-            store.clone(),
-            Watched::new(Health::starting()),
-        );
+            registry,
+            signer: signer.clone(),
+            log: log.clone(),
+            peers: peers.clone(),
+        };
+        starter.register().await?;
+        let catch_up = CatchUp {
+            genesis: self.genesis.clone(),
+            signers,
+            directory: directory.clone(),
+            log: log.clone(),
+            store: store.clone(),
+            snapshots: snapshots.clone(),
+            peers: peers.clone(),
+            watched,
+        };
+        if catch_up.run().await? {
+            return Ok(());
+        }
         let group = Group::start(group::Parts {
             node: self.node,
             genesis: self.genesis,
-            signer: Arc::new(consortium::attesting(self.node)),
+            signer,
             signs: true,
+            space: Space::open(directory.clone(), NO_MARKS)?,
             directory,
             log,
             store,
@@ -260,24 +292,15 @@ impl Life {
             clock: self.clock,
         })
         .await?;
-        let running = Running::new(
-            group.replica(),
-            group.inclusion(),
-            group.statements(),
-            group.keeper(),
-            Arc::new(v1::NodeStatus::default),
-        );
-        let service = PeerServiceServer::new(PeerServer::new(
-            Arc::new(archive),
-            Arc::new(OnceLock::from(running)),
-            CancellationToken::new(),
-        ))
-        .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
-        let accepted = UnboundedReceiverStream::new(self.accepted).map(Ok::<_, std::io::Error>);
-        tokio::spawn(server().layer(Unruly).add_service(service).serve_with_incoming(accepted));
+        let (inclusion, statements, keeper) =
+            (group.inclusion(), group.statements(), group.keeper());
+        let status = Arc::new(v1::NodeStatus::default);
+        let _ = running.set(Running::new(group.replica(), inclusion, statements, keeper, status));
         *self.told.replica.lock().unwrap_or_else(PoisonError::into_inner) = Some(group.replica());
-        Ok(group)
+        tokio::select! {
+            stop = group.died() => Err(stop),
+            behind = fell_behind(&archive, &catch_up) => behind,
+        }
     }
 
     fn peers(&self) -> Peers {
@@ -302,6 +325,35 @@ impl Life {
         )
     }
 }
+
+fn serve(
+    archive: Arc<Archive>,
+    running: Arc<OnceLock<Running>>,
+    accepted: mpsc::UnboundedReceiver<Stream>,
+) {
+    let peers = PeerServer::new(archive, running, CancellationToken::new());
+    let service = PeerServiceServer::new(peers)
+        .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::BLOCK_RUN_MESSAGE_BYTES_MAX);
+    let accepted = UnboundedReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
+    let server = server(limits::PEER_WINDOW_BYTES).layer(Unruly).add_service(service);
+    tokio::spawn(server.serve_with_incoming(accepted));
+}
+
+/// Returns when this node needs what the others have purged.
+async fn fell_behind(archive: &Archive, catch_up: &CatchUp) -> Result<(), Stop> {
+    loop {
+        archive.behind().await;
+        if catch_up.is_needed().await? {
+            return Ok(());
+        }
+        tokio::time::sleep(limits::BEHIND_INTERVAL).await;
+    }
+}
+
+/// The simulated disk has no marks: it is full or not.
+const NO_MARKS: config::Disk =
+    config::Disk { warn: 0, admit: 0, stop: 0, scrub: 0, scrub_pause: Duration::ZERO };
 
 fn recorded(log: &LogStore) -> Result<u64, Stop> {
     let Some(bytes) = log.meta("attested")? else { return Ok(0) };

@@ -17,6 +17,7 @@ use crate::consortium::NODES;
 use crate::history::History;
 use crate::history::Told;
 use crate::history::What;
+use crate::host::Ended;
 use crate::host::Host;
 use crate::nemesis::Nemesis;
 use crate::network::Network;
@@ -44,6 +45,7 @@ pub struct World {
     observer: Observer,
     nemesis: Nemesis,
     looked_ms: u64,
+    caught_up: u64,
 }
 
 /// What came of a seed.
@@ -56,6 +58,8 @@ pub struct Report {
     pub lost: u64,
     /// Processes that were started.
     pub lives: u64,
+    /// How often a node ended to start again with what it had, or was to have, caught up with.
+    pub caught_up: u64,
     /// Leaders, each in its term.
     pub leaders: u64,
     /// Of the chain and the clients.
@@ -78,6 +82,7 @@ impl World {
             observer: Observer::default(),
             nemesis: Nemesis::default(),
             looked_ms: 0,
+            caught_up: 0,
         }
     }
 
@@ -103,6 +108,7 @@ impl World {
             faults: self.nemesis.done.values().sum(),
             lost: self.hosts.iter().map(|host| host.disk.figures().lost).sum(),
             lives: self.hosts.iter().map(|host| host.lives).sum(),
+            caught_up: self.caught_up,
             leaders: self.observer.leaders() as u64,
             totals,
         })
@@ -212,11 +218,21 @@ impl World {
             host.cut_power();
             trace::line(self.now_ms, &format!("node {node} is dark"));
             self.nemesis.darkened(self.now_ms, node);
-        } else if let Some(stop) = host.ended() {
-            trace::line(self.now_ms, &format!("node {node} ends: {stop}"));
-            host.cut_power();
-            if !self.nemesis.excuses(self.now_ms, node, stop.code) {
-                return Err(format!("node {node} has ended by itself: {stop}"));
+        } else if let Some(ended) = host.ended() {
+            match ended {
+                Ended::Restarts => {
+                    trace::line(self.now_ms, &format!("node {node} has caught up"));
+                    self.caught_up += 1;
+                    host.kill();
+                    host.start();
+                }
+                Ended::Stops(stop) => {
+                    trace::line(self.now_ms, &format!("node {node} ends: {stop}"));
+                    host.cut_power();
+                    if !self.nemesis.excuses(self.now_ms, node, stop.code) {
+                        return Err(format!("node {node} has ended by itself: {stop}"));
+                    }
+                }
             }
         }
         let height = self.observer.height();

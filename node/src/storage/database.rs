@@ -258,10 +258,9 @@ impl Database {
                 let copied = Checkpoint::new(db).and_then(|it| it.create_checkpoint(path));
                 copied.map_err(|error| self.failure(error.into_string()))
             }
-            // Nobody catches up in a simulation.
             #[cfg(feature = "simulation")]
-            Engine::Simulated(_) => {
-                Err(self.failure("a simulated disk makes no copies".to_owned()))
+            Engine::Simulated(opened) => {
+                opened.copy_to(path).map_err(|error| self.failure(error.to_string()))
             }
         }
     }
@@ -358,7 +357,10 @@ impl Engine {
         #[cfg(feature = "simulation")]
         if let Some(disk) = path.parent().and_then(simulated::Disk::of) {
             let names = families.iter().map(|(name, _)| *name).chain([META]);
-            return Ok(Engine::Simulated(disk.open(instance, names)));
+            let opened = disk.open(path, names);
+            return opened
+                .map(Engine::Simulated)
+                .map_err(|error| StorageError::io("open", path, error));
         }
         let mut options = options.clone();
         options.create_if_missing(is_fresh(path)?);

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
+use std::fs;
+use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,6 +19,9 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use rocksdb::Direction;
 use rocksdb::IteratorMode;
+
+/// In the directory of an instance: its number.
+const NUMBER_FILE: &str = "simulated";
 
 type Key = Box<[u8]>;
 type Table = BTreeMap<Key, Bytes>;
@@ -52,9 +57,11 @@ pub struct DiskFigures {
 
 #[derive(Default)]
 struct Machine {
-    instances: BTreeMap<&'static str, Instance>,
+    /// By the number that stands in the directory of each: directories are renamed and deleted.
+    instances: BTreeMap<u64, Instance>,
     /// Grows when the process ends: what an earlier one has opened writes nothing more.
     life: u64,
+    created: u64,
     armed: Option<(Fault, u32)>,
     is_full: bool,
     is_dark: bool,
@@ -74,7 +81,7 @@ struct Instance {
 /// One instance as a process has opened it.
 pub(super) struct Opened {
     disk: Disk,
-    name: &'static str,
+    number: u64,
     life: u64,
 }
 
@@ -154,15 +161,20 @@ impl Disk {
         MOUNTS.lock().unwrap_or_else(PoisonError::into_inner).get(directory).cloned()
     }
 
-    /// Opens an instance, with at least these families.
+    /// Opens or creates the instance of a directory, with at least these families.
     pub(super) fn open(
         self,
-        name: &'static str,
+        directory: &Path,
         families: impl IntoIterator<Item = &'static str>,
-    ) -> Opened {
+    ) -> io::Result<Opened> {
+        let file = directory.join(NUMBER_FILE);
+        let number = match fs::read_to_string(&file) {
+            Ok(text) => text.parse().map_err(io::Error::other)?,
+            Err(_) => self.create(directory, Instance::default())?,
+        };
         let life = {
             let mut machine = self.machine();
-            let instance = machine.instances.entry(name).or_default();
+            let instance = machine.instances.entry(number).or_default();
             let families: BTreeSet<_> = families.into_iter().collect();
             for family in families {
                 instance.current.entry(family).or_default();
@@ -170,7 +182,17 @@ impl Disk {
             }
             machine.life
         };
-        Opened { disk: self, name, life }
+        Ok(Opened { disk: self, number, life })
+    }
+
+    fn create(&self, directory: &Path, instance: Instance) -> io::Result<u64> {
+        let mut machine = self.machine();
+        machine.created += 1;
+        let number = machine.created;
+        machine.instances.insert(number, instance);
+        fs::create_dir_all(directory)?;
+        fs::write(directory.join(NUMBER_FILE), number.to_string())?;
+        Ok(number)
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -211,7 +233,7 @@ impl Opened {
     /// The family's own name.
     pub(super) fn family(&self, name: &str) -> &'static str {
         let machine = self.disk.machine();
-        let tables = machine.instances.get(self.name).map(|instance| &instance.current);
+        let tables = machine.instances.get(&self.number).map(|instance| &instance.current);
         let family = tables.and_then(|tables| tables.get_key_value(name));
         family.map(|(name, _)| *name).expect("open() creates each family that is named")
     }
@@ -224,7 +246,7 @@ impl Opened {
         }
         let fault = machine.meet();
         machine.figures.syncs += u64::from(synced && fault.is_none());
-        let instance = machine.instances.entry(self.name).or_default();
+        let instance = machine.instances.entry(self.number).or_default();
         match fault {
             None => {}
             Some(Fault::SyncFails) => {
@@ -248,7 +270,7 @@ impl Opened {
     /// A value.
     pub(super) fn get(&self, family: &str, key: &[u8]) -> Option<Bytes> {
         let machine = self.disk.machine();
-        machine.instances.get(self.name)?.current.get(family)?.get(key).cloned()
+        machine.instances.get(&self.number)?.current.get(family)?.get(key).cloned()
     }
 
     /// The pairs of a family as it is now.
@@ -256,10 +278,18 @@ impl Opened {
         self.freeze().iterate(family, mode)
     }
 
+    /// Makes a durable copy in a directory that does not exist.
+    pub(super) fn copy_to(&self, directory: &Path) -> io::Result<()> {
+        let current = self.freeze().0;
+        let durable = current.iter().map(|(name, table)| (*name, Table::clone(table))).collect();
+        let copy = Instance { current, durable, pending: VecDeque::new() };
+        self.disk.create(directory, copy).map(drop)
+    }
+
     /// Everything as it is now.
     pub(super) fn freeze(&self) -> Frozen {
         let machine = self.disk.machine();
-        let instance = machine.instances.get(self.name);
+        let instance = machine.instances.get(&self.number);
         Frozen(instance.map(|instance| instance.current.clone()).unwrap_or_default())
     }
 }
@@ -362,6 +392,15 @@ mod tests {
         changes
     }
 
+    /// The one instance of a disk.
+    fn open(disk: &Disk) -> Opened {
+        let path = tempfile::tempdir().unwrap();
+        if !disk.machine().instances.is_empty() {
+            fs::write(path.path().join(NUMBER_FILE), "1").unwrap();
+        }
+        disk.clone().open(path.path(), ["family"]).unwrap()
+    }
+
     fn keys(opened: &Opened) -> Vec<Key> {
         opened.iterate("family", IteratorMode::Start).map(|(key, _)| key).collect()
     }
@@ -370,7 +409,7 @@ mod tests {
     fn a_power_cut_takes_a_suffix_of_what_was_not_synced() {
         for kept in 0..=3 {
             let disk = Disk::default();
-            let opened = disk.clone().open("log", ["family"]);
+            let opened = open(&disk);
             opened.write(put(b"a", b"1"), false).unwrap();
             opened.write(put(b"b", b"1"), true).unwrap();
             for key in [b"c", b"d", b"e"] {
@@ -379,7 +418,7 @@ mod tests {
             assert_eq!(keys(&opened).len(), 5);
             disk.cut_power(|_| kept);
             assert!(opened.write(put(b"f", b"1"), true).is_err(), "of the life before");
-            let again = disk.clone().open("log", ["family"]);
+            let again = open(&disk);
             assert_eq!(keys(&again).len(), 2 + kept);
             assert_eq!(disk.figures().lost, 3 - kept as u64);
         }
@@ -388,16 +427,16 @@ mod tests {
     #[test]
     fn a_process_that_ends_loses_nothing() {
         let disk = Disk::default();
-        let opened = disk.clone().open("log", ["family"]);
+        let opened = open(&disk);
         opened.write(put(b"a", b"1"), false).unwrap();
         disk.kill();
-        assert_eq!(keys(&disk.open("log", ["family"])).len(), 1);
+        assert_eq!(keys(&open(&disk)).len(), 1);
     }
 
     #[test]
     fn faults_come_when_they_are_due() {
         let disk = Disk::default();
-        let opened = disk.clone().open("log", ["family"]);
+        let opened = open(&disk);
         disk.arm(Fault::Full, 1);
         opened.write(put(b"a", b"1"), true).unwrap();
         for _ in 0..2 {
@@ -410,18 +449,18 @@ mod tests {
         assert!(opened.write(put(b"c", b"1"), true).is_err());
         assert_eq!(keys(&opened).len(), 2, "not seen by the process");
         disk.cut_power(|pending| pending);
-        let opened = disk.clone().open("log", ["family"]);
+        let opened = open(&disk);
         assert_eq!(keys(&opened).len(), 3, "yet it may be there");
         disk.arm(Fault::PowerCut, 0);
         assert!(opened.write(put(b"d", b"1"), true).is_err());
         assert!(disk.is_dark());
         disk.cut_power(|pending| pending);
-        assert_eq!(keys(&disk.open("log", ["family"])).len(), 3);
+        assert_eq!(keys(&open(&disk)).len(), 3);
     }
 
     #[test]
     fn pairs_are_those_of_one_moment_either_way() {
-        let opened = Disk::default().open("log", ["family"]);
+        let opened = open(&Disk::default());
         for key in [b"a", b"c", b"e"] {
             opened.write(put(key, b"1"), true).unwrap();
         }
