@@ -19,6 +19,7 @@ mod snapshots;
 
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../admin-cli/src/ledger_file.rs"]
+#[cfg_attr(test, allow(clippy::unwrap_used))]
 mod ledger_file;
 #[path = "../../ledger/tests/support/mod.rs"]
 mod support;
