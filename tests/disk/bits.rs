@@ -130,8 +130,13 @@ async fn the_scrubber_finds_damage_while_the_node_runs(consortium: &Consortium, 
         fs::remove_dir_all(&data).unwrap();
         damage::copy(whole.path(), &data);
     }
+    // Its data are older than what it has acknowledged to this leader, who hears it no more.
+    let leader = consortium.leader();
+    consortium.kill_node(leader);
+    consortium.start_node(leader);
     consortium.start_node(node);
     consortium.await_metric(node, "counterfoil_ready", |ready| ready == 1.0);
+    consortium.leader();
 }
 
 /// Flips a bit in each 256 bytes, so that something that is read is hit.
