@@ -195,6 +195,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         warn!("some connections did not end in time and are cut");
     }
     group.stop().await;
+    info!("drained");
     end
 }
 

@@ -58,7 +58,7 @@ async fn a_node_that_is_short_of_space_steps_back_and_stops_before_it_is_full() 
 
     faults[short].set_free(9 * MIB);
     ends(&consortium, short, 74, "too little space");
-    assert!(consortium.log(short).contains("stopped"), "in order: {}", consortium.log(short));
+    assert!(consortium.log(short).contains("drained"), "in order: {}", consortium.log(short));
     // It does not start with too little either.
     start(short);
     ends(&consortium, short, 74, "too little space at the start");
