@@ -302,7 +302,7 @@ fn transfer_of(from: AccountId, to: AccountId, amount: u64) -> v1::Transfer {
 /// Submits, and waits until the outcome is final, as the API does.
 async fn submit(replica: Arc<Replica>, bytes: Bytes, bank: Bic) -> Told {
     let deadline = Instant::now() + limits::SUBMIT_TIMEOUT;
-    let result = match replica.submit(bytes, Some(&bank), deadline).await {
+    let result = match replica.submit(bytes, &bank, deadline).await {
         Submitted::Decided(result) => result,
         Submitted::Refused(reason) => return Told::Refused(reason.code()),
         Submitted::Unavailable(cause) => return Told::Unavailable(cause.to_string()),

@@ -10,6 +10,7 @@ use counterfoil_ledger::signature::SoftwareSigner;
 use counterfoil_node::identity::Identity;
 use counterfoil_node::identity::Role;
 use counterfoil_node::identity::caller::Caller;
+use counterfoil_node::identity::caller::Line;
 use counterfoil_proto::v1;
 
 /// Nodes, with ids from 1. The first one's institution is the settlement agent.
@@ -47,7 +48,8 @@ pub fn caller(node: u64) -> Caller {
         key_fingerprint: attesting(node).key_id(),
     };
     let address = ([127, 0, 0, 1], 1).into();
-    Caller { identity: Arc::new(identity), node_id: Some(node), address }
+    let line = Line::default();
+    Caller { identity: Arc::new(identity), node_id: Some(node), address, line }
 }
 
 /// The founding document.
@@ -78,6 +80,7 @@ pub fn genesis() -> Genesis {
         id,
         institution: institution(id).as_str().to_owned(),
         name: "one".to_owned(),
+        role: i32::from(v1::GroupRole::Unspecified),
         attestation_key_id: attesting(id).key_id().to_bytes(),
         peer_address: format!("localhost:{}", id * 2),
         client_address: format!("localhost:{}", id * 2 + 1),

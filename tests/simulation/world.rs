@@ -211,7 +211,8 @@ impl World {
         let before = self.observer.height();
         let host = &mut self.hosts[place];
         let node = host.node;
-        if !host.disk.is_dark() {
+        // What a process that has met an error still says of itself leaves the machine no more.
+        if !host.disk.is_dark() && host.ended().is_none() {
             self.observer.look(host)?;
         }
         if host.disk.is_dark() {
