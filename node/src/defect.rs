@@ -117,7 +117,7 @@ pub use switched::{begin, is};
 mod switched {
     use std::sync::OnceLock;
 
-    use super::Defect;
+    use crate::defect::Defect;
 
     const VARIABLE: &str = "COUNTERFOIL_DEFECT";
 

@@ -45,28 +45,22 @@ impl Trial {
 
     /// The liar leads.
     fn with_leader(behaviour: &str) -> Trial {
-        let trial = Trial::founded(4, 3, "");
-        let consortium = &trial.consortium;
-        // A voter that never ran waits for the others: all are there once, and honest.
-        (0..consortium.node_count()).for_each(|node| consortium.start_node(node));
-        let led = consortium.leader();
-        for node in 0..consortium.node_count() {
-            consortium.await_metric(node, "counterfoil_raft_applied_index", |index| index >= 1.0);
+        for _ in 0..5 {
+            let trial = Trial::founded(4, 3, "");
+            let consortium = &trial.consortium;
+            // Nodes of a new consortium wait for each other; of those that begin together it is the
+            // quickest to stand. On a busy machine they may not begin together.
+            consortium.start_misbehaving(trial.liar, behaviour);
+            trial.honest().for_each(|node| consortium.start_node(node));
+            for node in 0..consortium.node_count() {
+                let has_leader = |figure| figure == 1.0;
+                consortium.await_metric(node, "counterfoil_raft_has_leader", has_leader);
+            }
+            if consortium.leader() == trial.liar {
+                return trial;
+            }
         }
-        let terms = (0..consortium.node_count())
-            .filter_map(|node| consortium.metric(node, "counterfoil_raft_term"));
-        let term = terms.fold(0.0, f64::max);
-        (0..consortium.node_count()).for_each(|node| consortium.kill_node(node));
-        // Alone it goes on to terms that the others, which come later, have not seen; and it is the
-        // quickest to stand, but for the one that led last.
-        consortium.start_misbehaving(trial.liar, behaviour);
-        consortium.await_metric(trial.liar, "counterfoil_raft_term", |now| now >= term + 3.0);
-        trial.honest().filter(|node| *node != led).for_each(|node| consortium.start_node(node));
-        assert_eq!(consortium.leader(), trial.liar, "the liar is elected");
-        if led != trial.liar {
-            consortium.start_node(led);
-        }
-        trial
+        panic!("the liar is not elected");
     }
 
     /// Nobody runs yet; the liar stands for election so many times as quickly as the others.
