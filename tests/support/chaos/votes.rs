@@ -25,6 +25,11 @@ pub fn survive(directory: &Path) -> Result<(), String> {
     let start = || consortium.start_misbehaving_with(0, "clock:/dev/null", &[]);
     start();
     for _ in 0..CUTS {
+        // Who has just started stands for election once the others have said what it had before.
+        let others = 1..consortium.node_count();
+        others.clone().for_each(|node| consortium.start_node(node));
+        follows(&consortium)?;
+        others.for_each(|node| consortium.kill_node(node));
         let stood = next_term(&consortium, term(&consortium, 0)?)?;
         consortium.signal_node(0, "-STOP");
         let copy = disk.copy()?;
@@ -39,6 +44,29 @@ pub fn survive(directory: &Path) -> Result<(), String> {
         }
     }
     consortium.kill_node(0);
+    Ok(())
+}
+
+/// Waits until the node follows another: one that leads would go on leading when it is alone.
+fn follows(consortium: &Consortium) -> Result<(), String> {
+    let shows = |name: &str, figure: f64| consortium.metric(0, name) == Some(figure);
+    until(consortium, "it knows no leader", || shows("counterfoil_raft_has_leader", 1.0))?;
+    consortium.signal_node(0, "-STOP");
+    consortium.leader();
+    consortium.signal_node(0, "-CONT");
+    until(consortium, "it leads", || {
+        shows("counterfoil_raft_is_leader", 0.0) && shows("counterfoil_raft_has_leader", 1.0)
+    })
+}
+
+fn until(consortium: &Consortium, otherwise: &str, is: impl Fn() -> bool) -> Result<(), String> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is() {
+        if Instant::now() > deadline {
+            return Err(format!("{otherwise}; its log ends {}", consortium.log(0)));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
     Ok(())
 }
 
