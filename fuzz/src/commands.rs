@@ -163,8 +163,13 @@ impl Ledger {
         AccountId::of(&bic_of(servicer), &bic_of(owner), asset, "main")
     }
 
-    fn transfer(&self, choices: &mut Choices<'_>) -> v1::Transfer {
-        let (debit, credit) = (self.account(choices), self.account(choices));
+    /// A transfer, mostly between accounts that there are, and out of the signer's own.
+    fn transfer(&self, choices: &mut Choices<'_>, signer: &str) -> v1::Transfer {
+        let own = |bank: &str| AccountId::of(&bic_of("Central"), &bic_of(bank), "CHF", "main");
+        let (debit, credit) = match choices.below(4) {
+            0 => (self.account(choices), self.account(choices)),
+            _ => (own(signer), own(choices.bank())),
+        };
         let balance = self.chain.state.account(&debit).map_or(0, |account| account.balance);
         let balance = u64::try_from(balance).unwrap_or(0);
         let amount = match choices.below(8) {
@@ -204,7 +209,11 @@ impl Ledger {
             _ => format!("number {number}"),
         };
         let id = id_of(&label, self.now_ms);
-        let until = self.now_ms + [HOUR_MS, 0, 30 * HOUR_MS, HOUR_MS][choices.below(4)];
+        let until = match choices.below(16) {
+            0 => self.now_ms,
+            1 => self.now_ms + 30 * HOUR_MS,
+            _ => self.now_ms + HOUR_MS,
+        };
         let consortium = &self.chain.consortium;
         let body = match choices.below(8) {
             0 => {
@@ -212,7 +221,7 @@ impl Ledger {
             }
             1 => {
                 let items: Vec<_> =
-                    (0..=choices.below(5)).map(|_| self.transfer(choices)).collect();
+                    (0..=choices.below(5)).map(|_| self.transfer(choices, signer)).collect();
                 let strict = choices.below(2) == 0;
                 let draft = Draft::transfers(id, &bic, until, &items, strict);
                 return consortium.sign(&bic, draft);
@@ -229,7 +238,7 @@ impl Ledger {
                 Body::Statement(build::statement(&label, &account, DAY, to))
             }
             4 => return self.again(choices),
-            _ => Body::Transfer(self.transfer(choices)),
+            _ => Body::Transfer(self.transfer(choices, signer)),
         };
         let draft = Draft::new(id, &bic, until, body);
         let by = if choices.below(16) == 0 { bic_of(choices.bank()) } else { bic };
@@ -371,6 +380,7 @@ mod tests {
             }
         }
         println!("{reached:#?}");
+        assert!(reached.get("Settled None") > Some(&50), "{reached:#?}");
         for state in ["Settled", "Recorded", "Itemised", "InsufficientFunds", "AccountExists"] {
             assert!(reached.keys().any(|verdict| verdict.contains(state)), "{state}: {reached:#?}");
         }

@@ -13,7 +13,7 @@ use counterfoil_fuzz::random::Random;
 use counterfoil_fuzz::{TARGETS, Target, mutator};
 
 /// Changes that are tried of each target at the least.
-const TRIED_MIN: usize = 200;
+const TRIED_MIN: usize = 50;
 
 /// One input may take this long, and the machine may have other things to do.
 const SLOW: Duration = Duration::from_secs(10);
