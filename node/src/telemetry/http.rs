@@ -1,5 +1,6 @@
 //! The listener for monitoring: `/metrics`, `/livez` and `/readyz`, over plain HTTP. It tells nothing
-//! about parties or amounts, yet belongs on loopback or a monitoring network.
+//! about parties or amounts, but for who wanted more than its share of this node, yet belongs on
+//! loopback or a monitoring network.
 
 use std::convert::Infallible;
 use std::sync::Arc;

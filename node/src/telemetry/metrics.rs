@@ -1,6 +1,7 @@
 //! Every metric of the node, in one table: name, kind, labels, meaning. Base units throughout.
 //!
-//! Labels take few values: never an account, an instruction, or a pair of institutions.
+//! Labels take few values: never an account, an instruction, or a pair of institutions; and an
+//! institution only where it wanted more than its share.
 
 use std::sync::OnceLock;
 
@@ -78,8 +79,8 @@ metrics_table! {
         "What an institution wanted beyond its share and was refused, or had to wait for, by the bound that it met.";
     QUEUED_INSTRUCTIONS: Gauge = "counterfoil_queued_instructions" []
         "Instructions that wait for a block.";
-    SHARE_USED: Gauge = "counterfoil_share_used" ["institution", "of"]
-        "What an institution has of the room for instructions on their way: instructions, bytes, items.";
+    SHARE_USED: Gauge = "counterfoil_share_used" ["of"]
+        "What the institution that has most of it has of the room for instructions on their way: instructions, bytes, items.";
     HEIGHT: Gauge = "counterfoil_height" []
         "Height of the last block executed.";
     BLOCK_ITEMS: Histogram = "counterfoil_block_items" []
