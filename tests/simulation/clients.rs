@@ -87,9 +87,10 @@ impl Client {
         let waiting = self.waiting.as_ref()?;
         let told = waiting.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let host = &hosts[waiting.host];
-        // The connection ends with the process.
-        let is_gone = !host.runs() || host.lives != waiting.life || now_ms > waiting.until_ms;
-        if told.is_none() && !is_gone {
+        // The connection ends with the process, and takes with it what was not on its way.
+        let is_gone = !host.runs() || host.lives != waiting.life;
+        let told = told.filter(|_| !is_gone);
+        if told.is_none() && !is_gone && now_ms <= waiting.until_ms {
             return None;
         }
         let asked = waiting.asked;

@@ -294,7 +294,8 @@ impl Life {
         .await?;
         let (inclusion, statements, keeper) =
             (group.inclusion(), group.statements(), group.keeper());
-        let status = Arc::new(v1::NodeStatus::default);
+        let replica = group.replica();
+        let status = Arc::new(move || status(replica.store().log()));
         let _ = running.set(Running::new(group.replica(), inclusion, statements, keeper, status));
         *self.told.replica.lock().unwrap_or_else(PoisonError::into_inner) = Some(group.replica());
         tokio::select! {
@@ -338,6 +339,15 @@ fn serve(
     let accepted = UnboundedReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
     let server = server(limits::PEER_WINDOW_BYTES).layer(Unruly).add_service(service);
     tokio::spawn(server.serve_with_incoming(accepted));
+}
+
+/// What the other nodes ask a node's status for.
+fn status(log: &LogStore) -> v1::NodeStatus {
+    let purged = log.purged().ok().flatten();
+    v1::NodeStatus {
+        purged_index: purged.map_or(0, |purged| purged.index),
+        ..v1::NodeStatus::default()
+    }
 }
 
 /// Returns when this node needs what the others have purged.

@@ -76,7 +76,8 @@ impl Observer {
     /// Looks at a node.
     pub fn look(&mut self, host: &Host) -> Result<(), Violation> {
         let Some(replica) = host.replica() else { return Ok(()) };
-        let (role, term, last, applied) = replica.raft_figures();
+        let (role, term, _, applied) = replica.raft_figures();
+        let last = replica.store().log().last().map_or(0, |last| last.index);
         if role == NodeRole::Leader {
             self.leaders.insert((term, host.node));
         }
