@@ -154,7 +154,9 @@ impl Work {
             // Direct, and at every node: a read must reflect everything that was reported anywhere.
             let agent = consortium.client_at(AGENT, &[node]);
             let name = format!("{AGENT} at node {}", node + 1);
-            read_accounts(&self.recorder, &name, &agent, true, Mode::Final).await;
+            if consortium.ended(node).is_none() {
+                read_accounts(&self.recorder, &name, &agent, true, Mode::Final).await;
+            }
             let end = closing::of_node(consortium, node, Mode::Final).await;
             self.recorder.history().nodes.push(end);
         }
