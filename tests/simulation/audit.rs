@@ -101,10 +101,8 @@ impl Chain {
                     let id = AccountId::of(&open.servicer, &open.owner, asset, &open.name);
                     self.opened.insert(id, height);
                 }
-                Body::Transfer(transfer) => {
-                    if settled(record.outcome.state, record.outcome.event) {
-                        self.post(height, transfer)?;
-                    }
+                Body::Transfer(transfer) if settled(record.outcome.state, record.outcome.event) => {
+                    self.post(height, transfer)?;
                 }
                 Body::Transfers { items, .. } => {
                     let own = record.instruction;

@@ -41,9 +41,15 @@ fn main() -> ExitCode {
             "--from" => number().map(|number| campaign.from = number),
             "--seconds" => number().map(|number| campaign.seconds = number),
             "--jobs" => number().map(|number| campaign.jobs = number.max(1)),
-            "--replays" => Some(campaign.replays = true),
+            "--replays" => {
+                campaign.replays = true;
+                Some(())
+            }
             "--seed" => number().map(|number| seed = Some(number)),
-            "--trace" => Some(shows = true),
+            "--trace" => {
+                shows = true;
+                Some(())
+            }
             _ => None,
         };
         if taken.is_none() {
