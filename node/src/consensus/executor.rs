@@ -240,6 +240,8 @@ mod tests {
     use crate::consensus::preparer::Preparer;
     use crate::consensus::suite;
     use crate::storage::directory::DataDirectory;
+    use crate::storage::log::LogEntry;
+    use crate::storage::log::LogPayload;
     use crate::storage::log::LogStore;
 
     const NOON_MS: u64 = 1_795_435_200_000;
@@ -247,6 +249,7 @@ mod tests {
     struct Ledger {
         executor: Executor,
         preparer: Preparer,
+        log: LogStore,
         unflushed: Unflushed,
         _path: tempfile::TempDir,
     }
@@ -258,10 +261,10 @@ mod tests {
             let chain_id = genesis.chain_id();
             let directory = DataDirectory::init(&data, 1, &chain_id).unwrap();
             let log = LogStore::open(&directory).unwrap();
-            let store = StateStore::open(&directory, log).unwrap();
+            let store = StateStore::open(&directory, log.clone()).unwrap();
             let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);
             let (executor, _) = Executor::open(store, genesis).unwrap();
-            Ledger { executor, preparer, unflushed: Unflushed::none(), _path: path }
+            Ledger { executor, preparer, log, unflushed: Unflushed::none(), _path: path }
         }
 
         /// Executes one instruction in a block of its own.
@@ -286,11 +289,10 @@ mod tests {
             };
             let prepared = self.preparer.instruction(instructions[0].clone());
             let (key_id, signature) = (Hash::ZERO, [0; 64]);
-            let prepared = PreparedProposal {
-                proposal: Proposal { header, key_id, signature, instructions },
-                holds: true,
-                instructions: vec![prepared],
-            };
+            let proposal = Proposal { header, key_id, signature, instructions };
+            let payload = LogPayload::Proposal(proposal.encode());
+            self.log.append(&[LogEntry { index, term: 1, node: 1, payload }]).unwrap();
+            let prepared = PreparedProposal { proposal, holds: true, instructions: vec![prepared] };
             let log = LogPosition { term: 1, node: 1, index };
             let executed = self.executor.execute(&prepared, log, &mut self.unflushed).unwrap();
             executed.0.unwrap().block.leaves[0].outcome
