@@ -6,6 +6,8 @@ use std::sync::PoisonError;
 use super::super::batch::Family;
 use super::super::batch::WriteBatch;
 
+use super::seal::Seal;
+
 /// One value.
 struct Value {
     name: &'static str,
@@ -53,6 +55,13 @@ impl Riders {
     pub(super) fn put(&self, batch: &mut WriteBatch, family: Family<'_>) {
         for rider in &self.0 {
             batch.put_cf(family, rider.name, &rider.value);
+        }
+    }
+
+    /// Takes them into the seal.
+    pub(super) fn seal(&self, seal: &mut Seal) {
+        for rider in &self.0 {
+            seal.take(rider.name, &rider.value);
         }
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `entries` | Raft index u64 | head: CRC-32 u32 · term u64 · node u64 · kind u8 · length u32 |
 //! | `bodies` | Raft index u64 | the payload, if it has any; a kibibyte and more in blob files |
-//! | `meta` | name | `format`, `vote`, `committed`, `purged`, `start`, and what consensus names |
+//! | `meta` | name | `format`, `vote`, `committed`, `purged`, `start`, `seal`, and what consensus names |
 //!
 //! Votes and entries share one write-ahead log, so they reach the disk in the order in which they
 //! were written. Purging moves a marker and deletes nothing.
@@ -41,6 +41,7 @@ mod deferred;
 mod entry;
 pub(super) mod probe;
 mod recent;
+mod seal;
 
 pub use entry::EntryId;
 pub use entry::LogEntry;
@@ -49,6 +50,8 @@ pub use entry::LogPayload;
 use deferred::Deferred;
 use entry::EntryHead;
 use recent::Recent;
+use seal::SEAL;
+use seal::Seal;
 
 const ENTRIES: &str = "entries";
 const BODIES: &str = "bodies";
@@ -75,7 +78,7 @@ struct Inner {
     directory: DataDirectory,
     recent: RwLock<Recent>,
     /// Held while the log changes, so that what is checked is still true when it is written.
-    writing: Mutex<()>,
+    writing: Mutex<Seal>,
     /// What rides on the next append.
     deferred: Deferred,
 }
@@ -101,7 +104,7 @@ impl LogStore {
             database,
             directory: directory.clone(),
             recent: RwLock::default(),
-            writing: Mutex::new(()),
+            writing: Mutex::default(),
             deferred: Deferred::default(),
         };
         let store = LogStore { inner: Arc::new(inner) };
@@ -113,7 +116,7 @@ impl LogStore {
     /// readable when it returns.
     pub fn append(&self, entries: &[LogEntry]) -> Result<(), StorageError> {
         let Some(first) = entries.first() else { return Ok(()) };
-        let _writing = self.writing();
+        let mut seal = self.writing();
         let next = self.recent().next().unwrap_or(first.index);
         let database = &self.inner.database;
         let (heads, bodies) = (database.family(ENTRIES), database.family(BODIES));
@@ -132,7 +135,8 @@ impl LogStore {
         }
         let riders = self.inner.deferred.take();
         riders.put(&mut batch, database.family(META));
-        database.write(batch, synced_but_for(HASTY))?;
+        riders.seal(&mut seal);
+        self.write(batch, &seal, synced_but_for(HASTY))?;
         riders.tell();
         let mut recent = self.recent_mut();
         for entry in entries {
@@ -155,21 +159,22 @@ impl LogStore {
 
     /// Writes what `defer_meta` was given and no append has taken along.
     pub fn flush_deferred(&self) -> Result<(), StorageError> {
-        let _writing = self.writing();
+        let mut seal = self.writing();
         let riders = self.inner.deferred.take();
         if riders.is_empty() {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
         riders.put(&mut batch, self.inner.database.family(META));
-        self.inner.database.write(batch, synced_but_for(HASTY))?;
+        riders.seal(&mut seal);
+        self.write(batch, &seal, synced_but_for(HASTY))?;
         riders.tell();
         Ok(())
     }
 
     /// Deletes this entry and all after it, durably. What is purged is history and stays.
     pub fn truncate_from(&self, index: u64) -> Result<(), StorageError> {
-        let _writing = self.writing();
+        let seal = self.writing();
         let (start, last) = {
             let recent = self.recent();
             (recent.start, recent.last)
@@ -188,7 +193,7 @@ impl LogStore {
             batch.delete_range_cf(database.family(ENTRIES), from, to);
             batch.delete_range_cf(database.family(BODIES), from, to);
         }
-        database.write(batch, Durability::Synced)?;
+        self.write(batch, &seal, Durability::Synced)?;
         self.recent_mut().truncate(index, new_last);
         Ok(())
     }
@@ -196,16 +201,18 @@ impl LogStore {
     /// Moves the purge marker, durably. The entries up to it stay readable. A marker behind the
     /// last entry, which a snapshot from a peer brings, makes the log go on after the marker.
     pub fn set_purged(&self, purged: EntryId) -> Result<(), StorageError> {
-        let _writing = self.writing();
+        let mut seal = self.writing();
         let next = purged.index + 1;
         let is_ahead = self.recent().next().is_none_or(|expected| expected < next);
         let meta = self.inner.database.family(META);
         let mut batch = WriteBatch::default();
         batch.put_cf(meta, PURGED, purged.encode());
+        seal.take(PURGED, &purged.encode());
         if is_ahead {
             batch.put_cf(meta, START, next.to_be_bytes());
+            seal.take(START, &next.to_be_bytes());
         }
-        self.inner.database.write(batch, Durability::Synced)?;
+        self.write(batch, &seal, Durability::Synced)?;
         if is_ahead {
             self.recent_mut().restart(next);
         }
@@ -225,7 +232,7 @@ impl LogStore {
             self.defer_meta(VOTE, vote.to_vec(), || ());
             return Ok(());
         }
-        self.put_meta(VOTE, vote, synced_but_for(&[Defect::UnsyncedVote]))
+        self.put_sealed(VOTE, vote, synced_but_for(&[Defect::UnsyncedVote]))
     }
 
     /// The vote as it was saved.
@@ -235,7 +242,7 @@ impl LogStore {
 
     /// Keeps what is known to be committed. Not synced: it only shortens a start.
     pub fn save_committed(&self, committed: &[u8]) -> Result<(), StorageError> {
-        self.put_meta(COMMITTED, committed, Durability::Buffered)
+        self.put_buffered(COMMITTED, committed)
     }
 
     /// The committed position as it was saved, or an older one after a power cut.
@@ -246,12 +253,12 @@ impl LogStore {
     /// Keeps a small value of the caller's under a name of its own, durably: for example the last
     /// header that was signed.
     pub fn save_meta(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
-        self.put_meta(name, value, Durability::Synced)
+        self.put_sealed(name, value, Durability::Synced)
     }
 
     /// As `save_meta`, but it survives only the end of the process, not a power cut.
     pub fn save_meta_buffered(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
-        self.put_meta(name, value, Durability::Buffered)
+        self.put_buffered(name, value)
     }
 
     /// A value that `save_meta` kept.
@@ -317,6 +324,12 @@ impl LogStore {
     /// Finds the bounds of the log, checks that nothing is missing between them, and reads the
     /// latest entries.
     fn load(&self) -> Result<(), StorageError> {
+        if let Some(bytes) = self.meta(SEAL)? {
+            let seal = Seal::decode(&bytes);
+            let seal = seal.ok_or_else(|| StorageError::corrupt("log meta", SEAL))?;
+            seal.check(|name| self.meta(name))?;
+            *self.writing() = seal;
+        }
         let start = match self.meta(START)? {
             None => 0,
             Some(bytes) => match bytes.try_into() {
@@ -389,14 +402,33 @@ impl LogStore {
         }
     }
 
-    fn put_meta(
+    fn put_sealed(
         &self,
         name: &str,
         value: &[u8],
         durability: Durability,
     ) -> Result<(), StorageError> {
+        let mut seal = self.writing();
         let mut batch = WriteBatch::default();
         batch.put_cf(self.inner.database.family(META), name, value);
+        seal.take(name, value);
+        self.write(batch, &seal, durability)
+    }
+
+    fn put_buffered(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.inner.database.family(META), name, value);
+        self.inner.database.write(batch, Durability::Buffered)
+    }
+
+    /// Writes a batch with the seal over what is kept then.
+    fn write(
+        &self,
+        mut batch: WriteBatch,
+        seal: &Seal,
+        durability: Durability,
+    ) -> Result<(), StorageError> {
+        batch.put_cf(self.inner.database.family(META), SEAL, seal.encode());
         self.inner.database.write(batch, durability)
     }
 
@@ -411,7 +443,7 @@ impl LogStore {
         self.inner.recent.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writing(&self) -> MutexGuard<'_, ()> {
+    fn writing(&self) -> MutexGuard<'_, Seal> {
         self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -303,3 +303,29 @@ fn copy_directory(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn a_value_that_was_durable_and_is_forgotten_is_noticed() {
+    for (name, value) in [(VOTE, None), (VOTE, Some(b"older")), ("signed", None)] {
+        let path = tempfile::tempdir().unwrap();
+        let store = create(path.path());
+        store.save_vote(b"older").unwrap();
+        store.save_vote(b"vote").unwrap();
+        store.save_meta("signed", b"header").unwrap();
+        store.save_committed(b"committed").unwrap();
+        store.append(&entries(0..20, 1)).unwrap();
+        drop(store);
+        // As if a table with the value were gone, and all that was written later there.
+        let db = DB::open_cf(&Options::default(), path.path().join("log"), [ENTRIES, BODIES, META]);
+        let db = db.unwrap();
+        let family = db.cf_handle(META).unwrap();
+        db.delete_cf(family, COMMITTED).unwrap();
+        match value {
+            Some(value) => db.put_cf(family, name, value).unwrap(),
+            None => db.delete_cf(family, name).unwrap(),
+        }
+        drop(db);
+        let refused = reopen(path.path()).err().unwrap().to_string();
+        assert!(refused.contains("is not what was durable"), "{refused}");
+    }
+}
