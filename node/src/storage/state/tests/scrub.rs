@@ -23,13 +23,13 @@ fn a_pass_reads_everything_and_finds_what_is_damaged() {
     let (log, store) = create(path.path());
     let mut chain = Chain::new(50);
     for _ in 0..4 {
-        extend(&mut chain, &log, &store, 10);
+        (0..5).for_each(|_| extend(&mut chain, &log, &store, 10));
         store.save_certificate(chain.height - 1, &[]).unwrap();
         flush(&chain, &store);
     }
     extend(&mut chain, &log, &store, 3);
     let (steps, bytes) = pass(&store).unwrap();
-    assert!(steps > 20 && bytes > 40_000, "{steps} steps, {bytes} bytes");
+    assert!(steps > 12 && bytes > 40_000, "{steps} steps, {bytes} bytes");
 
     // Whole values that are not those that belong there: no checksum of RocksDB finds them.
     let of_block = |height: u64| height.to_be_bytes().to_vec();
