@@ -93,7 +93,7 @@ const TRIALS: &[Trial] = &[
     trial("sign-once-off", ALL, &["node"]),
     trial("inquiry-off", ALL, &["an old copy of a disk"]),
     trial("goes-on-in-term", ALL, &["node"]),
-    trial("clock-in-apply", "2", &["recovery"]),
+    trial("clock-in-apply", ALL, &["recovery"]),
     trial("unordered-apply", ALL, &["recovery"]),
     trial("forgotten-uetrs", ALL, &["node", "chaos"]),
     trial("unchecked-signature", ALL, &["node"]),
