@@ -71,7 +71,7 @@ fn four_banks_found_a_consortium() {
     );
     assert!(created.contains("it is final when 3 of 4 institutions sign it, so 1 may fail"));
     assert!(!created.contains("warning"));
-    assert!(created.contains("snapshots  every 512 blocks"));
+    assert!(created.contains("snapshots  every 4096 blocks"));
     let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(
@@ -116,6 +116,7 @@ fn a_policy_is_founded_as_it_is_written() {
     let created = succeed(directory, &CREATE);
     assert!(created.contains("it is final when 4 of 4 institutions sign it, so 0 may fail"));
     assert!(created.contains("admission stops 9 blocks or 700 ms without a certificate"));
+    assert!(created.contains("snapshots  every 512 blocks"));
     let inspected = succeed(directory, &["genesis", "inspect", "genesis.bin", "-o", "json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(inspected["finalityQuorum"], 4);

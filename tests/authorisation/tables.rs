@@ -68,4 +68,11 @@ pub const PEERS: &[Row] = &[
     ("/counterfoil.peer.v1.PeerService/SignCheckpoint", "---Y", (Code::InvalidArgument, "")),
     ("/counterfoil.peer.v1.PeerService/StateAbsence", "---Y", (Code::InvalidArgument, "")),
     ("/counterfoil.peer.v1.PeerService/RequestBlock", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/AttestSnapshot", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/GetSnapshot", "---Y", FINE),
+    ("/counterfoil.peer.v1.PeerService/ReadSnapshot", "---Y", (Code::NotFound, "")),
+    ("/counterfoil.peer.v1.PeerService/RegisterStart", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/JoinGroup", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/ReadBlocks", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/OfferSnapshot", "---Y", (Code::PermissionDenied, "")),
 ];
