@@ -146,11 +146,6 @@ pub fn answer(honest: v1::AppendEntriesResponse) -> v1::AppendEntriesResponse {
 /// The others of a consortium of four.
 const OTHERS: u64 = 3;
 
-/// Whether it goes on naming heights where no certificate comes.
-pub fn scatters() -> bool {
-    matches!(behaviour(), Some(Behaviour::Scatter))
-}
-
 /// What it says that its snapshot consists of.
 pub fn snapshot(mut honest: Written) -> Written {
     if let Some(chunk) = honest.chunks.last_mut()

@@ -123,7 +123,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         peers,
         timing: config.raft,
         space: space.clone(),
-        linger: config.builder.linger,
+        gather: config.builder.gather,
         clock: clock.clone(),
     })
     .await?;

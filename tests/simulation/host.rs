@@ -288,7 +288,7 @@ impl Life {
             snapshots,
             peers,
             timing: timing(),
-            linger: Duration::ZERO,
+            gather: Duration::from_millis(5),
             clock: self.clock,
         })
         .await?;

@@ -137,10 +137,10 @@ pub const KEYS: &[Key] = &[
         "Longest such time; the actual one is drawn between the two.",
     ),
     optional(
-        "builder.linger_ms",
+        "builder.gather_ms",
         Kind::Number { min: 0, max: 100 },
-        "0",
-        "How long an idle node gathers instructions before it proposes a block; under load blocks fill by themselves.",
+        "5",
+        "How long a leader waits at most, after a block, for as many instructions as just then were on their way; 0 never.",
     ),
     optional(
         "disk.warn_free_mib",

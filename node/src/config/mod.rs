@@ -90,8 +90,8 @@ pub struct RaftTiming {
 /// The block builder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Builder {
-    /// How long an idle node gathers instructions for a block.
-    pub linger: Duration,
+    /// How long a leader gathers instructions after a block, at most.
+    pub gather: Duration,
 }
 
 /// What a node does about its disk: marks of free space in bytes, each below the one before, and how
@@ -174,7 +174,7 @@ impl Reader {
         let peers = self.peers(node_id);
         let log = self.log();
         let raft = self.raft();
-        let linger = self.milliseconds("builder.linger_ms");
+        let gather = self.milliseconds("builder.gather_ms");
         let signs = self.switch("finality.sign");
         let disk = self.disk();
         Some(Config {
@@ -187,7 +187,7 @@ impl Reader {
             peers,
             log: log?,
             raft: raft?,
-            builder: Builder { linger: linger? },
+            builder: Builder { gather: gather? },
             signs: signs?,
             disk: disk?,
         })

@@ -84,8 +84,8 @@ pub struct Parts {
     pub timing: RaftTiming,
     /// What is left of its disk.
     pub space: Arc<Space>,
-    /// How long its builder gathers when idle.
-    pub linger: Duration,
+    /// How long its builder gathers after a block, at most.
+    pub gather: Duration,
     /// Its clock.
     pub clock: Clock,
 }
@@ -206,7 +206,7 @@ impl Group {
             clock: parts.clock,
             queue,
             wanted,
-            linger: parts.linger,
+            gather: parts.gather,
             spent,
         };
         tasks.spawn(builder.run(stop.clone()));

@@ -44,6 +44,9 @@ pub const BLOCK_ITEMS_MAX: usize = 32_768;
 pub const BLOCK_BYTES_TARGET: usize =
     BLOCK_BYTES_MAX - PROPOSAL_OVERHEAD_BYTES_MAX - INSTRUCTION_BYTES_MAX;
 
+/// The builder gathers no further for a block that has this many leaves: they cost more than a block.
+pub const GATHERED_LEAVES_MAX: usize = 1_024;
+
 /// The builder takes no further instruction into a block that has this many leaves.
 pub const BLOCK_ITEMS_TARGET: usize = 16_384;
 
@@ -475,34 +478,8 @@ pub const SHORT_OF_SPACE_PAUSE: Duration = Duration::from_secs(10);
 
 // --- Finality ----------------------------------------------------------------------------------
 
-/// Between two headers that a leader signs, at least.
-pub const ROUND_INTERVAL_MIN: Duration = Duration::from_millis(4);
-
-/// A leader signs its next header, certificate or not, after this time.
-pub const ROUND_TIMEOUT: Duration = Duration::from_millis(20);
-
-/// A node signs a header that its leader has not signed after this time, by a rule of its own.
-pub const LEADER_PATIENCE: Duration = Duration::from_millis(50);
-
-/// Where no certificate has come for this long the leader's choice of heights counts for nothing,
-/// until one comes.
-pub const CERTIFICATE_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Or for so many blocks: then the next multiple comes before admission stops by the usual policy.
-pub const CERTIFICATE_PATIENCE_BLOCKS: u64 = 2 * OWN_ROUND_BLOCKS;
-
-/// By its own rule a node signs heights that are a multiple of this.
-pub const OWN_ROUND_BLOCKS: u64 = 16;
-
-/// Or the newest, when nothing newer was executed for this time.
-pub const OWN_ROUND_QUIET: Duration = Duration::from_millis(20);
-
-/// How long the record of what a node signs waits for the log's next append before it has a write of
-/// its own.
-pub const RECORD_RIDE_MAX: Duration = Duration::from_millis(2);
-
-/// Blocks that follow each other within this time let the log's next append be expected soon.
-pub const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(15);
+/// Between two headers that a node signs, at least.
+pub const SIGNATURE_INTERVAL_MIN: Duration = Duration::from_millis(4);
 
 /// Between two tries of a key that did not sign.
 pub const SIGNER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -561,9 +538,6 @@ pub const PEER_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 // A stream ends by itself before the server cuts it off.
 const _: () = assert!(ATTEST_STREAM_AGE_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
-const _: () = assert!(ROUND_INTERVAL_MIN.as_millis() < ROUND_TIMEOUT.as_millis());
-const _: () = assert!(ROUND_TIMEOUT.as_millis() < LEADER_PATIENCE.as_millis());
-const _: () = assert!(LEADER_PATIENCE.as_millis() < CERTIFICATE_PATIENCE.as_millis());
 const _: () = assert!(PEER_STATUS_TIMEOUT.as_secs() < PROPOSAL_INQUIRY_INTERVAL.as_secs());
 const _: () = assert!(EVIDENCE_FILES_PER_NODE_MAX < EVIDENCE_FILES_MAX);
 const _: () = assert!(SUBMIT_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());

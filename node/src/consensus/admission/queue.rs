@@ -47,6 +47,10 @@ struct Lanes<T> {
     /// Those with something in them, in the order of their turns.
     turns: VecDeque<Bic>,
     count: usize,
+    /// Leaves of all that waits.
+    leaves: usize,
+    /// Who waits for something to wait is told of no less than this.
+    wanted: usize,
     is_closed: bool,
 }
 
@@ -101,6 +105,8 @@ impl<T> Default for Queue<T> {
             by_institution: BTreeMap::new(),
             turns: VecDeque::new(),
             count: 0,
+            leaves: 0,
+            wanted: 1,
             is_closed: false,
         };
         Queue { lanes: Mutex::new(lanes), filled: Notify::new() }
@@ -110,16 +116,16 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Puts something into an institution's lane. False if nobody takes anything out any more.
     pub fn push(&self, institution: Bic, weight: Weight, item: T) -> bool {
-        self.put(institution, |lane| lane.usual.push_back((weight, item)))
+        self.put(institution, weight, |lane| lane.usual.push_back((weight, item)))
     }
 
     /// The same, before everything else of this institution.
     pub fn push_urgent(&self, institution: Bic, weight: Weight, item: T) -> bool {
-        self.put(institution, |lane| lane.urgent.push_back((weight, item)))
+        self.put(institution, weight, |lane| lane.urgent.push_back((weight, item)))
     }
 
-    fn put(&self, institution: Bic, put: impl FnOnce(&mut Lane<T>)) -> bool {
-        {
+    fn put(&self, institution: Bic, weight: Weight, put: impl FnOnce(&mut Lane<T>)) -> bool {
+        let is_enough = {
             let mut lanes = self.lock();
             if lanes.is_closed {
                 return false;
@@ -132,14 +138,26 @@ impl<T> Queue<T> {
             }
             put(lane);
             lanes.count += 1;
+            lanes.leaves += weight.leaves;
+            lanes.holds(lanes.wanted)
+        };
+        if is_enough {
+            self.filled.notify_one();
         }
-        self.filled.notify_one();
         true
     }
 
-    /// Returns when something waits; one task asks. Loses nothing when it is dropped.
-    pub async fn filled(&self) {
-        while self.is_empty() {
+    /// Returns when so many wait, at least one, or as much as makes a block worth its while; one task
+    /// asks. Loses nothing when it is dropped.
+    pub async fn filled(&self, count: usize) {
+        loop {
+            {
+                let mut lanes = self.lock();
+                if lanes.holds(count) {
+                    return;
+                }
+                lanes.wanted = count;
+            }
             self.filled.notified().await;
         }
     }
@@ -163,7 +181,7 @@ impl<T> Queue<T> {
     pub fn drain(&self) -> Vec<T> {
         let mut lanes = self.lock();
         lanes.turns.clear();
-        lanes.count = 0;
+        (lanes.count, lanes.leaves) = (0, 0);
         let drained = lanes.by_institution.values_mut().flat_map(|lane| {
             lane.credit_us = 0;
             lane.urgent.drain(..).chain(lane.usual.drain(..)).map(|(_, item)| item)
@@ -184,6 +202,10 @@ impl<T> Queue<T> {
 }
 
 impl<T> Lanes<T> {
+    fn holds(&self, count: usize) -> bool {
+        self.count >= count || self.leaves >= limits::GATHERED_LEAVES_MAX
+    }
+
     fn take(&mut self, now: Instant) -> Vec<T> {
         let cost_max_us = if self.is_shared(now) { limits::SHARED_BLOCK_COST_US } else { u64::MAX };
         let weight = Weight { bytes: 0, leaves: 0 };
@@ -211,6 +233,7 @@ impl<T> Lanes<T> {
             }
         }
         self.count -= block.items.len();
+        self.leaves -= block.weight.leaves;
         block.items
     }
 
@@ -341,13 +364,31 @@ mod tests {
         let queue = std::sync::Arc::new(Queue::default());
         let waiting = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.filled().await }
+            async move { queue.filled(1).await }
         });
         tokio::task::yield_now().await;
         queue.push(bic('A'), SINGLE, 1);
         waiting.await.unwrap();
-        queue.filled().await;
+        queue.filled(1).await;
         assert_eq!(queue.take(Instant::now()), [1]);
-        assert!(tokio::time::timeout(Duration::from_millis(10), queue.filled()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(10), queue.filled(1)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_several_is_told_of_several_or_of_much() {
+        let queue = Queue::default();
+        let soon = Duration::from_millis(10);
+        for number in 0..2 {
+            queue.push(bic('A'), SINGLE, number);
+            assert!(tokio::time::timeout(soon, queue.filled(3)).await.is_err());
+        }
+        queue.filled(1).await;
+        queue.push(bic('B'), SINGLE, 2);
+        queue.filled(3).await;
+        assert_eq!(queue.take(Instant::now()).len(), 3);
+        queue.push(bic('A'), Weight { bytes: 9, leaves: limits::GATHERED_LEAVES_MAX }, 3);
+        queue.filled(3).await;
+        queue.drain();
+        assert!(tokio::time::timeout(soon, queue.filled(1)).await.is_err());
     }
 }

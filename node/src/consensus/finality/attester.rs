@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use counterfoil_ledger::header::Header;
@@ -19,14 +18,11 @@ use super::ATTESTED;
 use super::Finality;
 use super::attested::Attested;
 use super::inquiry;
-use super::round::Round;
-use super::round::Turn;
+use super::round;
 use super::sign_once::Contradiction;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
-use super::sleep_until;
 use crate::blocking;
-use crate::consensus::Raft;
 use crate::consensus::network::Peers;
 use crate::defect;
 use crate::defect::Defect;
@@ -59,57 +55,26 @@ impl Attester {
     }
 
     /// Asks the others what they hold of this node, then signs, until the node stops.
-    pub async fn run(mut self, raft: Raft, peers: Peers) {
+    pub async fn run(mut self, peers: Peers) {
         if let Err(contradiction) = self.settle(&peers).await {
             return self.finality.contradicts_itself(*contradiction);
         }
         let Some(signer) = self.signer.clone() else { return };
-        let (mut height, mut certified) =
-            (self.finality.executor.height(), self.finality.certified());
-        let (mut executed, mut executed_at, mut is_busy) = (0, Instant::now(), false);
-        let (mut signed_at, mut unsigned_since) = (None, None);
-        let (mut last_final, mut uncertified_since) = (0, None);
+        let mut height = self.finality.executor.height();
         loop {
-            let now = Instant::now();
-            let newest = *height.borrow_and_update();
-            if newest > executed {
-                is_busy = now - executed_at < limits::BUSY_INTERVAL_MAX;
-                (executed, executed_at) = (newest, now);
-                unsigned_since.get_or_insert(now);
+            let executed = *height.borrow_and_update();
+            if executed <= self.sign_once.height() {
+                match height.changed().await {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
             }
-            // Not in the call itself: what is borrowed there would be held while it locks.
-            let final_to = *certified.borrow_and_update();
-            if final_to > last_final || executed <= final_to {
-                (last_final, uncertified_since) = (final_to, None);
-            }
-            if executed > final_to {
-                uncertified_since.get_or_insert(now);
-            }
-            #[cfg(feature = "misbehaviour")]
-            let uncertified_since = uncertified_since.filter(|_| !crate::misbehaviour::scatters());
-            let round = self.round(&raft, executed, final_to);
-            let round =
-                Round { executed_at, signed_at, unsigned_since, uncertified_since, ..round };
-            let due = match round.turn(now) {
-                Turn::Sign(height) => match self.sign(&signer, height, is_busy).await {
-                    Ok(true) => {
-                        signed_at = Some(Instant::now());
-                        unsigned_since = (executed > height).then(Instant::now);
-                        continue;
-                    }
-                    Ok(false) => Some(now + limits::ROUND_TIMEOUT),
-                    Err(Halt::Signer) => Some(now + limits::SIGNER_RETRY_INTERVAL),
-                    Err(Halt::Over) => return,
-                },
-                Turn::Wait(due) => Some(due),
-                Turn::Rest => None,
+            let pause = match self.sign(&signer, self.next(executed)).await {
+                Ok(()) => limits::SIGNATURE_INTERVAL_MIN,
+                Err(Halt::Signer) => limits::SIGNER_RETRY_INTERVAL,
+                Err(Halt::Over) => return,
             };
-            tokio::select! {
-                changed = height.changed() => if changed.is_err() { return },
-                _ = certified.changed() => {}
-                () = self.finality.heard.notified() => {}
-                () = sleep_until(due) => {}
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -141,40 +106,27 @@ impl Attester {
         }
     }
 
-    /// How things stand but for the times.
-    fn round(&self, raft: &Raft, executed: u64, certified: u64) -> Round {
-        let leader = raft.metrics().borrow().current_leader;
-        let signed = self.sign_once.height();
-        let leader_signed =
-            leader.and_then(|leader| self.finality.collector().attested(leader, signed, executed));
-        Round {
-            executed,
-            executed_at: Instant::now(),
-            signed,
-            signed_at: None,
-            unsigned_since: None,
-            uncertified_since: None,
-            certified,
-            leads: leader == Some(self.finality.node),
-            leader_signed,
+    /// The height to sign next.
+    fn next(&self, executed: u64) -> u64 {
+        let time_ms = |height| self.finality.own_header(height).map(|it| it.block_time_ms);
+        match time_ms(executed) {
+            Some(executed_ms) => {
+                round::next(self.sign_once.time_ms(), (executed, executed_ms), time_ms)
+            }
+            None => executed,
         }
     }
 
-    /// Signs the header of a height, if it may. False if it may not yet.
-    async fn sign(
-        &mut self,
-        signer: &Arc<dyn Signer>,
-        height: u64,
-        is_busy: bool,
-    ) -> Result<bool, Halt> {
+    /// Signs the header of a height, if it may.
+    async fn sign(&mut self, signer: &Arc<dyn Signer>, height: u64) -> Result<(), Halt> {
         let finality = self.finality.clone();
         if finality.is_diverged() {
             return Err(Halt::Over);
         }
-        let Some(header) = finality.own_header(height) else { return Ok(false) };
+        let Some(header) = finality.own_header(height) else { return Ok(()) };
         match self.sign_once.permit(&header, |height| finality.own_hash(height)) {
             Ok(()) => {}
-            Err(Refusal::NotYet | Refusal::Signed) => return Ok(false),
+            Err(Refusal::NotYet | Refusal::Signed) => return Ok(()),
             Err(Refusal::Contradiction(contradiction)) => {
                 finality.contradicts_itself(*contradiction);
                 return Err(Halt::Over);
@@ -182,11 +134,11 @@ impl Attester {
         }
         let attested = self.signature(signer.clone(), header).await?;
         self.sign_once.signed(attested.clone());
-        self.record(&attested, is_busy).await?;
+        self.record(&attested).await?;
         debug!(height, "signed");
         finality.own.send_replace(Some(attested.clone()));
         finality.take(attested);
-        Ok(true)
+        Ok(())
     }
 
     async fn signature(&self, signer: Arc<dyn Signer>, header: Header) -> Result<Attested, Halt> {
@@ -209,21 +161,15 @@ impl Attester {
         Ok(Attested { node, header, hash, message })
     }
 
-    /// Makes the record durable: with the log's next append, if one is to be expected and comes soon.
-    async fn record(&self, attested: &Attested, is_busy: bool) -> Result<(), Halt> {
-        let (done, mut durable) = oneshot::channel();
+    /// Makes the record durable: by itself, unless an append that comes just then takes it along.
+    async fn record(&self, attested: &Attested) -> Result<(), Halt> {
+        let (done, durable) = oneshot::channel();
         let log = self.finality.log.clone();
         log.defer_meta(ATTESTED, attested.message.encode_to_vec(), move || {
             let _ = done.send(());
         });
         if defect::is(Defect::SignsBeforeDurable) {
             return Ok(());
-        }
-        if is_busy {
-            let ride = tokio::time::timeout(limits::RECORD_RIDE_MAX, &mut durable);
-            if let Ok(written) = ride.await {
-                return written.map_err(|_| Halt::Over);
-            }
         }
         let flushed = blocking::aside(move || log.flush_deferred()).await;
         if let Ok(Err(error)) = flushed {
@@ -242,6 +188,6 @@ impl Attester {
     #[cfg(test)]
     pub async fn sign_for_test(&mut self, height: u64) -> bool {
         let signer = self.signer.clone().unwrap();
-        matches!(self.sign(&signer, height, false).await, Ok(true))
+        self.sign(&signer, height).await.is_ok() && self.sign_once.height() == height
     }
 }

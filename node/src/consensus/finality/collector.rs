@@ -117,12 +117,6 @@ impl Collector {
         self.nodes.get(&node)?.values().next_back().map(|held| &held.attested)
     }
 
-    /// The greatest height above one, up to another, that a node has attested.
-    pub fn attested(&self, node: u64, above: u64, to: u64) -> Option<u64> {
-        let from = above.checked_add(1).filter(|from| *from <= to)?;
-        self.nodes.get(&node)?.range(from..=to).next_back().map(|(height, _)| *height)
-    }
-
     /// The greatest height that each node has attested; 0 if it has none.
     pub fn attested_heights(&self) -> BTreeMap<u64, u64> {
         let newest = |node: &u64| self.newest(*node).map_or(0, Attested::height);

@@ -42,7 +42,6 @@ use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::verify::Signers;
 use counterfoil_proto::v1;
 use prost::Message;
-use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -164,8 +163,6 @@ pub struct Finality {
     certified: watch::Sender<u64>,
     /// Whether admission is stopped.
     stopped: watch::Sender<bool>,
-    /// Something was heard of another node.
-    heard: Notify,
     findings: Findings,
     /// Held while evidence is kept.
     keeping: Mutex<()>,
@@ -225,7 +222,6 @@ impl Finality {
             own: watch::Sender::new(None),
             certified: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
-            heard: Notify::new(),
             findings: Findings::default(),
             keeping: Mutex::default(),
             streams: Mutex::default(),
@@ -385,7 +381,7 @@ impl Finality {
                 exchange::send(finality, peers, learner).await;
             }));
         }
-        until_stopped(Box::pin(run.attester.run(raft.clone(), run.peers)));
+        until_stopped(Box::pin(run.attester.run(run.peers)));
     }
 
     /// Follows execution: what was attested ahead of it is judged, and the lag is watched.
@@ -438,7 +434,6 @@ impl Finality {
 
     /// Takes an attestation whose signature holds.
     fn take(self: &Arc<Self>, attested: Attested) {
-        let node = attested.node;
         let taken = self.collector().take(attested.clone());
         match taken {
             Taken::New => {}
@@ -449,9 +444,6 @@ impl Finality {
             }
         }
         self.evaluate();
-        if node != self.node {
-            self.heard.notify_one();
-        }
     }
 
     /// Judges what is held, and makes a certificate of it if a quorum has signed something new.
@@ -529,14 +521,6 @@ impl Finality {
 
     fn lag(&self) -> MutexGuard<'_, Lag> {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Until something is due, or for ever.
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -22,8 +22,6 @@ use super::fixture::attest;
 use super::fixture::genesis;
 use super::fixture::header;
 use super::lag::Lag;
-use super::round::Round;
-use super::round::Turn;
 use super::sentinel::Sentinel;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
@@ -105,10 +103,8 @@ fn what_is_held_is_bounded_and_the_newest_stays() {
     for height in 1..=many {
         collector.take(attest(2, &header(height, 1)));
     }
-    assert_eq!(collector.attested(2, 0, 50), None);
-    assert_eq!(collector.attested(2, 0, 51), Some(51));
-    assert_eq!(collector.attested(2, 51, many), Some(many));
-    assert_eq!(collector.attested(2, many, many), None);
+    assert!(!collector.holds(&attest(2, &header(50, 1))));
+    assert!(collector.holds(&attest(2, &header(51, 1))));
     assert_eq!(collector.take(attest(2, &header(3, 1))), Taken::Known);
     assert_eq!(collector.newest(2).unwrap().height(), many);
     assert_eq!(collector.attested_heights(), [(1, 0), (2, many), (3, 0), (4, 0)].into());
@@ -164,69 +160,6 @@ fn a_history_without_what_was_signed_ends_signing() {
     let mut told_otherwise = SignOnce::after(Some(attest(1, &header(3, 2))));
     let contradiction = told_otherwise.told([attest(1, &header(3, 1))]).unwrap_err();
     assert_eq!(contradiction.second.unwrap().hash, header(3, 1).hash());
-}
-
-fn round(now: Instant) -> Round {
-    Round {
-        executed: 20,
-        executed_at: now,
-        signed: 10,
-        signed_at: Some(now),
-        unsigned_since: Some(now),
-        certified: 10,
-        uncertified_since: Some(now),
-        leads: false,
-        leader_signed: None,
-    }
-}
-
-#[test]
-fn a_leader_signs_when_its_round_has_ended() {
-    let now = Instant::now();
-    let leader = Round { leads: true, ..round(now) };
-    assert_eq!(leader.turn(now), Turn::Wait(now + limits::ROUND_INTERVAL_MIN));
-    assert_eq!(leader.turn(now + limits::ROUND_INTERVAL_MIN), Turn::Sign(20));
-    let waiting = Round { certified: 9, ..leader };
-    assert_eq!(waiting.turn(now), Turn::Wait(now + limits::ROUND_TIMEOUT));
-    assert_eq!(waiting.turn(now + limits::ROUND_TIMEOUT), Turn::Sign(20));
-    assert_eq!(Round { signed: 20, ..leader }.turn(now), Turn::Rest);
-    assert_eq!(Round { signed_at: None, ..leader }.turn(now), Turn::Sign(20));
-}
-
-#[test]
-fn a_follower_follows_and_helps_itself_where_its_leader_withholds() {
-    let now = Instant::now();
-    let follower = round(now);
-    assert_eq!(Round { leader_signed: Some(17), ..follower }.turn(now), Turn::Sign(17));
-    let patience = now + limits::LEADER_PATIENCE;
-    assert_eq!(follower.turn(now), Turn::Wait(patience));
-    assert_eq!(follower.turn(patience), Turn::Sign(16));
-    let quiet = Round { signed: 16, ..follower };
-    assert_eq!(quiet.turn(patience), Turn::Sign(20));
-    let busy = Round { executed_at: patience, ..quiet };
-    assert_eq!(busy.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
-}
-
-#[test]
-fn where_no_certificate_comes_the_leaders_heights_count_for_nothing() {
-    let now = Instant::now();
-    let told = Round { leader_signed: Some(17), ..round(now) };
-    let patience = now + limits::CERTIFICATE_PATIENCE;
-    assert_eq!(told.turn(patience - Duration::from_millis(1)), Turn::Sign(17));
-    assert_eq!(told.turn(patience), Turn::Sign(16));
-    // Whatever it was that they signed before, they all come to the next multiple.
-    for signed in 16..32 {
-        let scattered = Round { signed, executed: 33, executed_at: patience, ..told };
-        assert_ne!(scattered.turn(now), Turn::Sign(32));
-        assert_eq!(Round { certified: 1, ..scattered }.turn(now), Turn::Sign(32));
-        assert_eq!(scattered.turn(patience), Turn::Sign(32));
-        assert_eq!(Round { leads: true, ..scattered }.turn(patience), Turn::Sign(32));
-    }
-    let past = Round { signed: 18, executed_at: patience, ..told };
-    assert_eq!(past.turn(patience), Turn::Wait(patience + limits::OWN_ROUND_QUIET));
-    assert_eq!(past.turn(patience + limits::OWN_ROUND_QUIET), Turn::Sign(20));
-    let again = Round { uncertified_since: Some(patience), ..told };
-    assert_eq!(again.turn(patience), Turn::Sign(17));
 }
 
 #[test]
