@@ -12,7 +12,7 @@ SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality compare chaos \
-	powercut abuse bitflips sim fuzz bugs growth-join
+	powercut abuse bitflips sim fuzz bugs growth growth-join
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -28,6 +28,7 @@ help:
 	@echo "make powercut BUDGET=10m SEED=1  nodes lose what they had not synced (needs root); a checker judges"
 	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
 	@echo "make abuse         what an honest client notices while a member, or a stranger, attacks a node"
+	@echo "make growth TRANSFERS=1000000,10000000 ACCOUNTS=10000  speed, memory, disk and start-up as it grows"
 	@echo "make growth-join GIB=5  how fast an empty node joins a consortium of so many gibibytes"
 	@echo "make compare       the ledger and PostgreSQL by turns, and their ratios (needs Debian's postgresql-15, and root)"
 	@echo "make lint          buf lint of the schema (needs npm)"
@@ -104,6 +105,12 @@ abuse: build
 # An empty node joins a consortium that has so many gibibytes: make growth-join GIB=5
 growth-join: build
 	@cargo run --locked --release -p counterfoil-tests --example join -- --gib $(or $(GIB),1)
+
+# What becomes of speed, memory, disk and start-up at these sizes.
+TRANSFERS ?= 1000000,10000000
+ACCOUNTS ?= 10000
+growth: build
+	@cargo run --locked --release -p counterfoil-tests --example growth -- --accounts $(ACCOUNTS) --transfers $(TRANSFERS)
 
 compare: build
 	@deploy/bench/compare.sh $(POSTGRES_BENCH)

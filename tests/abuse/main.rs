@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use counterfoil_client::Client;
 use counterfoil_tests::abuse::aside::Aside;
-use counterfoil_tests::abuse::{ATTACKS, Attack, Scene, honest, memory};
+use counterfoil_tests::abuse::{ATTACKS, Attack, Scene, honest};
 use counterfoil_tests::banking::open_and_fund;
 use counterfoil_tests::consortium::{BANKS, Consortium};
+use counterfoil_tests::footprint;
 
 /// What a node may have in memory beyond what it had before the attack. One institution's share of
 /// everything is about half of it; the rest is the allocator's.
@@ -44,8 +45,8 @@ impl Attacked {
     async fn bear(&self, attack: Attack) {
         let name = attack.name;
         let process = self.consortium.process_id(self.node);
-        memory::forget_peak(process);
-        let before = memory::resident(process).unwrap();
+        footprint::forget_peak(process);
+        let before = footprint::resident(process).unwrap();
         let scene = Arc::new(Scene::of(&self.consortium, self.node));
         let attacking = Aside::begin(attack, scene);
         let told = honest::pay(&self.honest, EVERY, DURING).await;
@@ -57,7 +58,7 @@ impl Attacked {
             self.is_named(bound, name);
         }
         drop(attacking);
-        let grown = memory::peak(process).unwrap().saturating_sub(before);
+        let grown = footprint::peak(process).unwrap().saturating_sub(before);
         let slowest = told.times.last().copied().unwrap_or_default();
         println!(
             "{name}: {} paid, the slowest in {slowest:?}; {} MiB",

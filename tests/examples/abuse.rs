@@ -11,9 +11,10 @@ use std::time::Duration;
 use counterfoil_client::Client;
 use counterfoil_tests::abuse::aside::Apart;
 use counterfoil_tests::abuse::honest::{self, Told};
-use counterfoil_tests::abuse::{ATTACKS, Attack, Scene, attack, memory};
+use counterfoil_tests::abuse::{ATTACKS, Attack, Scene, attack};
 use counterfoil_tests::banking::open_and_fund;
 use counterfoil_tests::consortium::{BANKS, Consortium};
+use counterfoil_tests::footprint;
 
 /// Between two payments.
 const EVERY: Duration = Duration::from_millis(20);
@@ -69,12 +70,12 @@ async fn row(
     let named = || consortium.metrics(node, "counterfoil_beyond_share_total", &labels);
     let quiet = honest::pay(clients, EVERY, during).await;
     let named_before = named();
-    memory::forget_peak(process);
+    footprint::forget_peak(process);
     let attacking = Apart::begin(attack, &Scene::of(consortium, node))?;
     honest::pay(clients, EVERY, WARM_UP).await;
     let meanwhile = honest::pay(clients, EVERY, during).await;
     drop(attacking);
-    let peak = memory::peak(process).unwrap_or(0) >> 20;
+    let peak = footprint::peak(process).unwrap_or(0) >> 20;
     let is_named = named() > named_before;
     // What still waits of the attack is not the next one's.
     tokio::time::sleep(WARM_UP).await;

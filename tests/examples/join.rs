@@ -5,7 +5,6 @@
 //! profile is built before. `--gib` may be a fraction.
 
 use std::error::Error;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use counterfoil_client::Client;
 use counterfoil_client::instructions::{self, Order};
 use counterfoil_tests::banking::{account, open_and_fund};
 use counterfoil_tests::consortium::{BANKS, Consortium, Founding};
+use counterfoil_tests::footprint;
 use counterfoil_tests::load::Load;
 
 /// The learner's place.
@@ -58,7 +58,7 @@ async fn run() -> Result<(), Failure> {
     let built = began.elapsed();
     println!(
         "built       {} of log and state, {transfers} transfers, in {:.0} s ({:.0}/s)",
-        size(data_of(&consortium, 0)),
+        size(footprint::stored(&consortium, 0)),
         built.as_secs_f64(),
         transfers as f64 / built.as_secs_f64(),
     );
@@ -69,7 +69,7 @@ async fn run() -> Result<(), Failure> {
     consortium.start_node(LEARNER);
     let (joined, memory) = join(&consortium, height).await?;
     let seconds = (joined - began).as_secs_f64();
-    let bytes = data_of(&consortium, LEARNER);
+    let bytes = footprint::stored(&consortium, LEARNER);
     println!(
         "joined      {} in {seconds:.1} s: {:.1} MB/s, {:.0} transfers/s",
         size(bytes),
@@ -87,7 +87,7 @@ async fn run() -> Result<(), Failure> {
 /// Pays in batches until a node has so much on its disk; returns how many transfers that took.
 async fn fill(consortium: &Consortium, wanted: u64) -> Result<u64, Failure> {
     let mut transfers = 0;
-    while data_of(consortium, 0) < wanted {
+    while footprint::stored(consortium, 0) < wanted {
         let round = (0..CLIENTS).map(|number| {
             let client = consortium.client(BANKS[number % BANKS.len()]);
             tokio::spawn(pay(client, number))
@@ -95,7 +95,7 @@ async fn fill(consortium: &Consortium, wanted: u64) -> Result<u64, Failure> {
         for paid in round.collect::<Vec<_>>() {
             transfers += paid.await??;
         }
-        eprint!("\r{} of {}", size(data_of(consortium, 0)), size(wanted));
+        eprint!("\r{} of {}", size(footprint::stored(consortium, 0)), size(wanted));
     }
     eprintln!();
     Ok(transfers)
@@ -118,7 +118,7 @@ async fn pay(client: Client, number: usize) -> Result<u64, Failure> {
 async fn join(consortium: &Consortium, height: f64) -> Result<(Instant, u64), Failure> {
     let (deadline, mut memory, mut told) = (Instant::now() + PATIENCE, 0, String::new());
     loop {
-        memory = memory.max(memory_of(consortium, LEARNER));
+        memory = memory.max(footprint::peak(consortium.process_id(LEARNER)).unwrap_or(0));
         let ready = consortium.http_get(LEARNER, "/readyz").unwrap_or_default();
         let line = ready.lines().last().unwrap_or_default().to_owned();
         if line != told && line.contains("catching up") {
@@ -133,28 +133,6 @@ async fn join(consortium: &Consortium, height: f64) -> Result<(Instant, u64), Fa
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// The most memory that a node's process has had, in bytes.
-fn memory_of(consortium: &Consortium, node: usize) -> u64 {
-    let id = consortium.process_id(node);
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) << 10
-}
-
-/// What a node has on its disk.
-fn data_of(consortium: &Consortium, node: usize) -> u64 {
-    ["log", "state"]
-        .map(|part| bytes_of(&consortium.node_home(node).join("data").join(part)))
-        .iter()
-        .sum()
-}
-
-fn bytes_of(directory: &Path) -> u64 {
-    let Ok(files) = std::fs::read_dir(directory) else { return 0 };
-    files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn size(bytes: u64) -> String {

@@ -7,7 +7,6 @@ pub mod frames;
 pub mod honest;
 pub mod http2;
 pub mod instructions;
-pub mod memory;
 pub mod requests;
 
 use std::future::Future;

@@ -1,8 +1,11 @@
-//! What a process has in memory, as the kernel counts it.
+//! What a node takes of its machine.
 
 use std::fs;
+use std::path::Path;
 
-/// Bytes of a process that are in memory now.
+use crate::consortium::Consortium;
+
+/// Bytes of a process that are in memory now, as the kernel counts them.
 pub fn resident(process: u32) -> Option<u64> {
     status(process, "VmRSS:")
 }
@@ -16,6 +19,17 @@ pub fn peak(process: u32) -> Option<u64> {
 pub fn forget_peak(process: u32) {
     // Where it is not allowed, the peak is that of the whole run: no less than the truth.
     let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
+}
+
+/// Bytes of a node's log and state on its disk.
+pub fn stored(consortium: &Consortium, node: usize) -> u64 {
+    let data = consortium.node_home(node).join("data");
+    ["log", "state"].iter().map(|part| files(&data.join(part))).sum()
+}
+
+fn files(directory: &Path) -> u64 {
+    let Ok(files) = fs::read_dir(directory) else { return 0 };
+    files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn status(process: u32, name: &str) -> Option<u64> {
