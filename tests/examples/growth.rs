@@ -42,6 +42,9 @@ const OPENERS: usize = 512;
 const QUERIES: usize = 1_000;
 const PAGE: u32 = 100;
 
+/// Between one kind of load and what is measured next.
+const SETTLING: Duration = Duration::from_secs(20);
+
 /// What each account has at first, and a node may take to start.
 const FUNDS: u64 = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -174,6 +177,8 @@ impl Ledger {
         eprintln!();
         let batches = per_second(self.transfers - before, began);
 
+        // Runs are merged and logs written out in the background.
+        tokio::time::sleep(SETTLING).await;
         let (mut single_latency, began) = (Vec::new(), Instant::now());
         let mut paying = JoinSet::new();
         for number in 0..SINGLE_CLIENTS {
@@ -187,8 +192,7 @@ impl Ledger {
         let singles = per_second(SINGLE_CLIENTS * SINGLES_EACH, began);
 
         let memory = footprint::resident(self.consortium.process_id(0)).unwrap_or(0);
-        // Runs are merged and logs written out in the background.
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::sleep(SETTLING).await;
         let disk = footprint::stored(&self.consortium, 0);
         let start = self.start_again().await?;
         let (by_id, by_uetr, by_page) = self.ask().await?;

@@ -14,6 +14,9 @@ use counterfoil_ledger::history::StoredBlock;
 use counterfoil_ledger::outcome::State;
 use counterfoil_proto::v1;
 use prost::Message;
+use prost::encoding::WireType;
+use prost::encoding::decode_key;
+use prost::encoding::decode_varint;
 use tonic::Status;
 
 use super::render;
@@ -33,8 +36,41 @@ pub(super) struct TransferReader<'a> {
 struct Opened {
     /// Its place in the proposal.
     number: u32,
-    items: Vec<Bytes>,
+    /// A SignedInstruction.
+    signed: Bytes,
     instruction: v1::Instruction,
+    items: Items,
+}
+
+/// The items of a batch. A page of an account often has one of each batch, and a batch has thousands:
+/// the first is found among them, and only who asks for a second one has all of them decoded.
+enum Items {
+    Unread,
+    Searched,
+    Read(Vec<Bytes>),
+}
+
+/// Field of SignedInstruction: the instruction.
+const INSTRUCTION: u32 = 1;
+
+/// Field of SignedInstruction: an item.
+const ITEM: u32 = 2;
+
+/// The value of a field of a message of bytes alone, by the place among those of its number.
+fn field(message: &Bytes, number: u32, place: usize) -> Option<Bytes> {
+    let mut rest = &message[..];
+    let mut before = place;
+    while !rest.is_empty() {
+        let (found, WireType::LengthDelimited) = decode_key(&mut rest).ok()? else { return None };
+        let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+        let (value, after) = rest.split_at_checked(length)?;
+        if found == number {
+            let Some(fewer) = before.checked_sub(1) else { return Some(message.slice_ref(value)) };
+            before = fewer;
+        }
+        rest = after;
+    }
+    None
 }
 
 /// A transfer, settled or refused.
@@ -96,33 +132,50 @@ impl<'a> TransferReader<'a> {
             .ok_or_else(|| status::inconsistent("a settled transfer"))
     }
 
-    fn open(&mut self, block: &StoredBlock, number: u32) -> Result<&Opened, Status> {
+    fn open(&mut self, block: &StoredBlock, number: u32) -> Result<&mut Opened, Status> {
         let is_open = self.opened.as_ref().is_some_and(|opened| opened.number == number);
         if !is_open {
             let opened = usize::try_from(number)
                 .ok()
                 .and_then(|place| block.proposal.instructions.get(place))
-                .and_then(|bytes| v1::SignedInstruction::decode(bytes.clone()).ok())
                 .and_then(|signed| {
-                    let instruction = v1::Instruction::decode(signed.instruction).ok()?;
-                    Some(Opened { number, items: signed.items, instruction })
+                    let instruction = field(signed, INSTRUCTION, 0)?;
+                    let instruction = v1::Instruction::decode(instruction).ok()?;
+                    let (signed, items) = (signed.clone(), Items::Unread);
+                    Some(Opened { number, signed, instruction, items })
                 })
                 .ok_or_else(|| status::inconsistent("an instruction"))?;
             self.opened = Some(opened);
         }
-        Ok(self.opened.as_ref().expect("it was opened above"))
+        Ok(self.opened.as_mut().expect("it was opened above"))
     }
 }
 
 impl Opened {
-    fn transfer(&self, item: u32) -> Option<v1::Transfer> {
+    fn transfer(&mut self, item: u32) -> Option<v1::Transfer> {
         match (self.instruction.body.as_ref()?, item) {
             (v1::instruction::Body::Transfer(transfer), 0) => Some(transfer.clone()),
             (v1::instruction::Body::Transfers(_), 1..) => {
-                let item = self.items.get(usize::try_from(item - 1).ok()?)?;
-                v1::Transfer::decode(item.clone()).ok()
+                let item = self.item(usize::try_from(item - 1).ok()?)?;
+                v1::Transfer::decode(item).ok()
             }
             _ => None,
+        }
+    }
+
+    fn item(&mut self, place: usize) -> Option<Bytes> {
+        match &self.items {
+            Items::Unread => {
+                self.items = Items::Searched;
+                field(&self.signed, ITEM, place)
+            }
+            Items::Searched => {
+                let items = v1::SignedInstruction::decode(self.signed.clone()).ok()?.items;
+                let item = items.get(place).cloned();
+                self.items = Items::Read(items);
+                item
+            }
+            Items::Read(items) => items.get(place).cloned(),
         }
     }
 }
@@ -203,5 +256,41 @@ impl Filter {
             .is_none_or(|asked| asked == *sender || accounts().any(|it| it.owner == asked));
         institution
             && (self.asset.is_empty() || accounts().any(|it| it.asset.as_str() == self.asset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_found_among_the_others() {
+        let items: Vec<Bytes> = (0..300u16).map(|it| vec![7; usize::from(it)].into()).collect();
+        let signed = v1::SignedInstruction {
+            instruction: Bytes::from_static(b"what is signed"),
+            items: items.clone(),
+            signatures: vec![v1::Signature::default()],
+        };
+        let bytes = Bytes::from(signed.encode_to_vec());
+        assert_eq!(field(&bytes, INSTRUCTION, 0), Some(signed.instruction));
+        assert_eq!(field(&bytes, INSTRUCTION, 1), None);
+        for (place, item) in items.iter().enumerate() {
+            assert_eq!(field(&bytes, ITEM, place).as_ref(), Some(item));
+        }
+        assert_eq!(field(&bytes, ITEM, items.len()), None);
+        assert_eq!(field(&bytes.slice(..bytes.len() - 1), ITEM, items.len()), None);
+        let opened = || Opened {
+            number: 0,
+            signed: bytes.clone(),
+            instruction: v1::Instruction::default(),
+            items: Items::Unread,
+        };
+        for first in [0, 7, 299] {
+            let mut opened = opened();
+            for place in [first, 1, 299, 0] {
+                assert_eq!(opened.item(place).as_ref(), items.get(place));
+            }
+            assert_eq!(opened.item(300), None);
+        }
     }
 }
