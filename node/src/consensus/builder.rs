@@ -2,9 +2,9 @@
 //! them with time and order, signs the proposal and hands it to Raft. While one proposal is on its
 //! way the next fills: low latency when idle, throughput that grows with load.
 //!
-//! A block costs every node the same whatever is in it. Who was answered in one often has something for
-//! the next, so after a block the builder waits a moment for as many as were on their way: clients that
-//! would take turns, half of them in each block, come together. It never waits for a first one.
+//! A block costs every node something besides what is in it. Who was answered in one often has something
+//! for the next, so after a block the builder waits a moment for as many as were on their way: clients
+//! that would take turns, half of them in each block, come together. It never waits for a first one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -204,8 +204,10 @@ impl Builder {
             tokio::select! {
                 biased;
                 Some(outcome) = underway.next(), if !idle => {
-                    expected = (outcome.0.len() + self.queue.len()).max(1);
-                    gathered = Instant::now() + self.gather;
+                    if !self.gather.is_zero() {
+                        expected = outcome.0.len() + self.queue.len();
+                        gathered = Instant::now() + self.gather;
+                    }
                     lost = !self.deliver(outcome, lead.term);
                 }
                 changed = metrics.changed() => {
@@ -239,12 +241,14 @@ impl Builder {
                 () = tokio::time::sleep(limits::QUIET_INTERVAL),
                     if idle && admits && self.executor.state().wants_flagged_block() =>
                 {
-                    lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
+                    let submissions = self.queue.take(Instant::now());
+                    lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }
                 // Time passes in blocks; without instructions somebody has to ask for it.
                 () = wanted.due(|| executor.state().block_time_ms()), if idle && admits => {
                     wanted.granted();
-                    lost = !self.propose(&mut lead, Vec::new(), &mut underway).await;
+                    let submissions = self.queue.take(Instant::now());
+                    lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }
             }
         }

@@ -44,9 +44,6 @@ pub const BLOCK_ITEMS_MAX: usize = 32_768;
 pub const BLOCK_BYTES_TARGET: usize =
     BLOCK_BYTES_MAX - PROPOSAL_OVERHEAD_BYTES_MAX - INSTRUCTION_BYTES_MAX;
 
-/// The builder gathers no further for a block that has this many leaves: they cost more than a block.
-pub const GATHERED_LEAVES_MAX: usize = 1_024;
-
 /// The builder takes no further instruction into a block that has this many leaves.
 pub const BLOCK_ITEMS_TARGET: usize = 16_384;
 
@@ -484,8 +481,15 @@ pub const SIGNATURE_INTERVAL_MIN: Duration = Duration::from_millis(4);
 /// Between two tries of a key that did not sign.
 pub const SIGNER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Heights of each node whose attestations are held: the newest.
-pub const ATTESTATIONS_HELD_MAX: usize = 256;
+/// After a height that may not be signed yet.
+pub const REFUSED_SIGNATURE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Heights of each node whose attestations are held: the newest. Five seconds of signatures, at the
+/// least.
+pub const ATTESTATIONS_HELD_MAX: usize = 1_024;
+
+/// Nodes that are all well have signed last within so many blocks.
+pub const SIGNATURES_APART_MAX: u64 = 16;
 
 /// An attestation that is further ahead of what this node has executed is dropped.
 pub const ATTESTATION_AHEAD_MAX: u64 = 1_000_000;

@@ -47,9 +47,9 @@ struct Lanes<T> {
     /// Those with something in them, in the order of their turns.
     turns: VecDeque<Bic>,
     count: usize,
-    /// Leaves of all that waits.
-    leaves: usize,
-    /// Who waits for something to wait is told of no less than this.
+    /// What all that waits costs each node, in microseconds.
+    cost_us: u64,
+    /// The builder is woken only when so many wait.
     wanted: usize,
     is_closed: bool,
 }
@@ -105,7 +105,7 @@ impl<T> Default for Queue<T> {
             by_institution: BTreeMap::new(),
             turns: VecDeque::new(),
             count: 0,
-            leaves: 0,
+            cost_us: 0,
             wanted: 1,
             is_closed: false,
         };
@@ -138,7 +138,7 @@ impl<T> Queue<T> {
             }
             put(lane);
             lanes.count += 1;
-            lanes.leaves += weight.leaves;
+            lanes.cost_us += weight.cost_us();
             lanes.holds(lanes.wanted)
         };
         if is_enough {
@@ -147,9 +147,10 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Returns when so many wait, at least one, or as much as makes a block worth its while; one task
+    /// Returns when so many wait, at least one, or as much as a block takes that several share; one task
     /// asks. Loses nothing when it is dropped.
     pub async fn filled(&self, count: usize) {
+        let count = count.max(1);
         loop {
             {
                 let mut lanes = self.lock();
@@ -181,7 +182,7 @@ impl<T> Queue<T> {
     pub fn drain(&self) -> Vec<T> {
         let mut lanes = self.lock();
         lanes.turns.clear();
-        (lanes.count, lanes.leaves) = (0, 0);
+        (lanes.count, lanes.cost_us) = (0, 0);
         let drained = lanes.by_institution.values_mut().flat_map(|lane| {
             lane.credit_us = 0;
             lane.urgent.drain(..).chain(lane.usual.drain(..)).map(|(_, item)| item)
@@ -203,7 +204,7 @@ impl<T> Queue<T> {
 
 impl<T> Lanes<T> {
     fn holds(&self, count: usize) -> bool {
-        self.count >= count || self.leaves >= limits::GATHERED_LEAVES_MAX
+        self.count >= count || self.cost_us >= limits::SHARED_BLOCK_COST_US
     }
 
     fn take(&mut self, now: Instant) -> Vec<T> {
@@ -233,7 +234,7 @@ impl<T> Lanes<T> {
             }
         }
         self.count -= block.items.len();
-        self.leaves -= block.weight.leaves;
+        self.cost_us -= block.cost_us;
         block.items
     }
 
@@ -386,7 +387,7 @@ mod tests {
         queue.push(bic('B'), SINGLE, 2);
         queue.filled(3).await;
         assert_eq!(queue.take(Instant::now()).len(), 3);
-        queue.push(bic('A'), Weight { bytes: 9, leaves: limits::GATHERED_LEAVES_MAX }, 3);
+        queue.push(bic('A'), Weight { bytes: 9, leaves: 8_193 }, 3);
         queue.filled(3).await;
         queue.drain();
         assert!(tokio::time::timeout(soon, queue.filled(1)).await.is_err());

@@ -17,8 +17,8 @@ use tracing::error;
 use super::ATTESTED;
 use super::Finality;
 use super::attested::Attested;
+use super::boundary;
 use super::inquiry;
-use super::round;
 use super::sign_once::Contradiction;
 use super::sign_once::Refusal;
 use super::sign_once::SignOnce;
@@ -70,7 +70,8 @@ impl Attester {
                 }
             }
             let pause = match self.sign(&signer, self.next(executed)).await {
-                Ok(()) => limits::SIGNATURE_INTERVAL_MIN,
+                Ok(true) => limits::SIGNATURE_INTERVAL_MIN,
+                Ok(false) => limits::REFUSED_SIGNATURE_PAUSE,
                 Err(Halt::Signer) => limits::SIGNER_RETRY_INTERVAL,
                 Err(Halt::Over) => return,
             };
@@ -106,27 +107,26 @@ impl Attester {
         }
     }
 
-    /// The height to sign next.
+    /// The height to sign next. What has a certificate needs no signature of this node's, but for the
+    /// last block of all.
     fn next(&self, executed: u64) -> u64 {
-        let time_ms = |height| self.finality.own_header(height).map(|it| it.block_time_ms);
-        match time_ms(executed) {
-            Some(executed_ms) => {
-                round::next(self.sign_once.time_ms(), (executed, executed_ms), time_ms)
-            }
-            None => executed,
-        }
+        let certified = *self.finality.certified.borrow();
+        let certified = if certified < executed { certified } else { 0 };
+        boundary::next(self.sign_once.height().max(certified), executed, |height| {
+            self.finality.own_header(height).map(|it| it.block_time_ms)
+        })
     }
 
-    /// Signs the header of a height, if it may.
-    async fn sign(&mut self, signer: &Arc<dyn Signer>, height: u64) -> Result<(), Halt> {
+    /// Signs the header of a height, if it may. False if it may not now.
+    async fn sign(&mut self, signer: &Arc<dyn Signer>, height: u64) -> Result<bool, Halt> {
         let finality = self.finality.clone();
         if finality.is_diverged() {
             return Err(Halt::Over);
         }
-        let Some(header) = finality.own_header(height) else { return Ok(()) };
+        let Some(header) = finality.own_header(height) else { return Ok(false) };
         match self.sign_once.permit(&header, |height| finality.own_hash(height)) {
             Ok(()) => {}
-            Err(Refusal::NotYet | Refusal::Signed) => return Ok(()),
+            Err(Refusal::NotYet | Refusal::Signed) => return Ok(false),
             Err(Refusal::Contradiction(contradiction)) => {
                 finality.contradicts_itself(*contradiction);
                 return Err(Halt::Over);
@@ -136,9 +136,9 @@ impl Attester {
         self.sign_once.signed(attested.clone());
         self.record(&attested).await?;
         debug!(height, "signed");
-        finality.own.send_replace(Some(attested.clone()));
-        finality.take(attested);
-        Ok(())
+        finality.take(attested.clone());
+        finality.own.send_replace(Some(attested));
+        Ok(true)
     }
 
     async fn signature(&self, signer: Arc<dyn Signer>, header: Header) -> Result<Attested, Halt> {
@@ -188,6 +188,6 @@ impl Attester {
     #[cfg(test)]
     pub async fn sign_for_test(&mut self, height: u64) -> bool {
         let signer = self.signer.clone().unwrap();
-        self.sign(&signer, height).await.is_ok() && self.sign_once.height() == height
+        matches!(self.sign(&signer, height).await, Ok(true))
     }
 }

@@ -2,6 +2,7 @@
 //! a bounded number of heights of each node: one that signs nonsense pushes out only its own.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use counterfoil_ledger::hash::Hash;
@@ -21,6 +22,8 @@ struct Held {
 pub struct Collector {
     quorum: usize,
     nodes: BTreeMap<u64, BTreeMap<u64, Held>>,
+    /// Height and node of what is not judged yet.
+    unjudged: BTreeSet<(u64, u64)>,
 }
 
 /// What became of an attestation.
@@ -38,7 +41,7 @@ impl Collector {
     /// For these nodes, of which so many are a quorum.
     pub fn new(quorum: usize, nodes: impl IntoIterator<Item = u64>) -> Collector {
         let nodes = nodes.into_iter().map(|node| (node, BTreeMap::new())).collect();
-        Collector { quorum, nodes }
+        Collector { quorum, nodes, unjudged: BTreeSet::new() }
     }
 
     /// Whether this very header is held of this node.
@@ -57,10 +60,14 @@ impl Collector {
             }
             return Taken::Contradicts(Box::new(held.attested.clone()));
         }
+        let node = attested.node;
+        self.unjudged.insert((height, node));
         heights.insert(height, Held { attested, agrees: None });
-        if heights.len() > limits::ATTESTATIONS_HELD_MAX {
-            let lowest = heights.pop_first().map(|(lowest, _)| lowest);
-            if lowest == Some(height) {
+        if heights.len() > limits::ATTESTATIONS_HELD_MAX
+            && let Some((lowest, _)) = heights.pop_first()
+        {
+            self.unjudged.remove(&(lowest, node));
+            if lowest == height {
                 return Taken::Known;
             }
         }
@@ -71,14 +78,15 @@ impl Collector {
     /// what differs from them.
     pub fn judge(&mut self, executed: u64, own: impl Fn(u64) -> Option<Hash>) -> Vec<Attested> {
         let mut differing = Vec::new();
-        for held in self.nodes.values_mut().flat_map(|it| it.range_mut(..=executed)) {
-            let (height, held) = held;
-            if held.agrees.is_some() {
-                continue;
-            }
-            held.agrees = own(*height).map(|own| own == held.attested.hash);
-            if held.agrees == Some(false) {
-                differing.push(held.attested.clone());
+        let later = self.unjudged.split_off(&(executed.saturating_add(1), 0));
+        for (height, node) in std::mem::replace(&mut self.unjudged, later) {
+            let held = self.nodes.get_mut(&node).and_then(|it| it.get_mut(&height));
+            let Some(held) = held else { continue };
+            held.agrees = own(height).map(|own| own == held.attested.hash);
+            match held.agrees {
+                Some(true) => {}
+                Some(false) => differing.push(held.attested.clone()),
+                None => drop(self.unjudged.insert((height, node))),
             }
         }
         differing
@@ -117,22 +125,36 @@ impl Collector {
         self.nodes.get(&node)?.values().next_back().map(|held| &held.attested)
     }
 
+    /// The attestation of the least height above one that is held of a node.
+    pub fn after(&self, node: u64, above: u64) -> Option<&Attested> {
+        let from = above.checked_add(1)?;
+        self.nodes.get(&node)?.range(from..).next().map(|(_, held)| &held.attested)
+    }
+
     /// The greatest height that each node has attested; 0 if it has none.
     pub fn attested_heights(&self) -> BTreeMap<u64, u64> {
         let newest = |node: &u64| self.newest(*node).map_or(0, Attested::height);
         self.nodes.keys().map(|node| (*node, newest(node))).collect()
     }
 
-    /// The nodes whose signature is missing at the greatest height that some node has signed as this
-    /// one executed it, if that is above a height; otherwise all but nobody.
+    /// The nodes whose signature is missing above a height: who has signed nothing there, or nothing of
+    /// late; if there is nobody like that, who has not signed the greatest height that some node has. Only what
+    /// this node has executed the same counts.
     pub fn missing(&self, above: u64) -> Vec<u64> {
         let agreed = |heights: &BTreeMap<u64, Held>| {
             let newest = heights.iter().rev().find(|(_, held)| held.agrees == Some(true));
             newest.map(|(height, _)| *height).filter(|height| *height > above)
         };
         let newest = self.nodes.values().filter_map(agreed).max();
-        let lacks = |heights: &BTreeMap<u64, Held>| agreed(heights) < newest || newest.is_none();
-        self.nodes.iter().filter(|(_, it)| lacks(it)).map(|(node, _)| *node).collect()
+        // While blocks come, nodes that differ in speed have not signed the same one last.
+        let late = newest.map(|newest| newest.saturating_sub(limits::SIGNATURES_APART_MAX));
+        let lacking = |least: Option<u64>| {
+            let lacks = |it: &BTreeMap<u64, Held>| agreed(it).is_none_or(|it| Some(it) < least);
+            let nodes = self.nodes.iter().filter(|(_, it)| lacks(it));
+            nodes.map(|(node, _)| *node).collect::<Vec<_>>()
+        };
+        let long_since = lacking(late);
+        if long_since.is_empty() { lacking(newest) } else { long_since }
     }
 
     /// Everything that is held, the newest of each node alone.

@@ -20,8 +20,9 @@ use crate::consensus::network::Peers;
 use crate::limits;
 use crate::telemetry::metrics;
 
-/// Sends this node's attestations to one other, for ever. A stream carries the newest at once, again
-/// after each change, and again each second while there is no certificate of its height.
+/// Sends this node's attestations to one other, for ever. A stream carries each one above the newest
+/// certificate, since any of them may be at the height where the others have signed; without one the newest
+/// at once; and all of them again each second while no certificate comes.
 pub async fn send(finality: Arc<Finality>, peers: Peers, node: u64) {
     let Some(client) = peers.client(node) else { return };
     let mut failures = 0;
@@ -45,7 +46,8 @@ struct Outgoing {
     finality: Arc<Finality>,
     own: watch::Receiver<Option<Attested>>,
     ends: Instant,
-    fresh: bool,
+    /// The height of the last one that was said.
+    said: u64,
 }
 
 /// What is said to one other node, until the stream has its age.
@@ -56,7 +58,7 @@ fn outgoing(
     let own = finality.own.subscribe();
     let ends = Instant::now() + limits::ATTEST_STREAM_AGE_MAX;
     let said =
-        stream::unfold(Outgoing { finality, own, ends, fresh: true }, |mut outgoing| async move {
+        stream::unfold(Outgoing { finality, own, ends, said: 0 }, |mut outgoing| async move {
             let attestation = Some(outgoing.next().await?.message);
             Some((peer::AttestRequest { attestation }, outgoing))
         });
@@ -70,21 +72,23 @@ fn outgoing(
 impl Outgoing {
     async fn next(&mut self) -> Option<Attested> {
         loop {
-            let is_due = std::mem::replace(&mut self.fresh, false);
             let newest = self.own.borrow_and_update().clone();
-            if let Some(newest) = newest.filter(|_| is_due) {
-                return Some(newest);
+            let certified = *self.finality.certified.borrow();
+            let above = self.said.max(certified);
+            let next = self.finality.collector().after(self.finality.node, above).cloned();
+            let unsaid = newest.filter(|newest| newest.height() > self.said);
+            if let Some(next) = next.or(unsaid) {
+                self.said = next.height();
+                return Some(next);
             }
             tokio::select! {
-                changed = self.own.changed() => {
-                    changed.ok()?;
-                    self.fresh = true;
-                }
+                changed = self.own.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(self.ends.into()) => return None,
                 () = tokio::time::sleep(limits::ATTESTATION_REPEAT_INTERVAL) => {
                     let certified = *self.finality.certified.borrow();
-                    let own = self.own.borrow().as_ref().map_or(0, Attested::height);
-                    self.fresh = own > certified;
+                    if self.said > certified {
+                        self.said = certified;
+                    }
                 }
             }
         }

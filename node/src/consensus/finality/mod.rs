@@ -2,12 +2,13 @@
 //! others, and makes certificates of theirs. A certificate of a quorum makes a block final, and with
 //! it everything before it.
 //!
-//! [`attester`] decides with [`round`] which headers are signed, within what [`sign_once`] permits;
+//! [`attester`] decides with [`boundary`] which headers are signed, within what [`sign_once`] permits;
 //! [`exchange`] sends and takes attestations; [`collector`] makes certificates of them; [`lag`] stops
 //! admission where they fail to come; [`sentinel`] keeps evidence of what contradicts this node.
 
 mod attested;
 mod attester;
+mod boundary;
 mod collector;
 mod exchange;
 mod findings;
@@ -17,7 +18,6 @@ mod inquiry;
 mod lag;
 pub(super) mod probe;
 mod recall;
-mod round;
 mod sentinel;
 mod sign_once;
 #[cfg(test)]

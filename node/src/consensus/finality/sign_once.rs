@@ -125,9 +125,4 @@ impl SignOnce {
     pub fn height(&self) -> u64 {
         self.last.as_ref().map_or(0, Attested::height)
     }
-
-    /// Its block's time; 0 before the first.
-    pub fn time_ms(&self) -> u64 {
-        self.last.as_ref().map_or(0, |last| last.header.block_time_ms)
-    }
 }

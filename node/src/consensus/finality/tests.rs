@@ -119,7 +119,31 @@ fn the_missing_are_those_that_lack_the_newest_signature() {
     }
     collector.take(attest(4, &header(8, 2)));
     collector.judge(8, own_to(8));
-    assert_eq!(collector.missing(5), [3, 4]);
+    assert_eq!(collector.missing(4), [3, 4]);
+    assert_eq!(collector.missing(5), [3]);
+    assert_eq!(collector.missing(8), [1, 2, 3, 4]);
+}
+
+#[test]
+fn who_signs_other_heights_is_not_missing_beside_who_signs_none() {
+    let mut collector = collector();
+    let newest = 5 + limits::SIGNATURES_APART_MAX + 1;
+    for (node, height) in [(1, newest), (2, newest - 2), (3, 5)] {
+        collector.take(attest(node, &header(height, 1)));
+    }
+    collector.judge(newest, own_to(newest));
+    assert_eq!(collector.missing(4), [3, 4]);
+}
+
+#[test]
+fn each_of_a_nodes_attestations_is_found_in_turn() {
+    let mut collector = collector();
+    for height in [3, 5, 9] {
+        collector.take(attest(1, &header(height, 1)));
+    }
+    let after = |above| collector.after(1, above).map(|it| it.height());
+    assert_eq!([0, 3, 4, 5, 9].map(after), [Some(3), Some(5), Some(5), Some(9), None]);
+    assert_eq!(collector.after(2, 0), None);
 }
 
 #[test]
