@@ -85,10 +85,7 @@ impl Outgoing {
                 changed = self.own.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(self.ends.into()) => return None,
                 () = tokio::time::sleep(limits::ATTESTATION_REPEAT_INTERVAL) => {
-                    let certified = *self.finality.certified.borrow();
-                    if self.said > certified {
-                        self.said = certified;
-                    }
+                    self.said = self.said.min(*self.finality.certified.borrow());
                 }
             }
         }
