@@ -5,6 +5,8 @@ use counterfoil_tests::load::Load;
 
 use crate::{CAUGHT_UP, LEARNER, await_log, founding, purge_beyond, start};
 
+const SNAPSHOT: &str = "counterfoil_snapshot_height";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn false_blocks_and_a_false_snapshot_are_not_taken() {
     let consortium = start(&founding(2)).await;
@@ -20,7 +22,13 @@ async fn false_blocks_and_a_false_snapshot_are_not_taken() {
         consortium.kill_node(liar);
         consortium.start_misbehaving(liar, behaviour);
         consortium.await_metric(liar, "counterfoil_raft_has_leader", |has| has == 1.0);
-        consortium.await_metric(liar, "counterfoil_snapshot_height", |height| height > 0.0);
+        // It is asked when it offers what the others offer, and answers of blocks that it knows to
+        // be certified: it hears both again from them.
+        let heights = (0..LEARNER).map(|voter| consortium.metric(voter, SNAPSHOT).unwrap());
+        let newest = heights.fold(0.0, f64::max);
+        for height in [SNAPSHOT, "counterfoil_certified_height"] {
+            consortium.await_metric(liar, height, |it| it >= newest);
+        }
         consortium.start_node(learner);
         await_log(&consortium, learner, CAUGHT_UP, 1).await;
         let log = consortium.log(learner);

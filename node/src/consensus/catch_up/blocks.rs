@@ -3,6 +3,7 @@
 use counterfoil_ledger::header::Header;
 use counterfoil_proto::peer::v1;
 use prost::Message;
+use tracing::info;
 use tracing::warn;
 
 use super::CatchUp;
@@ -72,7 +73,10 @@ impl CatchUp {
         let asked = tokio::time::timeout(limits::RUN_STALL_TIMEOUT, client.read_blocks(request));
         let mut stream = match asked.await {
             Ok(Ok(stream)) => stream.into_inner(),
-            Ok(Err(_)) => return Ok(Err(Fault::Lacks)),
+            Ok(Err(status)) => {
+                info!(node, %status, "a node has no blocks to tell of now");
+                return Ok(Err(Fault::Lacks));
+            }
             Err(_) => return Ok(Err(Fault::Stalls)),
         };
         let mut came = false;
