@@ -151,16 +151,13 @@ pub fn read_book(bytes: &[u8], exponent_of: ExponentOf<'_>) -> Result<BookTable,
     let mut table = BookTable { rows: Vec::new(), warnings: Warnings::default() };
     for_each_row(bytes, &ENTRY_COLUMNS, &ACCOUNT_COLUMNS, |row| {
         let warnings = &mut table.warnings;
+        let booking_date = fields::date(&row.cell("booking_date"))?;
         let entry = Entry {
-            place: row.place(),
             reference: fields::lenient_reference(&row.cell("entry_reference"), warnings),
-            side: side(row)?,
-            reversal: false,
-            amount: amount(row, exponent_of)?,
-            booking_date: fields::date(&row.cell("booking_date"))?,
             value_date: row.filled("value_date").map(|cell| fields::date(&cell)).transpose()?,
             uetr: row.filled("uetr").map(|cell| fields::uetr(&cell)).transpose()?,
             end_to_end_id: fields::lenient_reference(&row.cell("end_to_end_id"), warnings),
+            ..Entry::booked(row.place(), side(row)?, amount(row, exponent_of)?, booking_date)
         };
         table.rows.push(BookRow { account: account(row)?, entry });
         Ok(())

@@ -153,7 +153,8 @@ impl BookFile {
         };
         let owner = self.owner(statement.owner, defaults)?;
         let account = account_id(&servicer, &owner, asset, &self.name)?;
-        let entries = statement.entries.iter().map(|entry| self.entry(account, entry)).collect();
+        let postings = statement.entries.iter().flat_map(statement::Entry::postings);
+        let entries = postings.map(|entry| self.entry(account, entry)).collect();
         let mut warnings = texts(&statement.warnings);
         for left_out in &statement.left_out {
             warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
@@ -277,7 +278,7 @@ impl BookFile {
         let made = instructions::book_entry(account, side, entry.amount.units, entry.booking_date);
         v1::BookEntry {
             value_date: entry.value_date.map(Date::yyyymmdd).unwrap_or_default(),
-            entry_reference: entry.reference.clone(),
+            entry_reference: entry.book_reference().to_owned(),
             uetr: entry.uetr.map_or(Bytes::new(), |uetr| Bytes::copy_from_slice(uetr.as_bytes())),
             end_to_end_id: entry.end_to_end_id.clone(),
             ..made

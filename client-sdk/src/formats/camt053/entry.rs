@@ -15,7 +15,7 @@ use crate::formats::fields::lenient_reference;
 use crate::formats::statement::Entry;
 use crate::formats::xml::Element;
 
-type Booked = Result<Vec<Entry>, String>;
+type Booked = Result<Entry, String>;
 
 /// The booked entries of an `Ntry`, or why it is left out.
 pub(super) fn read_entry<'t>(
@@ -37,21 +37,18 @@ pub(super) fn read_entry<'t>(
         Some(indicator) => boolean(indicator)?,
         None => false,
     };
+    let booking_date = booking_date.ok_or_else(|| element.missing("BookgDt"))?;
     let whole = Entry {
-        place: element.path(),
-        reference: entry_reference(element, warnings)?,
-        side: side(element)?,
+        reference: reference(element, "NtryRef", warnings)?,
+        servicer_reference: reference(element, "AcctSvcrRef", warnings)?,
         reversal,
-        amount,
-        booking_date: booking_date.ok_or_else(|| element.missing("BookgDt"))?,
         value_date,
-        uetr: None,
-        end_to_end_id: String::new(),
+        ..Entry::booked(element.path(), side(element)?, amount, booking_date)
     };
     let details = transaction_details(element);
     match details.as_slice() {
-        [] => Ok(Ok(vec![whole])),
-        [only] => Ok(Ok(vec![with_references(whole, *only, warnings)?])),
+        [] => Ok(Ok(whole)),
+        [only] => Ok(Ok(with_references(whole, *only, warnings)?)),
         several => split(whole, several, amount_of, warnings).map(Ok),
     }
 }
@@ -65,15 +62,13 @@ fn status(entry: Element<'_>) -> Result<&str, FormatError> {
     Ok(choice.unwrap_or(status).text())
 }
 
-fn entry_reference(entry: Element<'_>, warnings: &mut Warnings) -> Result<String, FormatError> {
-    for name in ["NtryRef", "AcctSvcrRef"] {
-        let reference = entry.find(name)?;
-        let reference = reference.map(|reference| lenient_reference(&reference, warnings));
-        if let Some(reference) = reference.filter(|reference| !reference.is_empty()) {
-            return Ok(reference);
-        }
-    }
-    Ok(String::new())
+fn reference(
+    holder: Element<'_>,
+    name: &str,
+    warnings: &mut Warnings,
+) -> Result<String, FormatError> {
+    let reference = holder.find(name)?;
+    Ok(reference.map(|reference| lenient_reference(&reference, warnings)).unwrap_or_default())
 }
 
 /// `TxDtls` stand in `NtryDtls`; in version 1, in the entry.
@@ -82,14 +77,14 @@ fn transaction_details(entry: Element<'_>) -> Vec<Element<'_>> {
     entry.all("TxDtls").chain(nested).collect()
 }
 
-/// One entry for each transaction of a batch, if their amounts add up to the batch's; else the
+/// The batch with its transactions, if their amounts add up to the batch's; else the
 /// batch as one entry without references, because it has none of its own.
 fn split<'t>(
     whole: Entry,
     details: &[Element<'t>],
     amount_of: &impl Fn(Element<'t>) -> Result<Amount, FormatError>,
     warnings: &mut Warnings,
-) -> Result<Vec<Entry>, FormatError> {
+) -> Result<Entry, FormatError> {
     let mut parts = Vec::with_capacity(details.len());
     for detail in details {
         let Some(amount) = detail_amount(*detail, amount_of)? else { break };
@@ -104,10 +99,12 @@ fn split<'t>(
             details.len()
         );
         warnings.add(whole.place.as_str(), fact);
-        return Ok(vec![whole]);
+        return Ok(whole);
     }
     let parts = parts.into_iter().zip(details);
-    parts.map(|(part, detail)| with_references(part, *detail, warnings)).collect()
+    let details: Result<_, _> =
+        parts.map(|(part, detail)| with_references(part, *detail, warnings)).collect();
+    Ok(Entry { details: details?, ..whole })
 }
 
 /// The amount of one transaction of a batch, if it has one in the account's currency.
@@ -138,7 +135,7 @@ fn with_references(
     if let Some(own) = references.find("AcctSvcrRef")? {
         let own = lenient_reference(&own, warnings);
         if !own.is_empty() {
-            entry.reference = own;
+            entry.servicer_reference = own;
         }
     }
     Ok(entry)

@@ -30,7 +30,10 @@ use crate::formats::pacs::check_header;
 use crate::formats::statement::Balance;
 use crate::formats::statement::Entry;
 use crate::formats::statement::LeftOut;
+use crate::formats::statement::Sequence;
+use crate::formats::statement::Stated;
 use crate::formats::statement::Statement;
+use crate::formats::statement::StatementKind;
 use crate::formats::xml;
 use crate::formats::xml::Element;
 
@@ -94,7 +97,7 @@ fn statement(element: Element<'_>, exponent_of: ExponentOf<'_>) -> Result<Statem
     for entry in element.all("Ntry") {
         let booked = read_entry(entry, &of_currency, &mut warnings)?;
         match booked {
-            Ok(booked) => entries.extend(booked),
+            Ok(booked) => entries.push(booked),
             Err(reason) => left_out.push(LeftOut { place: entry.path(), reason }),
         }
     }
@@ -105,6 +108,10 @@ fn statement(element: Element<'_>, exponent_of: ExponentOf<'_>) -> Result<Statem
     let (from, to, period_stated) = period(element, &balances, &entries)?;
     let statement = Statement {
         place: element.path(),
+        kind: StatementKind::EndOfDay,
+        sequence: Sequence::default(),
+        stated: Stated::default(),
+        first_page: true,
         id: lenient_reference(&element.require(&["Id"])?, &mut warnings),
         account: identification(account, &mut warnings)?,
         servicer: lenient_bic(account, &["Svcr", "FinInstnId"], &mut warnings)?,
@@ -118,6 +125,7 @@ fn statement(element: Element<'_>, exponent_of: ExponentOf<'_>) -> Result<Statem
         closing,
         last_page,
         entries,
+        expectations: Vec::new(),
         left_out,
         warnings,
     };
@@ -408,10 +416,11 @@ mod tests {
             file(&format!("{}{both}{}", &ENTRY[..start], &ENTRY[end..]))
         };
         let read = statement(&details("4.00", "6.00")).unwrap();
-        let parts: Vec<_> = read.entries.iter().map(|entry| entry.amount.units).collect();
+        let parts: Vec<_> =
+            read.entries[0].postings().iter().map(|entry| entry.amount.units).collect();
         assert_eq!(parts, [400, 600]);
-        assert_eq!(read.entries[1].end_to_end_id, "B");
-        assert!(read.entries[1].place.ends_with("TxDtls[2]"));
+        assert_eq!(read.entries[0].details[1].end_to_end_id, "B");
+        assert!(read.entries[0].details[1].place.ends_with("TxDtls[2]"));
         for (first, second) in [("4.00", "5.00"), ("10.00", "0.00"), ("4.00", "x")] {
             let read = statement(&details(first, second)).unwrap();
             assert_eq!(read.entries.len(), 1);
