@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::formats::camt;
 use crate::formats::csv;
 use crate::formats::error::FormatError;
+use crate::formats::statement::StatementKind;
 use crate::formats::xml;
 
 /// A kind of file.
@@ -13,8 +15,8 @@ pub enum Kind {
     Pacs008,
     /// Credit transfers of financial institutions.
     Pacs009,
-    /// Statements of account.
-    Camt053,
+    /// Statements, reports or notifications of an account (camt.053, camt.052, camt.054).
+    Camt(StatementKind),
     /// Another message of ISO 20022, by its name.
     OtherMessage(String),
     /// A table of payments.
@@ -28,7 +30,9 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Pacs008 => "pacs.008",
             Kind::Pacs009 => "pacs.009",
-            Kind::Camt053 => "camt.053",
+            Kind::Camt(StatementKind::Intraday) => "camt.052",
+            Kind::Camt(StatementKind::EndOfDay) => "camt.053",
+            Kind::Camt(StatementKind::Notification) => "camt.054",
             Kind::OtherMessage(name) => name,
             Kind::PaymentsCsv => "a payments CSV",
             Kind::BookEntriesCsv => "a book entries CSV",
@@ -47,8 +51,8 @@ pub fn detect(bytes: &[u8]) -> Result<Kind, FormatError> {
         Kind::Pacs008
     } else if message.is("pacs", 9) {
         Kind::Pacs009
-    } else if message.is("camt", 53) {
-        Kind::Camt053
+    } else if let Some(kind) = camt::kind_of(message) {
+        Kind::Camt(kind)
     } else {
         Kind::OtherMessage(message.to_string())
     })
@@ -67,8 +71,10 @@ mod tests {
         for (name, kind) in [
             ("pacs.008.001.10", Kind::Pacs008),
             ("pacs.009.001.08", Kind::Pacs009),
-            ("camt.053.001.02", Kind::Camt053),
-            ("camt.054.001.08", Kind::OtherMessage("camt.054.001.08".to_owned())),
+            ("camt.053.001.02", Kind::Camt(StatementKind::EndOfDay)),
+            ("camt.052.001.99", Kind::Camt(StatementKind::Intraday)),
+            ("camt.054.001.08", Kind::Camt(StatementKind::Notification)),
+            ("camt.060.001.05", Kind::OtherMessage("camt.060.001.05".to_owned())),
         ] {
             assert_eq!(detect(message(name).as_bytes()), Ok(kind));
         }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use counterfoil_client::formats::detect::{Kind, detect};
 use counterfoil_client::formats::error::{FormatError, Warnings};
+use counterfoil_client::formats::statement::StatementKind;
 use counterfoil_client::formats::xml::SIZE_MAX;
-use counterfoil_client::formats::{camt053, csv, statement};
+use counterfoil_client::formats::{camt, csv, statement};
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::parse_amount;
@@ -99,8 +100,8 @@ impl BookFile {
         let exponent_of = |code: &str| registry.asset(code).map(|asset| asset.exponent);
         let refuse = |error: FormatError| format_failure(&self.file, &error);
         match detect(bytes).map_err(refuse)? {
-            Kind::Camt053 => {
-                let statements = camt053::read(bytes, &exponent_of).map_err(refuse)?;
+            Kind::Camt(_) => {
+                let statements = camt::read(bytes, &exponent_of).map_err(refuse)?;
                 let only = statements.len() == 1;
                 self.refuse_flags_for_many(only)?;
                 statements.into_iter().map(|one| self.of_statement(one, defaults)).collect()
@@ -159,14 +160,15 @@ impl BookFile {
         for left_out in &statement.left_out {
             warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
         }
-        let declared = if statement.last_page {
-            Some(self.declared(account, &statement)?)
-        } else {
-            warnings.push(format!(
-                "{}: it goes on in another file; entries are taken, nothing is decided missing",
-                statement.place
-            ));
-            None
+        let declared = match partial(&statement) {
+            None => Some(self.declared(account, &statement)?),
+            Some(why) => {
+                warnings.push(format!(
+                    "{}: {why}; entries are taken, nothing is decided missing",
+                    statement.place
+                ));
+                None
+            }
         };
         Ok(Part {
             title: format!("{} {asset} of {owner} at {servicer}", self.name),
@@ -302,6 +304,17 @@ impl BookFile {
         Failure::usage("STATEMENT_INCOMPLETE", format!("{place} does not say its {flag}"))
             .fact("only a whole statement decides what is missing")
             .fix(format!("give --{flag}"))
+    }
+}
+
+/// Why a statement is not the whole book of its days, if it is not.
+fn partial(statement: &statement::Statement) -> Option<&'static str> {
+    match statement.kind {
+        StatementKind::Intraday => Some("it is a report during the day"),
+        StatementKind::Notification => Some("it is a notification"),
+        StatementKind::EndOfDay if !statement.first_page => Some("it began in another file"),
+        StatementKind::EndOfDay if !statement.last_page => Some("it goes on in another file"),
+        StatementKind::EndOfDay => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `Acct` of a statement.
+//! Whose account it is, and who else takes part: identifications and BICs.
 
 use counterfoil_ledger::bic::Bic;
 
@@ -42,13 +42,16 @@ fn is_iban(text: &str) -> bool {
     (15..=34).contains(&text.len()) && remainder == 1
 }
 
-/// The BIC at the end of a path below the account, if there is a valid one.
+/// The BIC at the end of a path, if there is a valid one. Version 1 has it in a `CmbndId` of its own.
 pub(super) fn lenient_bic(
-    account: Element<'_>,
+    holder: Element<'_>,
     path: &[&str],
     warnings: &mut Warnings,
 ) -> Result<Option<Bic>, FormatError> {
-    let Some(holder) = account.descend(path)? else { return Ok(None) };
+    let Some(mut holder) = holder.descend(path)? else { return Ok(None) };
+    if let Some(combined) = holder.find("CmbndId")? {
+        holder = combined;
+    }
     for name in ["BICFI", "BIC", "AnyBIC", "BICOrBEI"] {
         let Some(element) = holder.find(name)? else { continue };
         let bic = fields::bic(&element);

@@ -1,0 +1,135 @@
+//! Statements as a stream: what a reader of any format says, one thing after another, so that a
+//! statement of a million entries takes no more memory than one entry.
+
+use counterfoil_ledger::date::Date;
+
+use crate::formats::error::FormatError;
+use crate::formats::statement::Entry;
+use crate::formats::statement::EntryStatus;
+use crate::formats::statement::LeftOut;
+use crate::formats::statement::Movements;
+use crate::formats::statement::Statement;
+
+/// Most entries, transactions of batches among them, that a convenience function keeps. A caller
+/// with more of them takes the stream.
+pub const ENTRIES_MAX: usize = 200_000;
+
+/// Most statements of one file: a daily statement of each of a bank's accounts.
+pub const STATEMENTS_MAX: usize = 10_000;
+
+/// What comes next in a file. After an error nothing comes, and nothing of the file may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A statement begins: what stands before its entries. What it lacks yet: the entries, the
+    /// closing balance of an MT statement and, where the period is not stated, the last day.
+    Begin(Box<Statement>),
+    /// An entry, booked or expected.
+    Entry(Box<Entry>),
+    /// An entry that takes no part in anything.
+    LeftOut(LeftOut),
+    /// The statement is complete but for the entries, which were given singly and come to this.
+    End(Box<Statement>, Movements),
+}
+
+/// Keeps whole statements.
+pub fn collect(
+    events: impl Iterator<Item = Result<Event, FormatError>>,
+) -> Result<Vec<Statement>, FormatError> {
+    let mut statements = Vec::new();
+    let (mut entries, mut expectations, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut kept = 0;
+    for event in events {
+        match event? {
+            Event::Begin(_) => {}
+            Event::Entry(entry) => {
+                kept += entry.postings().len();
+                refuse_more(kept, &entry.place)?;
+                match entry.status {
+                    EntryStatus::Booked => entries.push(*entry),
+                    _ => expectations.push(*entry),
+                }
+            }
+            Event::LeftOut(one) => {
+                kept += 1;
+                refuse_more(kept, &one.place)?;
+                left_out.push(one);
+            }
+            Event::End(statement, _) => statements.push(Statement {
+                entries: std::mem::take(&mut entries),
+                expectations: std::mem::take(&mut expectations),
+                left_out: std::mem::take(&mut left_out),
+                ..*statement
+            }),
+        }
+    }
+    Ok(statements)
+}
+
+fn refuse_more(kept: usize, place: &str) -> Result<(), FormatError> {
+    if kept <= ENTRIES_MAX {
+        return Ok(());
+    }
+    Err(FormatError::new(
+        place,
+        format!("the file has more than {ENTRIES_MAX} entries"),
+        "split it into several files, or read it as a stream",
+    ))
+}
+
+/// A statement whose entries are being read.
+pub(crate) struct OpenStatement {
+    pub(crate) statement: Statement,
+    pub(crate) movements: Movements,
+    /// Whether only the entries say which days it covers.
+    days_of_entries: bool,
+    /// First and last day on which a booked entry was booked.
+    booked: Option<(Date, Date)>,
+}
+
+impl OpenStatement {
+    pub(crate) fn new(statement: Statement, days_of_entries: bool) -> OpenStatement {
+        let movements = Movements::default();
+        OpenStatement { statement, movements, days_of_entries, booked: None }
+    }
+
+    /// The statement as far as it is known.
+    pub(crate) fn begin(&self) -> Event {
+        Event::Begin(Box::new(self.statement.clone()))
+    }
+
+    pub(crate) fn entry(&mut self, entry: Entry) -> Event {
+        self.movements.add(&entry);
+        if entry.status == EntryStatus::Booked {
+            let day = entry.booking_date;
+            let (first, last) = self.booked.unwrap_or((day, day));
+            self.booked = Some((first.min(day), last.max(day)));
+        }
+        Event::Entry(Box::new(entry))
+    }
+
+    pub(crate) fn left_out(&mut self, place: String, reason: String) -> Event {
+        self.movements.others += 1;
+        Event::LeftOut(LeftOut { place, reason })
+    }
+
+    pub(crate) fn end(mut self) -> Event {
+        if self.days_of_entries
+            && let Some((first, last)) = self.booked
+        {
+            (self.statement.from, self.statement.to) = (first, last);
+        }
+        let statement = &mut self.statement;
+        if let Some((first, last)) = self.booked
+            && (first < statement.from || last > statement.to)
+        {
+            statement.warnings.add(
+                statement.place.as_str(),
+                format!(
+                    "it covers {} to {}, but its entries were booked from {first} to {last}",
+                    statement.from, statement.to
+                ),
+            );
+        }
+        Event::End(Box::new(self.statement), self.movements)
+    }
+}
