@@ -5,6 +5,7 @@ use std::fmt;
 use crate::formats::camt;
 use crate::formats::csv;
 use crate::formats::error::FormatError;
+use crate::formats::mt;
 use crate::formats::statement::StatementKind;
 use crate::formats::xml;
 
@@ -17,6 +18,8 @@ pub enum Kind {
     Pacs009,
     /// Statements, reports or notifications of an account (camt.053, camt.052, camt.054).
     Camt(StatementKind),
+    /// Statements of an account in SWIFT's older form (MT940, MT942, MT950).
+    Mt,
     /// Another message of ISO 20022, by its name.
     OtherMessage(String),
     /// A table of payments.
@@ -33,6 +36,7 @@ impl fmt::Display for Kind {
             Kind::Camt(StatementKind::Intraday) => "camt.052",
             Kind::Camt(StatementKind::EndOfDay) => "camt.053",
             Kind::Camt(StatementKind::Notification) => "camt.054",
+            Kind::Mt => "MT940 or MT942",
             Kind::OtherMessage(name) => name,
             Kind::PaymentsCsv => "a payments CSV",
             Kind::BookEntriesCsv => "a book entries CSV",
@@ -40,8 +44,16 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Bytes in which an MT message begins, headers of a bank's own included.
+const BEGINNING_SIZE: usize = 2_048;
+
 /// Reads as much of a file as it takes to know what it is.
 pub fn detect(bytes: &[u8]) -> Result<Kind, FormatError> {
+    // These may have control characters, and need not be UTF-8.
+    let beginning = &bytes[..bytes.len().min(BEGINNING_SIZE)];
+    if mt::looks_like(&String::from_utf8_lossy(beginning)) {
+        return Ok(Kind::Mt);
+    }
     let text = xml::utf8(bytes)?;
     if !text.trim_start().starts_with('<') {
         return csv::detect(text);
@@ -82,6 +94,15 @@ mod tests {
             "\u{feff}debtor_bic,creditor_bic,currency,amount,uetr,end_to_end_id,settlement_date";
         assert_eq!(detect(payments.as_bytes()), Ok(Kind::PaymentsCsv));
         assert_eq!(detect(b"value_date,booking_date,side"), Ok(Kind::BookEntriesCsv));
+        let mt: [&[u8]; 4] = [
+            b"{1:F01ALPSCHZZAXXX0000000000}{2:",
+            b"\x01\r\n:20:R\r\n",
+            b"ALPSCHZZ\n940\n:20:\xe9",
+            b":940:\n:20:R",
+        ];
+        for text in mt {
+            assert_eq!(detect(text), Ok(Kind::Mt));
+        }
         for bad in [&b""[..], b"a,b", b"<a/>", b"\xff\xfe<", b"%PDF-1.7", b"<Document/>"] {
             assert!(detect(bad).is_err(), "{bad:?}");
         }

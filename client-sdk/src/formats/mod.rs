@@ -1,5 +1,5 @@
 //! The files that banks exchange, read into plain values: payments (pacs.008, pacs.009, CSV) and
-//! books (camt.052, camt.053, camt.054, CSV).
+//! books (camt.052, camt.053, camt.054, MT940, MT942, MT950, CSV).
 //!
 //! Everything here is a function of bytes: no network, no clock, no ledger. Input is hostile until
 //! it is read: sizes and counts are bounded, and what is refused is refused with the element or the
@@ -22,7 +22,9 @@ pub mod csv;
 pub mod detect;
 pub mod error;
 pub mod fields;
+pub mod integrity;
 pub mod message;
+pub mod mt;
 pub mod pacs;
 pub mod payment;
 pub mod statement;

@@ -97,6 +97,11 @@ impl OpenStatement {
         Event::Begin(Box::new(self.statement.clone()))
     }
 
+    /// First day on which a booked entry was booked.
+    pub(crate) fn first_booked(&self) -> Option<Date> {
+        self.booked.map(|(first, _)| first)
+    }
+
     pub(crate) fn entry(&mut self, entry: Entry) -> Event {
         self.movements.add(&entry);
         if entry.status == EntryStatus::Booked {

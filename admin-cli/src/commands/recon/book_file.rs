@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use counterfoil_client::formats::detect::{Kind, detect};
 use counterfoil_client::formats::error::{FormatError, Warnings};
+use counterfoil_client::formats::integrity::{Finding, FindingKind, History};
 use counterfoil_client::formats::statement::StatementKind;
 use counterfoil_client::formats::xml::SIZE_MAX;
-use counterfoil_client::formats::{camt, csv, statement};
+use counterfoil_client::formats::{camt, csv, mt, statement};
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::parse_amount;
@@ -29,7 +30,7 @@ use crate::files;
 /// Which book, and what the file does not say of itself.
 #[derive(Debug, clap::Args)]
 pub struct BookFile {
-    /// The book: camt.053 or a book entries CSV
+    /// The book: camt.053, camt.052, camt.054, MT940, MT942 or a book entries CSV
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
     /// The account's owner, where the file does not say; your institution, unless given
@@ -102,9 +103,11 @@ impl BookFile {
         match detect(bytes).map_err(refuse)? {
             Kind::Camt(_) => {
                 let statements = camt::read(bytes, &exponent_of).map_err(refuse)?;
-                let only = statements.len() == 1;
-                self.refuse_flags_for_many(only)?;
-                statements.into_iter().map(|one| self.of_statement(one, defaults)).collect()
+                self.of_statements(statements, defaults)
+            }
+            Kind::Mt => {
+                let statements = mt::read(bytes, &exponent_of).map_err(refuse)?;
+                self.of_statements(statements, defaults)
             }
             Kind::BookEntriesCsv => {
                 let table = csv::read_book(bytes, &exponent_of).map_err(refuse)?;
@@ -114,7 +117,7 @@ impl BookFile {
                 let message = format!("{} is {kind}", self.file.display());
                 Err(Failure::usage("FILE_NO_BOOK", message)
                     .fact("nothing of the file was used")
-                    .fix("give camt.053 or a book entries CSV"))
+                    .fix("give camt.053, camt.052, camt.054, MT940, MT942 or a book entries CSV"))
             }
         }
     }
@@ -134,9 +137,24 @@ impl BookFile {
             .fix("split the file, or leave them out"))
     }
 
+    fn of_statements(
+        &self,
+        statements: Vec<statement::Statement>,
+        defaults: &Defaults,
+    ) -> Result<Vec<Part>, Failure> {
+        self.refuse_flags_for_many(statements.len() == 1)?;
+        let mut history = History::default();
+        let made = statements.into_iter().map(|statement| {
+            let findings = history.check(&statement, &statement.movements());
+            self.of_statement(statement, &findings, defaults)
+        });
+        made.collect()
+    }
+
     fn of_statement(
         &self,
         statement: statement::Statement,
+        findings: &[Finding],
         defaults: &Defaults,
     ) -> Result<Part, Failure> {
         let difference = statement.difference().unwrap_or(0);
@@ -157,8 +175,15 @@ impl BookFile {
         let postings = statement.entries.iter().flat_map(statement::Entry::postings);
         let entries = postings.map(|entry| self.entry(account, entry)).collect();
         let mut warnings = texts(&statement.warnings);
+        // What flags complete is no fault of the import.
+        let findings = findings.iter().filter(|one| one.kind != FindingKind::BalanceMissing);
+        warnings.extend(findings.map(Finding::to_string));
         for left_out in &statement.left_out {
             warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
+        }
+        if !statement.expectations.is_empty() {
+            let count = statement.expectations.len();
+            warnings.push(format!("{}: {count} entries are not booked", statement.place));
         }
         let declared = match partial(&statement) {
             None => Some(self.declared(account, &statement)?),

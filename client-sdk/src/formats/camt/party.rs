@@ -15,7 +15,7 @@ pub(super) fn identification(
 ) -> Result<AccountIdentification, FormatError> {
     let id = account.require(&["Id"])?;
     if let Some(iban) = id.find("IBAN")? {
-        if !is_iban(iban.text()) {
+        if !fields::is_iban(iban.text()) {
             warnings.add(iban.path(), "the check digits of the IBAN are wrong");
         }
         return Ok(AccountIdentification::Iban(iban.text().to_owned()));
@@ -27,19 +27,6 @@ pub(super) fn identification(
         }
     }
     Err(id.missing("IBAN"))
-}
-
-/// ISO 13616: the letters as numbers from 10, the first four characters last, 1 modulo 97.
-fn is_iban(text: &str) -> bool {
-    let Some((head, tail)) = text.split_at_checked(4) else { return false };
-    let mut remainder = 0;
-    for character in tail.chars().chain(head.chars()) {
-        let Some(value) = character.to_digit(36).filter(|_| !character.is_ascii_lowercase()) else {
-            return false;
-        };
-        remainder = (remainder * if value < 10 { 10 } else { 100 } + value) % 97;
-    }
-    (15..=34).contains(&text.len()) && remainder == 1
 }
 
 /// The BIC at the end of a path, if there is a valid one. Version 1 has it in a `CmbndId` of its own.
@@ -61,19 +48,4 @@ pub(super) fn lenient_bic(
         return Ok(bic.ok());
     }
     Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn check_digits() {
-        assert!(is_iban("CH9300762011623852957") && is_iban("NL91ABNA0417164300"));
-        for bad in
-            ["", "CH93", "CH9400762011623852957", "ch9300762011623852957", "CH93é0762011623852957"]
-        {
-            assert!(!is_iban(bad), "{bad}");
-        }
-    }
 }

@@ -15,6 +15,7 @@ pub use source::STREAM_SIZE_MAX;
 
 pub(crate) use parser::Parser;
 pub(crate) use parser::Step;
+pub(crate) use source::Source;
 pub(crate) use source::without_mark;
 
 use crate::formats::error::FormatError;
