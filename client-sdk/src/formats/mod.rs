@@ -23,6 +23,7 @@ pub mod detect;
 pub mod error;
 pub mod fields;
 pub mod integrity;
+pub mod mapping;
 pub mod message;
 pub mod mt;
 pub mod pacs;

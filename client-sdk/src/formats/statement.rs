@@ -144,6 +144,8 @@ pub struct Movements {
     pub expected_debits: Total,
     /// Number of entries that were left out.
     pub others: u64,
+    /// First and last day on which a booked entry was booked.
+    pub days: Option<(Date, Date)>,
 }
 
 /// A number and a sum as read.
@@ -166,6 +168,11 @@ impl Movements {
         };
         total.count += 1;
         total.units += u128::from(entry.amount.units);
+        if entry.status == EntryStatus::Booked {
+            let day = entry.booking_date;
+            let (first, last) = self.days.unwrap_or((day, day));
+            self.days = Some((first.min(day), last.max(day)));
+        }
     }
 
     /// The booked credits less the booked debits.

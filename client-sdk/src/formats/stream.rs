@@ -82,14 +82,12 @@ pub(crate) struct OpenStatement {
     pub(crate) movements: Movements,
     /// Whether only the entries say which days it covers.
     days_of_entries: bool,
-    /// First and last day on which a booked entry was booked.
-    booked: Option<(Date, Date)>,
 }
 
 impl OpenStatement {
     pub(crate) fn new(statement: Statement, days_of_entries: bool) -> OpenStatement {
         let movements = Movements::default();
-        OpenStatement { statement, movements, days_of_entries, booked: None }
+        OpenStatement { statement, movements, days_of_entries }
     }
 
     /// The statement as far as it is known.
@@ -99,16 +97,11 @@ impl OpenStatement {
 
     /// First day on which a booked entry was booked.
     pub(crate) fn first_booked(&self) -> Option<Date> {
-        self.booked.map(|(first, _)| first)
+        self.movements.days.map(|(first, _)| first)
     }
 
     pub(crate) fn entry(&mut self, entry: Entry) -> Event {
         self.movements.add(&entry);
-        if entry.status == EntryStatus::Booked {
-            let day = entry.booking_date;
-            let (first, last) = self.booked.unwrap_or((day, day));
-            self.booked = Some((first.min(day), last.max(day)));
-        }
         Event::Entry(Box::new(entry))
     }
 
@@ -119,21 +112,9 @@ impl OpenStatement {
 
     pub(crate) fn end(mut self) -> Event {
         if self.days_of_entries
-            && let Some((first, last)) = self.booked
+            && let Some((first, last)) = self.movements.days
         {
             (self.statement.from, self.statement.to) = (first, last);
-        }
-        let statement = &mut self.statement;
-        if let Some((first, last)) = self.booked
-            && (first < statement.from || last > statement.to)
-        {
-            statement.warnings.add(
-                statement.place.as_str(),
-                format!(
-                    "it covers {} to {}, but its entries were booked from {first} to {last}",
-                    statement.from, statement.to
-                ),
-            );
         }
         Event::End(Box::new(self.statement), self.movements)
     }

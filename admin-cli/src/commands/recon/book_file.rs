@@ -8,9 +8,10 @@ use bytes::Bytes;
 use counterfoil_client::formats::detect::{Kind, detect};
 use counterfoil_client::formats::error::{FormatError, Warnings};
 use counterfoil_client::formats::integrity::{Finding, FindingKind, History};
+use counterfoil_client::formats::mapping::{Mapping, SIZE_MAX as MAPPING_SIZE_MAX};
 use counterfoil_client::formats::statement::StatementKind;
 use counterfoil_client::formats::xml::SIZE_MAX;
-use counterfoil_client::formats::{camt, csv, mt, statement};
+use counterfoil_client::formats::{camt, csv, mapping, mt, statement};
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::parse_amount;
@@ -30,9 +31,12 @@ use crate::files;
 /// Which book, and what the file does not say of itself.
 #[derive(Debug, clap::Args)]
 pub struct BookFile {
-    /// The book: camt.053, camt.052, camt.054, MT940, MT942 or a book entries CSV
+    /// The book: camt.053, camt.052, camt.054, MT940, MT942 or a CSV of entries
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
+    /// What the columns of a bank's own CSV mean: a TOML file (docs/how-to/import-books.md)
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
     /// The account's owner, where the file does not say; your institution, unless given
     #[arg(long, value_name = "BIC")]
     pub owner: Option<String>,
@@ -91,6 +95,14 @@ impl BookFile {
         files::read(&self.file, u64::try_from(SIZE_MAX).unwrap_or(u64::MAX))
     }
 
+    fn read_mapping(&self) -> Result<Option<Mapping>, Failure> {
+        let Some(path) = &self.mapping else { return Ok(None) };
+        let bytes = files::read(path, u64::try_from(MAPPING_SIZE_MAX).unwrap_or(u64::MAX))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mapping = Mapping::parse(&text).map_err(|error| format_failure(path, &error))?;
+        Ok(Some(mapping))
+    }
+
     /// Makes the parts of the file; all or none.
     pub fn parts(
         &self,
@@ -100,6 +112,10 @@ impl BookFile {
     ) -> Result<Vec<Part>, Failure> {
         let exponent_of = |code: &str| registry.asset(code).map(|asset| asset.exponent);
         let refuse = |error: FormatError| format_failure(&self.file, &error);
+        if let Some(mapping) = self.read_mapping()? {
+            let table = mapping::read(bytes, &mapping, &exponent_of).map_err(refuse)?;
+            return self.of_table(table, defaults);
+        }
         match detect(bytes).map_err(refuse)? {
             Kind::Camt(_) => {
                 let statements = camt::read(bytes, &exponent_of).map_err(refuse)?;
@@ -413,6 +429,9 @@ mod tests {
         )
     }
 
+    const MT: &str = ":20:R\n:25:A\n:28C:7/1\n:60F:C261122CHF100,\n:61:261123C12,50NTRFX//R1\n\
+         :62F:C261123CHF112,50\n";
+
     const TABLE: &str = "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n\
          2026-11-23,,CREDIT,CHF,10,R1,,E1\n2026-11-23,,DEBIT,CHF,2.5,R2,,E2\n";
 
@@ -425,6 +444,49 @@ mod tests {
         assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
         assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
         assert_eq!((part.entries[0].amount, part.entries[0].side()), (1_250, v1::Side::Credit));
+    }
+
+    #[test]
+    fn an_mt940_is_a_statement_like_any_other() {
+        let part = parts(MT, &[]).unwrap().remove(0);
+        let statement = part.statement.unwrap();
+        assert_eq!(statement.statement_id, "R/7/261122");
+        assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
+        assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
+        assert_eq!(part.entries[0].entry_reference, "R1");
+        let next = MT.replace("7/1", "9/1").replace("R\n:25", "R2\n:25").replace("261123", "261124");
+        let gap = parts(&format!("{MT}{next}"), &[]).unwrap().remove(1);
+        assert!(gap.warnings.iter().any(|warning| warning.contains("SequenceGap (1)")));
+    }
+
+    #[test]
+    fn what_is_said_during_the_day_declares_nothing() {
+        let intraday = MT
+            .replace(":60F:C261122CHF100,", ":34F:CHF0,\n:13D:2611231200")
+            .replace(":62F:C261123CHF112,50\n", "");
+        let notification = camt("112.50", "")
+            .replace("camt.053", "camt.054")
+            .replace("BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn")
+            .replace("Stmt>", "Ntfctn>");
+        for text in [intraday, notification] {
+            let part = parts(&text, &[]).unwrap().remove(0);
+            assert!(part.statement.is_none() && part.entries.len() == 1, "{:?}", part.warnings);
+        }
+    }
+
+    #[test]
+    fn a_banks_own_table_is_read_through_a_mapping() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.toml");
+        let mapping = "delimiter = ';'\ndate_format = 'dd.mm.yyyy'\n[columns]\nbooking_date = 'Date'\n\
+            amount = 'Amount'\n[fixed]\ncurrency = 'CHF'\n[sign]\nconvention = 'signed'\n";
+        std::fs::write(&path, mapping).unwrap();
+        let arguments = ["--mapping", path.to_str().unwrap()];
+        let part = parts("Date;Amount\n23.11.2026;-2.50\n", &arguments).unwrap().remove(0);
+        assert_eq!((part.entries[0].amount, part.entries[0].side()), (250, v1::Side::Debit));
+        std::fs::write(&path, mapping.replace("delimiter", "separator")).unwrap();
+        let error = parts("Date;Amount\n", &arguments).unwrap_err();
+        assert!(format!("{error:?}").contains("separator"), "{error:?}");
     }
 
     #[test]
