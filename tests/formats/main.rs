@@ -55,7 +55,7 @@ fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
 fn verdict(read: &Result<Vec<Statement>, FormatError>) -> String {
     let statements = match read {
         Ok(statements) => statements,
-        Err(error) => return format!("refused at {}", error.place),
+        Err(error) => return error.place.clone(),
     };
     let mut sums: BTreeMap<String, (i128, i128)> = BTreeMap::new();
     let (mut entries, mut expected, mut left_out) = (0, 0, 0);
@@ -149,7 +149,9 @@ fn compare_camt(path: &Path, read: &[Statement], scanned: &[xml_scan::Scanned]) 
         let of = |wanted: fn(&str) -> bool| -> Vec<&xml_scan::ScannedEntry> {
             scan.entries.iter().filter(|one| wanted(&one.status)).filter(nothing).collect()
         };
+        // A notification may have entries without a date; they are left out.
         let booked = of(|status| status == "BOOK");
+        let booked: Vec<_> = booked.into_iter().filter(|one| !one.booked.is_empty()).collect();
         let expected = of(|status| ["PDNG", "FUTR", "INFO"].contains(&status));
         assert_eq!(statement.entries.len(), booked.len(), "{place}");
         assert_eq!(statement.expectations.len(), expected.len(), "{place}");
@@ -162,12 +164,7 @@ fn compare_camt(path: &Path, read: &[Statement], scanned: &[xml_scan::Scanned]) 
     compared
 }
 
-fn compare_camt_entry(
-    place: &str,
-    entry: &Entry,
-    scan: &xml_scan::ScannedEntry,
-    exponent: u8,
-) {
+fn compare_camt_entry(place: &str, entry: &Entry, scan: &xml_scan::ScannedEntry, exponent: u8) {
     let place = format!("{place}: {}", entry.place);
     assert_eq!(entry.signed_units(), signed(&scan.amount, &scan.side, exponent), "{place}");
     assert_eq!(entry.reversal, scan.reversal, "{place}");
@@ -211,9 +208,8 @@ fn every_mt_file_is_read_or_refused_with_its_reason() {
     let Some(folder) = data::folder_or_skip("mt940/wolph", "MT files") else { return };
     let mut found = BTreeMap::new();
     let mut compared = 0;
-    let wanted = |name: &str| {
-        name.ends_with(".sta") || name.ends_with(".txt") && name != "requirements.txt"
-    };
+    let wanted =
+        |name: &str| name.ends_with(".sta") || name.ends_with(".txt") && name != "requirements.txt";
     for path in files_below(&folder, &wanted) {
         let bytes = fs::read(&path).unwrap();
         let read = mt::read(&bytes, &exponent_of);
@@ -257,7 +253,11 @@ fn compare_mt(path: &Path, read: &[Statement], scan: &mt_scan::Scanned) -> usize
         for (read, written) in
             [(&entry.reference, &line.owner), (&entry.servicer_reference, &line.servicer)]
         {
-            assert!(read == written || read.is_empty() && !written.is_ascii(), "{place} {written}");
+            let signable = written.len() <= 35
+                && written
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"/-?:().,'+ ".contains(&byte));
+            assert!(read == written || read.is_empty() && !signable, "{place} {written}");
         }
     }
     entries.len()

@@ -73,7 +73,8 @@ fn statement_line(text: &str) -> ScannedLine {
         entry_date: text[6..letters].trim().parse().ok(),
         units: if credit { units } else { -units },
         reversal,
-        owner: owner.trim().to_owned(),
+        // Columns are filled up with blanks.
+        owner: owner.split("   ").next().unwrap().trim().to_owned(),
         servicer: servicer.trim().to_owned(),
     }
 }

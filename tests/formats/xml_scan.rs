@@ -37,7 +37,9 @@ pub fn scan(text: &str) -> Vec<Scanned> {
             Event::Start(tag) => {
                 let name = tag.local_name().into_inner().to_owned();
                 match name.as_str() {
-                    "Stmt" | "Rpt" | "Ntfctn" if path.last().is_some_and(|up| up.starts_with("BkTo")) => {
+                    "Stmt" | "Rpt" | "Ntfctn"
+                        if path.last().is_some_and(|up| up.starts_with("BkTo")) =>
+                    {
                         statements.push(Scanned::default());
                     }
                     "Ntry" => statements.last_mut().unwrap().entries.push(ScannedEntry::default()),
@@ -91,6 +93,9 @@ impl ScannedEntry {
             "NtryRef" => self.reference = text.to_owned(),
             "BookgDt/Dt" | "BookgDt/DtTm" => self.booked = text[..10].to_owned(),
             "ValDt/Dt" | "ValDt/DtTm" if self.booked.is_empty() => {
+                self.booked = text[..10].to_owned();
+            }
+            "NtryDtls/TxDtls/RltdDts/IntrBkSttlmDt" if self.booked.is_empty() => {
                 self.booked = text[..10].to_owned();
             }
             _ => {

@@ -210,8 +210,7 @@ fn for_each_row(
 ) -> Result<(), FormatError> {
     let text = utf8(bytes)?;
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
-    let columns =
-        columns(reader.headers().map_err(|error| table_error(1, &error))?, required)?;
+    let columns = columns(reader.headers().map_err(|error| table_error(1, &error))?, required)?;
     let mut record = StringRecord::new();
     // Counted here: where lines end in CR LF, the positions of the csv crate are one line behind.
     for line in 2.. {

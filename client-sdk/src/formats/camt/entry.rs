@@ -1,6 +1,7 @@
 //! One `Ntry`: a booked entry, an expected one, or one that is left out.
 
 use counterfoil_ledger::asset::AssetCode;
+use counterfoil_ledger::date::Date;
 
 use super::batch::with_batch;
 use super::details::charges;
@@ -14,9 +15,11 @@ use super::values::side;
 use crate::formats::error::FormatError;
 use crate::formats::error::Warnings;
 use crate::formats::error::quote;
+use crate::formats::fields;
 use crate::formats::fields::ExponentOf;
 use crate::formats::statement::Entry;
 use crate::formats::statement::EntryStatus;
+use crate::formats::statement::StatementKind;
 use crate::formats::xml::Element;
 
 /// What an `Ntry` is.
@@ -28,6 +31,7 @@ pub(super) enum Read {
 
 /// What the reading of an entry needs to know.
 pub(super) struct Context<'c> {
+    pub(super) kind: StatementKind,
     /// Of the account.
     pub(super) currency: &'c AssetCode,
     pub(super) exponent_of: ExponentOf<'c>,
@@ -43,9 +47,7 @@ pub(super) struct Detail<'t> {
 
 pub(super) fn read_entry(
     element: Element<'_>,
-    currency: &AssetCode,
-    exponent_of: ExponentOf<'_>,
-    warnings: &mut Warnings,
+    context: &mut Context<'_>,
 ) -> Result<Read, FormatError> {
     let text = status(element)?;
     let status = match text {
@@ -55,8 +57,7 @@ pub(super) fn read_entry(
         "INFO" => EntryStatus::Information,
         other => return Ok(Read::LeftOut(format!("its status is {}", quote(other)))),
     };
-    let mut context = Context { currency, exponent_of, warnings };
-    match read(element, status, &mut context) {
+    match read(element, status, context) {
         // What is not booked says nothing of the account: that it cannot be read hurts nobody.
         Err(error) if status != EntryStatus::Booked => {
             Ok(Read::LeftOut(format!("its status is {text}, and {error}")))
@@ -74,9 +75,18 @@ fn read(
     if amount.units == 0 {
         return Ok(Read::LeftOut("its amount is zero".to_owned()));
     }
+    let transactions = transactions(element);
     let value_date = optional_date(element, "ValDt")?;
-    let booking_date = optional_date(element, "BookgDt")?.or(value_date);
-    let booking_date = booking_date.ok_or_else(|| element.missing("BookgDt"))?;
+    let booking_date = match optional_date(element, "BookgDt")?.or(value_date) {
+        Some(date) => Some(date),
+        None => settlement_date(&transactions)?,
+    };
+    let booking_date = match booking_date {
+        Some(date) => date,
+        // A statement without one of its entries would be wrong, not short.
+        None if context.kind == StatementKind::EndOfDay => return Err(element.missing("BookgDt")),
+        None => return Ok(Read::LeftOut("it has no date, and none is guessed".to_owned())),
+    };
     let reversal = match element.find("RvslInd")? {
         Some(indicator) => boolean(indicator)?,
         None => false,
@@ -91,11 +101,18 @@ fn read(
         original_amount: original_amount(element, context)?,
         ..Entry::booked(element.path(), side(element)?, amount, booking_date)
     };
-    let entry = match transactions(element).as_slice() {
+    let entry = match transactions.as_slice() {
         [only] => with_details(whole, *only, context)?,
         several => with_batch(whole, element, several, context)?,
     };
     Ok(Read::Entry(Box::new(entry)))
+}
+
+/// The day on which an only transaction settled between the banks.
+fn settlement_date(transactions: &[Detail<'_>]) -> Result<Option<Date>, FormatError> {
+    let [only] = transactions else { return Ok(None) };
+    let date = only.element.descend(&["RltdDts", "IntrBkSttlmDt"])?;
+    date.map(|date| fields::date(&date)).transpose()
 }
 
 fn status(entry: Element<'_>) -> Result<&str, FormatError> {

@@ -168,13 +168,14 @@ impl<'t> Heading<'t, '_> {
                 }
             }
         }
-        match self.element.find("CreDtTm")? {
-            Some(created) => {
-                let day = fields::date(&created)?;
-                Ok(Period { from: day, to: day, source: PeriodSource::Creation })
-            }
-            None => Err(self.element.missing("FrToDt")),
-        }
+        let group = self.element.parent();
+        let created = match (self.element.find("CreDtTm")?, group) {
+            (Some(created), _) => Some(created),
+            (None, Some(group)) => group.descend(&["GrpHdr", "CreDtTm"])?,
+            (None, None) => None,
+        };
+        let day = fields::date(&created.ok_or_else(|| self.element.missing("FrToDt"))?)?;
+        Ok(Period { from: day, to: day, source: PeriodSource::Creation })
     }
 }
 

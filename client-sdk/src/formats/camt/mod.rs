@@ -21,6 +21,7 @@ use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::io::BufRead;
 
+use crate::formats::camt::entry::Context;
 use crate::formats::camt::entry::Read;
 use crate::formats::camt::entry::read_entry;
 use crate::formats::camt::heading::Heading;
@@ -250,10 +251,13 @@ impl<'e, R: BufRead> Reader<'e, R> {
             (None, None) => return Ok(()),
         };
         let element = self.parser.element(index);
-        let currency = open.statement.currency.clone();
-        let mut warnings = std::mem::take(&mut open.statement.warnings);
-        let read = read_entry(element, &currency, self.exponent_of, &mut warnings)?;
-        open.statement.warnings = warnings;
+        let mut context = Context {
+            kind: open.statement.kind,
+            currency: &open.statement.currency,
+            exponent_of: self.exponent_of,
+            warnings: &mut open.statement.warnings,
+        };
+        let read = read_entry(element, &mut context)?;
         self.ready.push_back(match read {
             Read::Entry(entry) => open.entry(*entry),
             Read::LeftOut(reason) => open.left_out(element.path(), reason),

@@ -213,6 +213,20 @@ fn a_notification_says_no_days() {
     let end = text.find("<Acct>").unwrap();
     let read = statement(&format!("{}{}", &text[..start], &text[end..])).unwrap();
     assert_eq!((read.from.yyyymmdd(), read.to.yyyymmdd()), (20_260_331, 20_260_331));
+    let settled = ENTRY
+        .replace("BookgDt", "X")
+        .replace("ValDt", "Y")
+        .replace("</Refs>", "</Refs><RltdDts><IntrBkSttlmDt>2026-03-31</IntrBkSttlmDt></RltdDts>");
+    let text_of = |entry: &str| message("camt.054", "BkToCstmrDbtCdtNtfctn", "Ntfctn", entry);
+    let read = statement(&text_of(&settled)).unwrap();
+    assert_eq!(read.entries[0].booking_date.yyyymmdd(), 20_260_331);
+    let dateless = settled.replace("IntrBkSttlmDt", "Z");
+    let read = statement(&text_of(&dateless)).unwrap();
+    assert!(read.entries.is_empty() && read.left_out[0].reason.contains("date"));
+    assert_eq!(
+        statement(&file(&dateless)).unwrap_err().place,
+        "Document/BkToCstmrStmt/Stmt/Ntry/BookgDt"
+    );
     let created = format!(
         "{}<CreDtTm>2026-04-02T08:00:00</CreDtTm>{}",
         &text[..start],

@@ -18,6 +18,16 @@ use crate::formats::statement::Entry;
 use crate::formats::statement::EntryStatus;
 use crate::formats::statement::Returned;
 
+/// A reference has sixteen characters at most. Some banks fill it up with blanks and put a name
+/// behind it.
+fn first_column(text: &str) -> &str {
+    const REFERENCE_LENGTH: usize = 16;
+    match text.split_at_checked(REFERENCE_LENGTH) {
+        Some((reference, _)) if reference.ends_with(' ') => reference,
+        _ => text,
+    }
+}
+
 /// Reads a statement line. Its amount may be zero.
 pub(super) fn read(
     field: &Field,
@@ -55,7 +65,7 @@ pub(super) fn read(
         status: if mark.expected { EntryStatus::Pending } else { EntryStatus::Booked },
         reversal: mark.reversal,
         value_date: Some(value_date),
-        reference: reference(owner),
+        reference: reference(first_column(owner)),
         servicer_reference: reference(servicer),
         returned: kind.ends_with("RTI").then(Returned::default),
         ..Entry::booked(field.place(), mark.side, amount, booking_date)

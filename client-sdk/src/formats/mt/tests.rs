@@ -91,6 +91,14 @@ fn marks_of_the_statement_line() {
 }
 
 #[test]
+fn a_reference_in_columns_ends_with_its_column() {
+    let read = entry(":61:260331C1,N030NONREF          TOMTE TUMMETOT//S-1").unwrap();
+    assert_eq!((read.reference.as_str(), read.servicer_reference.as_str()), ("NONREF", "S-1"));
+    let read = entry(":61:260331C1,NOVBNL47INGB9999999999").unwrap();
+    assert_eq!(read.reference, "NL47INGB9999999999");
+}
+
+#[test]
 fn what_is_expected_is_no_entry() {
     let read = altered(":61:2603310331CF10,", ":61:2603310331EC10,").unwrap();
     assert_eq!((read.entries.len(), read.expectations.len()), (0, 1));
