@@ -251,7 +251,7 @@ pub const CAMT: &[Verdict] = &[
 ];
 
 /// Entries of them that were compared one by one.
-pub const CAMT_ENTRIES: usize = 0;
+pub const CAMT_ENTRIES: usize = 21;
 
 /// MT940 and MT942.
 pub const MT: &[Verdict] = &[
@@ -329,4 +329,4 @@ pub const MT: &[Verdict] = &[
 ];
 
 /// Entries of them that were compared one by one.
-pub const MT_ENTRIES: usize = 0;
+pub const MT_ENTRIES: usize = 190;

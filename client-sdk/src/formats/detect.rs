@@ -51,7 +51,9 @@ const BEGINNING_SIZE: usize = 2_048;
 pub fn detect(bytes: &[u8]) -> Result<Kind, FormatError> {
     // These may have control characters, and need not be UTF-8.
     let beginning = &bytes[..bytes.len().min(BEGINNING_SIZE)];
-    if mt::looks_like(&String::from_utf8_lossy(beginning)) {
+    let beginning = String::from_utf8_lossy(beginning);
+    let markup = beginning.trim_start_matches('\u{feff}').trim_start().starts_with('<');
+    if !markup && mt::looks_like(&beginning) {
         return Ok(Kind::Mt);
     }
     let text = xml::utf8(bytes)?;

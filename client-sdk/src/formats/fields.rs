@@ -206,6 +206,19 @@ pub fn canonical_decimal(text: &str) -> Option<String> {
     Some(if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") })
 }
 
+/// Longest identification of an account: twice what ISO 20022 and SWIFT give it.
+const ACCOUNT_LENGTH_MAX: usize = 70;
+
+/// Reads an identification of an account, which is kept as it is written.
+pub fn account_text(field: &impl Field) -> Result<String, FormatError> {
+    let text = field.value();
+    if text.is_empty() || text.len() > ACCOUNT_LENGTH_MAX {
+        let fact = format!("{} has 0 or more than {ACCOUNT_LENGTH_MAX} bytes", quote(text));
+        return Err(field.refuse(fact, "write the number of the account"));
+    }
+    Ok(text.to_owned())
+}
+
 /// ISO 13616: the letters as numbers from 10, the first four characters last, 1 modulo 97.
 pub fn is_iban(text: &str) -> bool {
     let Some((head, tail)) = text.split_at_checked(4) else { return false };

@@ -9,6 +9,7 @@ use std::fmt;
 
 use counterfoil_ledger::asset::format_amount;
 
+use crate::formats::error::Warnings;
 use crate::formats::statement::AccountIdentification;
 use crate::formats::statement::Movements;
 use crate::formats::statement::StatedTotal;
@@ -89,6 +90,7 @@ impl History {
                 entries: Vec::new(),
                 expectations: Vec::new(),
                 left_out: Vec::new(),
+                warnings: Warnings::default(),
                 ..statement.clone()
             };
             self.latest.insert(key, bare);

@@ -454,7 +454,8 @@ mod tests {
         assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
         assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
         assert_eq!(part.entries[0].entry_reference, "R1");
-        let next = MT.replace("7/1", "9/1").replace("R\n:25", "R2\n:25").replace("261123", "261124");
+        let next =
+            MT.replace("7/1", "9/1").replace("R\n:25", "R2\n:25").replace("261123", "261124");
         let gap = parts(&format!("{MT}{next}"), &[]).unwrap().remove(1);
         assert!(gap.warnings.iter().any(|warning| warning.contains("SequenceGap (1)")));
     }

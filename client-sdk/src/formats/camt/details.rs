@@ -2,6 +2,7 @@
 
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
+use counterfoil_ledger::text::is_max35;
 use counterfoil_ledger::uetr::Uetr;
 
 use super::batch::batch_group;
@@ -77,17 +78,18 @@ fn returned(detail: Element<'_>, warnings: &mut Warnings) -> Result<Option<Retur
     Ok(Some(Returned { reason, original_code }))
 }
 
-/// A transaction code on one line.
+/// A transaction code on one line; empty if it is none of ISO 20022's lengths.
 fn transaction_code(code: Element<'_>) -> Result<String, FormatError> {
     let Some(domain) = code.find("Domn")? else {
         let proprietary = code.descend(&["Prtry", "Cd"])?;
-        return Ok(proprietary.map(|code| code.text().to_owned()).unwrap_or_default());
+        let code = proprietary.map(|code| code.text().to_owned());
+        return Ok(code.filter(|code| is_max35(code)).unwrap_or_default());
     };
     let mut parts = Vec::new();
     for path in [&["Cd"][..], &["Fmly", "Cd"], &["Fmly", "SubFmlyCd"]] {
         parts.extend(domain.descend(path)?.map(Element::text));
     }
-    Ok(parts.join("/"))
+    Ok(Some(parts.join("/")).filter(|code| is_max35(code)).unwrap_or_default())
 }
 
 /// The other side's bank. A reversal keeps the parties of what it takes back, so its sides are

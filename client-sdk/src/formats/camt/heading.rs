@@ -14,6 +14,7 @@ use super::values::amount_in;
 use super::values::date_in;
 use super::values::date_or_time;
 use super::values::number;
+use super::values::optional_date;
 use super::values::side;
 use crate::formats::error::FormatError;
 use crate::formats::error::Warnings;
@@ -161,11 +162,10 @@ impl<'t> Heading<'t, '_> {
             return Ok(Period { from: *from, to: *to, source: PeriodSource::Balances });
         }
         if let Some(entry) = self.first_entry() {
-            for name in ["BookgDt", "ValDt"] {
-                if entry.find(name)?.is_some() {
-                    let day = date_in(entry, name)?;
-                    return Ok(Period { from: day, to: day, source: PeriodSource::Entries });
-                }
+            // One that cannot be read is refused with its entry, if that counts.
+            let mut days = ["BookgDt", "ValDt"].into_iter();
+            if let Some(day) = days.find_map(|name| optional_date(entry, name).ok().flatten()) {
+                return Ok(Period { from: day, to: day, source: PeriodSource::Entries });
             }
         }
         let group = self.element.parent();

@@ -113,6 +113,8 @@ struct Reader<'e, R> {
     message: Option<&'static Message>,
     /// The element below `Document`.
     root: Option<u32>,
+    /// The first statement: the group's header stands before it.
+    first_statement: Option<u32>,
     /// The open statement, report or notification.
     element: Option<u32>,
     /// Its first entry: what comes after that does not belong to its heading.
@@ -159,6 +161,7 @@ impl<'e, R: BufRead> Reader<'e, R> {
             exponent_of,
             message: None,
             root: None,
+            first_statement: None,
             element: None,
             first_entry: None,
             open: None,
@@ -203,6 +206,7 @@ impl<'e, R: BufRead> Reader<'e, R> {
             }
             self.pages = group_pages(element)?;
             self.element = Some(index);
+            self.first_statement.get_or_insert(index);
             self.first_entry = None;
             self.statements += 1;
         }
@@ -294,9 +298,13 @@ impl<'e, R: BufRead> Reader<'e, R> {
         if self.statements == 0 {
             return Err(root.missing(message.statement));
         }
-        // Found once more: a second header would have been passed over.
-        root.find("GrpHdr")?;
-        Ok(())
+        let header = root.find("GrpHdr")?.map(|header| (header, header.index()));
+        match (header, self.first_statement) {
+            (Some((header, index)), Some(first)) if index >= first => {
+                Err(header.error("it stands behind a statement", "put it in front of them"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

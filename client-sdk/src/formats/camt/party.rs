@@ -5,6 +5,7 @@ use counterfoil_ledger::bic::Bic;
 use crate::formats::error::FormatError;
 use crate::formats::error::Warnings;
 use crate::formats::fields;
+use crate::formats::fields::account_text;
 use crate::formats::statement::AccountIdentification;
 use crate::formats::xml::Element;
 
@@ -18,12 +19,12 @@ pub(super) fn identification(
         if !fields::is_iban(iban.text()) {
             warnings.add(iban.path(), "the check digits of the IBAN are wrong");
         }
-        return Ok(AccountIdentification::Iban(iban.text().to_owned()));
+        return account_text(&iban).map(AccountIdentification::Iban);
     }
     // `BBAN` and `PrtryAcct` are those of version 1.
     for path in [&["Othr", "Id"][..], &["BBAN"], &["PrtryAcct", "Id"]] {
         if let Some(other) = id.descend(path)? {
-            return Ok(AccountIdentification::Other(other.text().to_owned()));
+            return account_text(&other).map(AccountIdentification::Other);
         }
     }
     Err(id.missing("IBAN"))

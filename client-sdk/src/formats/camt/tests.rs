@@ -144,6 +144,9 @@ fn what_does_not_add_up_is_said() {
 fn pages_say_that_there_are_more() {
     let more = "<StmtPgntn><PgNb>1</PgNb><LastPgInd>false</LastPgInd></StmtPgntn>";
     assert!(!statement(&file(more)).unwrap().last_page);
+    let late = file("").replace("</BkToCstmrStmt>", "<GrpHdr/></BkToCstmrStmt>");
+    assert!(statement(&late.replacen("<GrpHdr/>", "", 1)).unwrap_err().fact.contains("behind"));
+    assert!(statement(&late).unwrap_err().fact.contains("second time"));
     let text = file("")
         .replace("<GrpHdr/>", "<GrpHdr><MsgPgntn><LastPgInd>0</LastPgInd></MsgPgntn></GrpHdr>");
     assert!(!statement(&text).unwrap().last_page);

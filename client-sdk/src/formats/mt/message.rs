@@ -12,6 +12,7 @@ use super::values::refuse_other;
 use crate::formats::error::FormatError;
 use crate::formats::error::Warnings;
 use crate::formats::fields::ExponentOf;
+use crate::formats::fields::account_text;
 use crate::formats::fields::is_iban;
 use crate::formats::fields::lenient_reference;
 use crate::formats::statement::AccountIdentification;
@@ -166,10 +167,9 @@ impl Message {
 
     /// The header's UETR is that of an entry only if there is no other entry.
     pub(super) fn uetr_of_the_only_entry(&mut self) {
-        let whole = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.statement.last_page && open.statement.first_page);
+        let begins = self.opening.as_ref().is_none_or(|opening| opening.first);
+        let ends = self.open.as_ref().is_some_and(|open| open.statement.last_page);
+        let whole = begins && ends;
         if let Some(entry) = self.entry.as_mut().filter(|_| whole && self.entries == 1) {
             entry.uetr = entry.uetr.or(self.envelope.uetr);
         }
@@ -222,7 +222,7 @@ impl Message {
             },
             id: self.id(day, &mut warnings),
             sequence: self.sequence,
-            account: identification(account.text().trim(), currency.as_str()),
+            account: identification(&account_text(account)?, currency.as_str()),
             servicer: self.envelope.sender,
             owner: None,
             currency,

@@ -167,6 +167,10 @@ fn pages_are_joined() {
     assert!(alone.first_page && !alone.last_page);
     let [alone] = statements(&second).unwrap().try_into().unwrap();
     assert!(!alone.first_page && alone.last_page);
+    let uetr = "{3:{121:eb6305c9-1f7f-49de-aed0-16487c27b42d}}{4:\n";
+    let headed = format!("{first}{{1:F01X}}{{2:I940X}}{uetr}{second}");
+    let [joined] = statements(&headed).unwrap().try_into().unwrap();
+    assert!(joined.entries.iter().all(|entry| entry.uetr.is_none()), "it is of one page of two");
     let other = second.replace(":60M:C260331CHF3,", ":60M:C260331CHF2,");
     assert_eq!(statements(&format!("{first}{other}")).unwrap().len(), 2);
 }
