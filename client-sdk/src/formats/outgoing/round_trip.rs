@@ -1,0 +1,147 @@
+//! Our reader reads what is written here, with equal values: random statements, there and back.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::tests::account;
+use super::tests::statement;
+use super::tests::write;
+use super::*;
+use crate::formats::camt053;
+use crate::formats::csv;
+use crate::formats::statement as book;
+use crate::formats::statement::AccountIdentification;
+use crate::formats::statement::EntryStatus;
+
+fn references() -> impl Strategy<Value = String> {
+    "([A-Za-z0-9/?:().,'+-][A-Za-z0-9/?:().,'+ -]{0,33}[A-Za-z0-9/?:().,'+-])?"
+}
+
+fn entries() -> impl Strategy<Value = Vec<LedgerEntry>> {
+    let one = (
+        any::<bool>(),
+        prop_oneof![1..=9u64, 1..=1_000_000_000_000u64],
+        any::<[u8; 16]>(),
+        references(),
+        0..=u64::from(u32::MAX) * 1_000,
+    );
+    prop::collection::btree_map((1..1_000u64, 0..50u32), one, 0..30).prop_map(of_places)
+}
+
+type Parts = (bool, u64, [u8; 16], String, u64);
+
+fn of_places(places: BTreeMap<(u64, u32), Parts>) -> Vec<LedgerEntry> {
+    let entry = |(sequence, (place, parts)): (u64, ((u64, u32), Parts))| {
+        let (height, leaf) = place;
+        let (credit, units, mut uetr, end_to_end_id, block_time_ms) = parts;
+        (uetr[6], uetr[8]) = (uetr[6] & 0x0f | 0x40, uetr[8] & 0x3f | 0x80);
+        LedgerEntry {
+            position: Position { height, leaf },
+            sequence,
+            side: if credit { Side::Credit } else { Side::Debit },
+            units,
+            uetr: Uetr::from_bytes(&uetr).unwrap(),
+            end_to_end_id,
+            counterparty: Bic::parse("BRNECHZZ").unwrap(),
+            counterparty_account: AccountId::from_bytes(&uetr).unwrap(),
+            block_time_ms,
+        }
+    };
+    (1..).zip(places).map(entry).collect()
+}
+
+fn accounts() -> impl Strategy<Value = LedgerAccount> {
+    let assets = prop_oneof![Just(("JPY", 0)), Just(("CHF", 2)), Just(("KWD", 3))];
+    assets.prop_map(|(asset, exponent)| account(asset, exponent))
+}
+
+fn is_the_same(written: &LedgerEntry, date: Date, read: &book::Entry) {
+    assert_eq!(read.status, EntryStatus::Booked);
+    assert_eq!((read.side, read.amount.units), (written.side, written.units));
+    assert_eq!((read.booking_date, read.value_date), (date, Some(date)));
+    assert_eq!(read.uetr, Some(written.uetr));
+    assert_eq!(read.end_to_end_id, written.end_to_end_id);
+    assert_eq!(read.book_reference(), written.reference());
+    assert!(!read.reversal && read.details.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_statement_comes_back(
+        entries in entries(),
+        account in accounts(),
+        opening in -1_000_000_000i128..1_000_000_000,
+        height in 1_000..u64::MAX,
+        time in 0..253_402_300_799_000u64,
+    ) {
+        let mut written = statement(StatementKind::EndOfDay, account, opening, &entries);
+        (written.as_of.height, written.as_of.block_time_ms) = (height, time);
+        let text = write(&written, &entries, Format::Camt).unwrap();
+        prop_assert_eq!(&text, &write(&written, &entries, Format::Camt).unwrap());
+        let exponent_of = |code: &str| {
+            (code == written.account.asset.as_str()).then_some(written.account.exponent)
+        };
+        let read = camt053::read(text.as_bytes(), &exponent_of).unwrap();
+        let [read] = read.as_slice() else { panic!("{} statements", read.len()) };
+        prop_assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+        prop_assert_eq!((&read.id, read.kind), (&written.id(), written.kind));
+        prop_assert_eq!((read.servicer, read.owner), (Some(written.account.servicer), Some(written.account.owner)));
+        let id = AccountIdentification::Other(written.account.id().to_string());
+        prop_assert_eq!(&read.account, &id);
+        prop_assert_eq!((&read.currency, read.exponent), (&written.account.asset, written.account.exponent));
+        prop_assert_eq!((read.from, read.to, read.period_stated), (written.date, written.date, true));
+        let Balances { opening, closing } = written.balances.unwrap();
+        let units = |balance: Option<book::Balance>| i128::from(balance.unwrap().units);
+        prop_assert_eq!((units(read.opening), units(read.closing)), (opening, closing));
+        prop_assert_eq!(read.difference(), Some(0));
+        prop_assert!(read.left_out.is_empty() && read.expectations.is_empty());
+        prop_assert_eq!(read.entries.len(), entries.len());
+        for (written_entry, read) in entries.iter().zip(&read.entries) {
+            is_the_same(written_entry, written.date, read);
+        }
+    }
+
+    #[test]
+    fn a_table_comes_back(entries in entries(), account in accounts()) {
+        let written = statement(StatementKind::Notification, account, 0, &entries);
+        let text = write(&written, &entries, Format::Csv).unwrap();
+        let exponent_of = |code: &str| {
+            (code == written.account.asset.as_str()).then_some(written.account.exponent)
+        };
+        let read = csv::read_book(text.as_bytes(), &exponent_of).unwrap();
+        prop_assert!(read.warnings.is_empty());
+        prop_assert_eq!(read.rows.len(), entries.len());
+        for (written_entry, row) in entries.iter().zip(&read.rows) {
+            let named = row.account.as_ref().unwrap();
+            let account = &written.account;
+            prop_assert_eq!(
+                (named.servicer, named.owner, &named.name),
+                (account.servicer, account.owner, &account.name)
+            );
+            is_the_same(written_entry, written.date, &row.entry);
+        }
+    }
+
+    #[test]
+    fn an_object_comes_back(entries in entries(), account in accounts(), opening in any::<i64>()) {
+        let written = statement(StatementKind::Intraday, account, opening.into(), &entries);
+        let text = write(&written, &entries, Format::Json).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let units = |value: &serde_json::Value| -> i128 {
+            value["minorUnits"].as_str().unwrap().parse().unwrap()
+        };
+        let list = read["entries"].as_array().unwrap();
+        prop_assert_eq!(list.len(), entries.len());
+        let sum: i128 = list
+            .iter()
+            .map(|entry| units(&entry["amount"]) * if entry["side"] == "DEBIT" { -1 } else { 1 })
+            .sum();
+        prop_assert_eq!(units(&read["opening"]) + sum, units(&read["closing"]));
+        for (written, read) in entries.iter().zip(list) {
+            prop_assert!(read["uetr"] == written.uetr.to_string());
+            prop_assert!(read["endToEndId"] == written.end_to_end_id);
+        }
+    }
+}
