@@ -9,7 +9,7 @@ use super::tests::account;
 use super::tests::statement;
 use super::tests::write;
 use super::*;
-use crate::formats::camt053;
+use crate::formats::camt;
 use crate::formats::csv;
 use crate::formats::statement as book;
 use crate::formats::statement::AccountIdentification;
@@ -67,39 +67,67 @@ fn is_the_same(written: &LedgerEntry, date: Date, read: &book::Entry) {
     assert!(!read.reversal && read.details.is_empty());
 }
 
+fn kinds() -> impl Strategy<Value = StatementKind> {
+    prop_oneof![
+        Just(StatementKind::EndOfDay),
+        Just(StatementKind::Intraday),
+        Just(StatementKind::Notification)
+    ]
+}
+
+/// Everything that the reader keeps of a statement but its entries.
+fn says_the_same(written: &LedgerStatement, read: &book::Statement) {
+    let account = &written.account;
+    assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+    assert_eq!((&read.id, read.kind), (&written.id(), written.kind));
+    assert_eq!(read.sequence.electronic, written.sequence());
+    assert_eq!((read.servicer, read.owner), (Some(account.servicer), Some(account.owner)));
+    assert_eq!(read.account, AccountIdentification::Other(account.id().to_string()));
+    assert_eq!((&read.currency, read.exponent), (&account.asset, account.exponent));
+    assert_eq!((read.from, read.to), (written.date, written.date));
+    assert!(read.period_stated && read.first_page && read.last_page);
+    assert!(read.left_out.is_empty() && read.expectations.is_empty());
+    let units = |balance: Option<book::Balance>| balance.map(|it| i128::from(it.units));
+    assert_eq!(units(read.opening), written.balances.map(|balances| balances.opening));
+    // The interim balance of a report during the day is not a booked one.
+    let closing = written.balances.map(|balances| balances.closing);
+    let closing = closing.filter(|_| written.kind == StatementKind::EndOfDay);
+    assert_eq!((units(read.closing), read.difference()), (closing, closing.map(|_| 0)));
+    let Totals { credits, debits } = written.totals;
+    assert_eq!(read.stated.entries, Some(written.totals.count()));
+    for (stated, total) in [(read.stated.credits, credits), (read.stated.debits, debits)] {
+        assert_eq!(
+            (stated.count, stated.units.map(u128::from)),
+            (Some(total.count), Some(total.units))
+        );
+    }
+}
+
 proptest! {
     #[test]
-    fn a_statement_comes_back(
+    fn a_message_comes_back(
+        kind in kinds(),
         entries in entries(),
         account in accounts(),
         opening in -1_000_000_000i128..1_000_000_000,
         height in 1_000..u64::MAX,
         time in 0..253_402_300_799_000u64,
     ) {
-        let mut written = statement(StatementKind::EndOfDay, account, opening, &entries);
+        let mut written = statement(kind, account, opening, &entries);
         (written.as_of.height, written.as_of.block_time_ms) = (height, time);
         let text = write(&written, &entries, Format::Camt).unwrap();
         prop_assert_eq!(&text, &write(&written, &entries, Format::Camt).unwrap());
         let exponent_of = |code: &str| {
             (code == written.account.asset.as_str()).then_some(written.account.exponent)
         };
-        let read = camt053::read(text.as_bytes(), &exponent_of).unwrap();
+        let read = camt::read(text.as_bytes(), &exponent_of).unwrap();
         let [read] = read.as_slice() else { panic!("{} statements", read.len()) };
-        prop_assert!(read.warnings.is_empty(), "{:?}", read.warnings);
-        prop_assert_eq!((&read.id, read.kind), (&written.id(), written.kind));
-        prop_assert_eq!((read.servicer, read.owner), (Some(written.account.servicer), Some(written.account.owner)));
-        let id = AccountIdentification::Other(written.account.id().to_string());
-        prop_assert_eq!(&read.account, &id);
-        prop_assert_eq!((&read.currency, read.exponent), (&written.account.asset, written.account.exponent));
-        prop_assert_eq!((read.from, read.to, read.period_stated), (written.date, written.date, true));
-        let Balances { opening, closing } = written.balances.unwrap();
-        let units = |balance: Option<book::Balance>| i128::from(balance.unwrap().units);
-        prop_assert_eq!((units(read.opening), units(read.closing)), (opening, closing));
-        prop_assert_eq!(read.difference(), Some(0));
-        prop_assert!(read.left_out.is_empty() && read.expectations.is_empty());
+        says_the_same(&written, read);
         prop_assert_eq!(read.entries.len(), entries.len());
-        for (written_entry, read) in entries.iter().zip(&read.entries) {
-            is_the_same(written_entry, written.date, read);
+        for (entry, read) in entries.iter().zip(&read.entries) {
+            is_the_same(entry, written.date, read);
+            prop_assert_eq!(read.counterparty, Some(entry.counterparty));
+            prop_assert_eq!(&read.reference, &entry.sequence.to_string());
         }
     }
 

@@ -80,7 +80,11 @@ impl<W: Write> XmlWriter<W> {
     }
 
     /// Writes elements inside of each other, the innermost of which holds a text.
-    pub(in crate::formats) fn nested(&mut self, path: &[&'static str], text: &str) -> io::Result<()> {
+    pub(in crate::formats) fn nested(
+        &mut self,
+        path: &[&'static str],
+        text: &str,
+    ) -> io::Result<()> {
         let Some((last, holders)) = path.split_last() else { return Ok(()) };
         holders.iter().try_for_each(|name| self.open(name))?;
         self.text(last, text)?;
