@@ -74,6 +74,11 @@ impl Client {
         let client = self.with_read_mode(v1::ReadMode::Final);
         let found = client.balance(query.account, query.at_height).await?;
         let moment = moment(&found.as_of, query.at_height)?;
+        if query.after.is_some_and(|after| after.height > moment.height) {
+            let height = moment.height;
+            let problem = format!("a notification as of height {height} cannot begin above it");
+            return Err(Error::Configuration(problem));
+        }
         let (account, standing) = client.facts(query.account, &found.value)?;
         let ledger = Walk::new(&account, standing, moment.height);
 

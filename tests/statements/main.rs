@@ -251,6 +251,12 @@ fn nothing_is_overwritten_or_told_to_others(consortium: &Consortium) {
     desk.ask(&format!("{statement} --out day.xml --force"));
     let part = format!("{statement} --from-position 3 --out part.xml");
     assert_eq!(desk.fails(&part, 2), "POSITION_MISPLACED");
+    assert_eq!(
+        desk.fails(&format!("{statement} --read stale --out part.xml"), 2),
+        "READ_MISPLACED"
+    );
+    let later = format!("{statement} --kind notification --from-position 1000000 --out part.xml");
+    assert_eq!(desk.fails(&later, 2), "CONFIGURATION");
     let ahead = format!("{statement} --at-height 1000000 --timeout 2 --out ahead.xml");
     assert_eq!(desk.fails(&ahead, 6), "UNAVAILABLE");
     let other = Desk::of(consortium, BANKS[2]);

@@ -122,9 +122,11 @@ async fn a_day_has_what_was_posted_for_it_up_to_a_height() {
     assert_eq!((day.statement.balances, day.statement.totals.count()), (None, 2));
     assert_eq!(listed(&day).await.unwrap().len(), 2);
     assert!(matches!(day.prove().await, Err(Error::Configuration(_))));
-    let part = query(&world, StatementKind::EndOfDay, after);
-    let refused = client.account_day(&part, |_, _| {}).await;
-    assert!(matches!(refused, Err(Error::Configuration(_))));
+    let above = Some(Position { height: HEIGHT + 1, leaf: 0 });
+    for (kind, after) in [(StatementKind::EndOfDay, after), (StatementKind::Notification, above)] {
+        let refused = client.account_day(&query(&world, kind, after), |_, _| {}).await;
+        assert!(matches!(refused, Err(Error::Configuration(_))));
+    }
 }
 
 #[tokio::test]

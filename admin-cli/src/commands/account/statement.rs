@@ -11,6 +11,7 @@ use counterfoil_client::formats::statement::StatementKind;
 use counterfoil_client::watch::Position;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::verify::Finality;
+use counterfoil_proto::v1;
 use serde_json::json;
 
 use super::parse_date;
@@ -124,6 +125,12 @@ impl Arguments {
         }
         self.out.as_deref().map_or(Ok(()), |out| self.refuse_existing(out))?;
         let session = Session::reading(&self.connection)?;
+        if session.settings.read.mode() != v1::ReadMode::Final {
+            let message = "a statement says what is final";
+            return Err(Failure::usage("READ_MISPLACED", message)
+                .fact("what is only ordered may, where nodes lie, be gone later")
+                .fix("leave --read out"));
+        }
         let query = DayQuery {
             account: self.account.id(&session)?,
             kind: self.kind.of_statement(),
