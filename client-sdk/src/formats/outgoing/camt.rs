@@ -230,7 +230,11 @@ impl<W: Write> CamtWriter<W> {
             as_of.height, as_of.header_hash
         );
         if let Some(after) = statement.after {
-            note.push_str(&format!(", behind {}/{}", after.height, after.leaf));
+            // The last leaf that there can be means a whole block.
+            match after.leaf {
+                u32::MAX => note.push_str(&format!(", behind height {}", after.height)),
+                leaf => note.push_str(&format!(", behind {}/{leaf}", after.height)),
+            }
         }
         note.push('.');
         self.xml.text(names(statement.kind).note, &note)?;

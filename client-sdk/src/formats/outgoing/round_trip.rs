@@ -11,6 +11,8 @@ use super::tests::write;
 use super::*;
 use crate::formats::camt;
 use crate::formats::csv;
+use crate::formats::integrity::FindingKind;
+use crate::formats::integrity::History;
 use crate::formats::statement as book;
 use crate::formats::statement::AccountIdentification;
 use crate::formats::statement::EntryStatus;
@@ -128,6 +130,30 @@ proptest! {
             is_the_same(entry, written.date, read);
             prop_assert_eq!(read.counterparty, Some(entry.counterparty));
             prop_assert_eq!(&read.reference, &entry.sequence.to_string());
+        }
+    }
+
+    #[test]
+    fn days_in_a_row_are_whole_for_the_importer(
+        days in prop::collection::vec(entries(), 2..5),
+        account in accounts(),
+        skipped in 1..4usize,
+    ) {
+        let mut history = History::default();
+        let (mut opening, mut date) = (0, Date::from_yyyymmdd(20_241_230).unwrap());
+        let exponent_of = |code: &str| (code == account.asset.as_str()).then_some(account.exponent);
+        for (number, entries) in days.iter().enumerate() {
+            let mut written = statement(StatementKind::EndOfDay, account.clone(), opening, entries);
+            (written.date, written.as_of.height) = (date, 1_000_000);
+            let text = write(&written, entries, Format::Camt).unwrap();
+            let read = camt::read(text.as_bytes(), &exponent_of).unwrap().remove(0);
+            let findings = history.check(&read, &read.movements());
+            let kinds: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
+            // Every day of the calendar has its number, so that a day that is left out shows.
+            let expected = if number == skipped { vec![FindingKind::SequenceGap] } else { vec![] };
+            prop_assert_eq!(kinds, expected);
+            opening = written.balances.unwrap().closing;
+            date = if number + 1 == skipped { date.next().next() } else { date.next() };
         }
     }
 
