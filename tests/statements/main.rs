@@ -281,4 +281,19 @@ fn the_importer_matches_every_entry(consortium: &Consortium) {
     assert_eq!((&imported[0]["recorded"], &imported[0]["rejected"]), (&6.into(), &0.into()));
     assert_eq!(imported[0]["matchedCount"], "6");
     assert_eq!(imported[0]["openBreakCount"], "0");
+    // The other bank books as it is notified; nothing says that its book is complete.
+    let desk = Desk::of(consortium, BANKS[1]);
+    let notify = format!("account statement --asset CHF --date {DAY} --kind notification");
+    let told = desk.ask(&format!("{notify} --out notified.xml"));
+    let imported = desk.ask("recon import --file notified.xml");
+    assert_eq!((&imported[0]["recorded"], &imported[0]["statementId"]), (&6.into(), &Value::Null));
+    assert_eq!(imported[0]["account"], told["account"]);
+    let report = desk.ask(&format!("recon report --asset CHF --from {DAY} --to {DAY}"));
+    assert_eq!((&report["matchedCount"], &report["statementCount"]), (&"6".into(), &0.into()));
+    desk.ask(&format!(
+        "account statement --asset CHF --date {DAY} --kind intraday --out so-far.xml"
+    ));
+    let import = format!("recon import --file so-far.xml --dry-run --institution {}", BANKS[1]);
+    let read = desk.ask(&import);
+    assert_eq!((&read[0]["entryCount"], &read[0]["statementId"]), (&6.into(), &Value::Null));
 }
