@@ -60,7 +60,8 @@ pub struct Entries {
 }
 
 impl Client {
-    /// Reads what an account's day comes to, of what is final alone. `progress` is told how many of
+    /// Reads what an account's day comes to, of what is final alone: the word of one node, as that of
+    /// every list, until [`AccountDay::prove`] has proved it. `progress` is told how many of
     /// the account's postings were passed, and of how many.
     pub async fn account_day(
         &self,
@@ -219,9 +220,9 @@ struct Standing {
     posting_count: u64,
 }
 
-/// Checks postings one after the other: whether they are in order, and whether their balances
-/// follow from each other and lead to the account's. One that is left out is noticed unless all up
-/// to the next of another date are.
+/// Checks postings one after the other: whether they are in order, and whether the balances of
+/// neighbours follow from each other and lead to the account's. One that is left out looks like one of
+/// an earlier date: that it is not is shown by [`AccountDay::prove`] alone.
 #[derive(Clone)]
 struct Walk {
     asset: AssetCode,
