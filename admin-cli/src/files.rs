@@ -1,4 +1,5 @@
-//! Reading and writing files: bounded, never over what is there, private keys for their owner alone.
+//! Reading and writing files: bounded, over what is there only when told so, private keys for their owner
+//! alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
