@@ -1,6 +1,8 @@
 //! The files that banks exchange, read into plain values: payments (pacs.008, pacs.009, CSV) and
 //! books (camt.052, camt.053, camt.054, MT940, MT942, MT950, CSV).
 //!
+//! What leaves, [`outgoing`], are statements of the ledger's accounts.
+//!
 //! Everything here is a function of bytes: no network, no clock, no ledger. Input is hostile until
 //! it is read: sizes and counts are bounded, and what is refused is refused with the element or the
 //! row, the rule, and the fix.
@@ -26,6 +28,7 @@ pub mod integrity;
 pub mod mapping;
 pub mod message;
 pub mod mt;
+pub mod outgoing;
 pub mod pacs;
 pub mod payment;
 pub mod statement;

@@ -7,6 +7,7 @@
 
 mod parser;
 mod source;
+pub(in crate::formats) mod writer;
 
 #[cfg(test)]
 mod hostile;
