@@ -293,3 +293,64 @@ fn numbers_and_stated_totals() {
     assert_eq!((read.stated.credits.count, read.stated.credits.units), (Some(1), Some(1000)));
     assert_eq!((read.stated.debits.units, read.warnings.kept().len()), (None, 2));
 }
+
+/// Whole and as a stream, a file made to hurt is refused alike, and nothing of it comes.
+#[test]
+fn hostile_statements_are_refused() {
+    let exponent_of = |code: &str| (code == "CHF").then_some(2);
+    let good = file(ENTRY);
+    let inside = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1).into_bytes()
+    };
+    let doctype = format!("<!DOCTYPE a [<!ENTITY b \"{}\">]>{good}", "&b;".repeat(10)).into_bytes();
+    let utf16: Vec<u8> =
+        format!("\u{feff}{good}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let declared = format!("<?xml version='1.0' encoding='ISO-8859-1'?>{good}").into_bytes();
+    let deep = format!("<NtryRef>{}{}</NtryRef>", "<a>".repeat(40), "</a>".repeat(40));
+    let many: String = (0..20).map(|number| format!(" a{number}=''")).collect();
+    for (bytes, fact) in [
+        (doctype, "DOCTYPE"),
+        (utf16, "UTF-16"),
+        (declared, "encoding"),
+        (inside("R-1", "&lol;"), "entity"),
+        (inside("R-1", "\u{1}"), "U+0001"),
+        (inside("<NtryRef>R-1</NtryRef>", &deep), "deep"),
+        (inside("<NtryRef>", &format!("<NtryRef{many}>")), "attributes"),
+        (inside("10.00", "10.001"), "decimals"),
+        (inside("10.00", "10.0000000000000000001"), "decimals"),
+        (inside("10.00", "99999999999999999999"), "63 bits"),
+        (inside("10.00", "1e3"), "refused"),
+        (inside("10.00", "-10.00"), "refused"),
+        (inside("2026-03-31</Dt>", "2026-02-30</Dt>"), "date"),
+        (inside("Ccy=\"CHF\"", "Ccy=\"USD\""), "account in CHF"),
+        (inside("<Amt Ccy", "<Amt Ccy=\"CHF\">1</Amt><Amt Ccy"), "second time"),
+        (inside("</Ntry>", ""), "well-formed"),
+        (good.as_bytes()[..good.len() - 11].to_vec(), "inside of an element"),
+    ] {
+        let whole = read(&bytes, &exponent_of).unwrap_err();
+        let said = format!("{} {}", whole.fact, whole.fix);
+        assert!(said.contains(fact), "{fact}: {whole}");
+        let streamed = super::stream(bytes.as_slice(), &exponent_of);
+        let streamed = streamed.and_then(crate::formats::stream::collect).unwrap_err();
+        assert_eq!((&streamed.fact, &streamed.fix), (&whole.fact, &whole.fix));
+    }
+    let latin = [&good.as_bytes()[..good.len() - 60], &b"\xe9"[..]].concat();
+    assert!(read(&latin, &exponent_of).unwrap_err().fact.contains("UTF-8"));
+    let streamed = super::stream(latin.as_slice(), &exponent_of);
+    let streamed = streamed.and_then(crate::formats::stream::collect).unwrap_err();
+    assert!(streamed.fact.contains("UTF-8"), "{streamed}");
+}
+
+/// Elements that are taken out leave nothing behind but the count of them.
+#[test]
+fn places_are_counted_on() {
+    let bad = ENTRY.replace("10.00", "x");
+    let text = file(&format!("{ENTRY}\n{ENTRY}\n{ENTRY}\n{bad}"));
+    let place = statement(&text).unwrap_err().place;
+    assert_eq!(place, "Document/BkToCstmrStmt/Stmt/Ntry[4]/Amt");
+    let account = "<Id>S-2</Id><Acct><Id><BBAN>X</BBAN></Id></Acct>";
+    let second = text.replace("</Stmt>", &format!("</Stmt><Stmt>{account}{bad}</Stmt>"));
+    let place = statement(&second.replacen(">x<", ">1<", 1)).unwrap_err().place;
+    assert_eq!(place, "Document/BkToCstmrStmt/Stmt[2]/Ntry/Amt");
+}
