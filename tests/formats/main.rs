@@ -207,7 +207,7 @@ fn signed(amount: &str, side: &str, exponent: u8) -> i128 {
 fn every_mt_file_is_read_or_refused_with_its_reason() {
     let Some(folder) = data::folder_or_skip("mt940/wolph", "MT files") else { return };
     let mut found = BTreeMap::new();
-    let mut compared = 0;
+    let (mut compared, mut end_to_end_ids) = (0, 0);
     let wanted =
         |name: &str| name.ends_with(".sta") || name.ends_with(".txt") && name != "requirements.txt";
     for path in files_below(&folder, &wanted) {
@@ -215,11 +215,20 @@ fn every_mt_file_is_read_or_refused_with_its_reason() {
         let read = mt::read(&bytes, &exponent_of);
         if let Ok(statements) = &read {
             compared += compare_mt(&path, statements, &mt_scan::scan(&bytes));
+            let narrative = mt_scan::narrative(&bytes);
+            let entries = statements.iter().flat_map(|statement| &statement.entries);
+            for id in entries.map(|entry| &entry.end_to_end_id).filter(|id| !id.is_empty()) {
+                let marked = ["EREF+", "EREF+ ", "/EREF/"].map(|mark| format!("{mark}{id}"));
+                let found = marked.iter().any(|id| narrative.contains(id));
+                assert!(found, "{}: {id}", path.display());
+                end_to_end_ids += 1;
+            }
         }
         found.insert(relative(&path, &folder), (verdict(&read), read.err()));
     }
     compare(&found, verdicts::MT);
     assert_eq!(compared, verdicts::MT_ENTRIES, "entries compared one by one");
+    assert_eq!(end_to_end_ids, verdicts::MT_END_TO_END_IDS, "end-to-end ids of narrative");
 }
 
 fn compare_mt(path: &Path, read: &[Statement], scan: &mt_scan::Scanned) -> usize {

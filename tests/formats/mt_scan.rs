@@ -78,3 +78,12 @@ fn statement_line(text: &str) -> ScannedLine {
         servicer: servicer.trim().to_owned(),
     }
 }
+
+/// The narrative of a file on one line, without the numbers of subfields.
+pub fn narrative(bytes: &[u8]) -> String {
+    let joined: String =
+        String::from_utf8_lossy(bytes).chars().filter(|one| !"\r\n".contains(*one)).collect();
+    let mut parts = joined.split('?');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.get(2..).unwrap_or_default())
+}

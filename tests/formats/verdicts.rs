@@ -330,3 +330,6 @@ pub const MT: &[Verdict] = &[
 
 /// Entries of them that were compared one by one.
 pub const MT_ENTRIES: usize = 190;
+
+/// End-to-end ids that their narrative gives.
+pub const MT_END_TO_END_IDS: usize = 74;

@@ -1,7 +1,8 @@
 //! `:86:` and the supplementary details of `:61:`: what banks put into narrative that a machine may
-//! read safely. Two ways are known: subfields of two digits (`166?00GUTSCHRIFT?20EREF+…`), as the
-//! German-speaking countries write them, and code words between slashes (`/EREF/…/CNTP/…`), as the
-//! Dutch and SWIFT itself do. From any other narrative nothing is taken.
+//! read safely. Three ways are known: subfields of two digits (`166?00GUTSCHRIFT?20EREF+…`), as the
+//! German-speaking countries write them, their key words alone, one a line, and code words between
+//! slashes (`/EREF/…/CNTP/…`), as the Dutch and SWIFT itself do. From any other narrative nothing
+//! is taken.
 
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::uetr::Uetr;
@@ -101,6 +102,20 @@ impl Details<'_> {
             self.subfields(rest, delimiter);
         } else if text.starts_with('/') {
             self.code_words(&text);
+        } else if key_word(&text).is_some() {
+            self.key_words(lines);
+        }
+    }
+
+    /// A key word at the beginning of each line. Whether a value goes on in a line without one is
+    /// not known, so that such a value is not taken.
+    fn key_words(&mut self, lines: &[String]) {
+        let mut lines = lines.iter().take(PARTS_MAX).peekable();
+        while let Some(line) = lines.next() {
+            let goes_on = lines.peek().is_some_and(|next| key_word(next).is_none());
+            if let Some((meaning, value)) = key_word(line).filter(|_| !goes_on) {
+                self.take(meaning, value);
+            }
         }
     }
 

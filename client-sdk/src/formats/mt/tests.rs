@@ -149,6 +149,8 @@ fn subfields_of_purpose() {
     let short = entry(":61:260331C1,NTRFX\n:86:159>00RETOURE>20EREF+TFNR 1>21MTLG:no>3070050000");
     let short = short.unwrap();
     assert_eq!((short.end_to_end_id.as_str(), short.counterparty), ("TFNR 1", None));
+    let lines = entry(":61:260331C1,NTRFX\n:86:EREF+E-1\nKREF+cut\nhere\nSVWZ+any").unwrap();
+    assert_eq!((lines.end_to_end_id.as_str(), lines.group_id.as_str()), ("E-1", ""));
     let plain = entry(":61:260331C1,NTRFX\n:86:HUF 1.218,00 EREF+X /EREF/Y").unwrap();
     assert_eq!(plain.end_to_end_id, "");
 }
