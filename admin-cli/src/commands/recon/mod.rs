@@ -17,7 +17,7 @@ use crate::session::{self, Session};
 /// Verbs of `recon`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Imports a book of an account: camt.053 or CSV
+    /// Imports a book of an account: camt.05x, MT940, MT942 or CSV
     Import(Box<import::Arguments>),
     /// Proves a book against the ledger, with totals that add up
     Report(Box<report::Arguments>),
