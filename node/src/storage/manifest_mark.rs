@@ -1,10 +1,9 @@
 //! The mark on a manifest: how long RocksDB's list of its tables was when it was last looked at, and
 //! the checksum of that.
 //!
-//! A manifest that ends early looks whole where it ends between two records. RocksDB then takes up an
-//! older list of tables, and puts what is in its write-ahead log behind it: what lay between is missing
-//! from some families without a word, and the tables that it was in are deleted. Other damage makes
-//! RocksDB read in it for ever. So the mark is kept in a file beside the manifest, and compared before
+//! A manifest that ends early looks whole where it ends between two records. RocksDB can only take up
+//! an older list of tables then, with what is in its write-ahead log behind it: what lay between may be
+//! missing without a word. Other damage makes RocksDB read in it for ever. So the mark is kept in a file beside the manifest, and compared before
 //! RocksDB opens anything.
 //!
 //! What the mark names is synced first; the mark itself is not. After a power cut it may be an older
