@@ -76,6 +76,51 @@ fn refuse_more(kept: usize, place: &str) -> Result<(), FormatError> {
     ))
 }
 
+/// A reader that goes through a file step by step.
+pub(crate) trait Steps {
+    /// The next event that the steps so far have brought.
+    fn ready(&mut self) -> Option<Event>;
+
+    /// Takes the next step. False: the file has ended well.
+    fn step(&mut self) -> Result<bool, FormatError>;
+}
+
+/// What a reader says, as a stream. After an error nothing comes, not even what was ready.
+pub(crate) struct Events<R> {
+    /// None after an error.
+    reader: Option<R>,
+    ended: bool,
+}
+
+impl<R> Events<R> {
+    pub(crate) fn of(reader: R) -> Events<R> {
+        Events { reader: Some(reader), ended: false }
+    }
+}
+
+impl<R: Steps> Iterator for Events<R> {
+    type Item = Result<Event, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let reader = self.reader.as_mut()?;
+            if let Some(event) = reader.ready() {
+                return Some(Ok(event));
+            }
+            if self.ended {
+                return None;
+            }
+            match reader.step() {
+                Ok(goes_on) => self.ended = !goes_on,
+                Err(error) => {
+                    self.reader = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
 /// A statement whose entries are being read.
 pub(crate) struct OpenStatement {
     pub(crate) statement: Statement,

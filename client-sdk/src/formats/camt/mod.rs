@@ -36,8 +36,10 @@ use crate::formats::statement::Statement;
 use crate::formats::statement::StatementKind;
 use crate::formats::stream;
 use crate::formats::stream::Event;
+use crate::formats::stream::Events;
 use crate::formats::stream::OpenStatement;
 use crate::formats::stream::STATEMENTS_MAX;
+use crate::formats::stream::Steps;
 use crate::formats::xml;
 use crate::formats::xml::Element;
 use crate::formats::xml::Parser;
@@ -96,7 +98,7 @@ fn message_of(name: MessageName) -> Option<&'static Message> {
 
 /// Reads the statements of one message that is in memory. All or none are read.
 pub fn read(bytes: &[u8], exponent_of: ExponentOf<'_>) -> Result<Vec<Statement>, FormatError> {
-    stream::collect(Reader::new(xml::utf8(bytes)?.as_bytes(), exponent_of))
+    stream::collect(Events::of(Reader::new(xml::utf8(bytes)?.as_bytes(), exponent_of)))
 }
 
 /// Reads the statements of a message of any length as a stream, in any order of accounts.
@@ -104,7 +106,7 @@ pub fn stream<'e>(
     bytes: impl BufRead + 'e,
     exponent_of: ExponentOf<'e>,
 ) -> Result<impl Iterator<Item = Result<Event, FormatError>> + 'e, FormatError> {
-    Ok(Reader::new(xml::without_mark(bytes)?, exponent_of))
+    Ok(Events::of(Reader::new(xml::without_mark(bytes)?, exponent_of)))
 }
 
 struct Reader<'e, R> {
@@ -124,7 +126,6 @@ struct Reader<'e, R> {
     ids: HashSet<String>,
     statements: usize,
     ready: VecDeque<Event>,
-    done: bool,
 }
 
 /// Whether the message is part of a longer one.
@@ -134,23 +135,19 @@ struct Pages {
     last: bool,
 }
 
-impl<R: BufRead> Iterator for Reader<'_, R> {
-    type Item = Result<Event, FormatError>;
+impl<R: BufRead> Steps for Reader<'_, R> {
+    fn ready(&mut self) -> Option<Event> {
+        self.ready.pop_front()
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            if self.done {
-                return None;
-            }
-            if let Err(error) = self.advance() {
-                self.done = true;
-                self.ready.clear();
-                return Some(Err(error));
-            }
+    fn step(&mut self) -> Result<bool, FormatError> {
+        match self.parser.step()? {
+            Step::Opened(index) => self.opened(index)?,
+            Step::Closed(index) => self.closed(index)?,
+            Step::Passed => {}
+            Step::Finished => return self.finish().map(|()| false),
         }
+        Ok(true)
     }
 }
 
@@ -169,16 +166,6 @@ impl<'e, R: BufRead> Reader<'e, R> {
             ids: HashSet::new(),
             statements: 0,
             ready: VecDeque::new(),
-            done: false,
-        }
-    }
-
-    fn advance(&mut self) -> Result<(), FormatError> {
-        match self.parser.step()? {
-            Step::Opened(index) => self.opened(index),
-            Step::Closed(index) => self.closed(index),
-            Step::Passed => Ok(()),
-            Step::Finished => self.finish(),
         }
     }
 
@@ -289,7 +276,6 @@ impl<'e, R: BufRead> Reader<'e, R> {
     }
 
     fn finish(&mut self) -> Result<(), FormatError> {
-        self.done = true;
         let tree = self.parser.tree();
         let message = self.message.ok_or_else(xml::no_document)?;
         check_header(tree)?;

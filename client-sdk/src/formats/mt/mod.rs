@@ -34,7 +34,9 @@ use crate::formats::statement::StatedTotal;
 use crate::formats::statement::Statement;
 use crate::formats::stream;
 use crate::formats::stream::Event;
+use crate::formats::stream::Events;
 use crate::formats::stream::STATEMENTS_MAX;
+use crate::formats::stream::Steps;
 use crate::formats::xml;
 
 pub use self::lines::FIELD_SIZE_MAX;
@@ -62,7 +64,7 @@ pub fn stream<'e>(
     bytes: impl BufRead + 'e,
     exponent_of: ExponentOf<'e>,
 ) -> Result<impl Iterator<Item = Result<Event, FormatError>> + 'e, FormatError> {
-    Ok(Reader::new(xml::without_mark(bytes)?, exponent_of))
+    Ok(Events::of(Reader::new(xml::without_mark(bytes)?, exponent_of)))
 }
 
 struct Reader<'e, R> {
@@ -75,26 +77,40 @@ struct Reader<'e, R> {
     held: Option<Pages>,
     statements: usize,
     ready: VecDeque<Event>,
-    done: bool,
 }
 
-impl<R: BufRead> Iterator for Reader<'_, R> {
-    type Item = Result<Event, FormatError>;
+impl<R: BufRead> Steps for Reader<'_, R> {
+    fn ready(&mut self) -> Option<Event> {
+        self.ready.pop_front()
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
+    fn step(&mut self) -> Result<bool, FormatError> {
+        match self.lines.token()? {
+            Some(Token::Field(field)) if field.tag == "20" => {
+                self.end_message()?;
+                let envelope = std::mem::take(&mut self.envelope);
+                self.message = Some(Message::new(field, envelope)?);
             }
-            if self.done {
-                return None;
+            Some(Token::Field(field)) => self.field(field)?,
+            Some(Token::End) => self.end_message()?,
+            Some(Token::Envelope(envelope)) => {
+                self.end_message()?;
+                self.envelope = envelope;
             }
-            if let Err(error) = self.advance() {
-                self.done = true;
-                self.ready.clear();
-                return Some(Err(error));
+            None => {
+                self.end_message()?;
+                self.let_go();
+                if self.statements > 0 {
+                    return Ok(false);
+                }
+                return Err(FormatError::new(
+                    "the file",
+                    "it has no statement",
+                    "give MT940, MT942 or MT950, which begin with :20:",
+                ));
             }
         }
+        Ok(true)
     }
 }
 
@@ -108,38 +124,6 @@ impl<'e, R: BufRead> Reader<'e, R> {
             held: None,
             statements: 0,
             ready: VecDeque::new(),
-            done: false,
-        }
-    }
-
-    fn advance(&mut self) -> Result<(), FormatError> {
-        match self.lines.token()? {
-            Some(Token::Field(field)) if field.tag == "20" => {
-                self.end_message()?;
-                let envelope = std::mem::take(&mut self.envelope);
-                self.message = Some(Message::new(field, envelope)?);
-                Ok(())
-            }
-            Some(Token::Field(field)) => self.field(field),
-            Some(Token::End) => self.end_message(),
-            Some(Token::Envelope(envelope)) => {
-                self.end_message()?;
-                self.envelope = envelope;
-                Ok(())
-            }
-            None => {
-                self.end_message()?;
-                self.let_go();
-                self.done = true;
-                if self.statements > 0 {
-                    return Ok(());
-                }
-                Err(FormatError::new(
-                    "the file",
-                    "it has no statement",
-                    "give MT940, MT942 or MT950, which begin with :20:",
-                ))
-            }
         }
     }
 
