@@ -3,8 +3,8 @@
 //!
 //! A manifest that ends early looks whole where it ends between two records. RocksDB can only take up
 //! an older list of tables then, with what is in its write-ahead log behind it: what lay between may be
-//! missing without a word. Other damage makes RocksDB read in it for ever. So the mark is kept in a file beside the manifest, and compared before
-//! RocksDB opens anything.
+//! missing without a word. Other damage makes RocksDB read in it for ever. So the mark is kept in a file
+//! beside the manifest, and compared before RocksDB opens anything.
 //!
 //! What the mark names is synced first; the mark itself is not. After a power cut it may be an older
 //! one, or torn, which is none: it never names what is not on the disk.
