@@ -4,7 +4,6 @@
 use super::lines::Field;
 use super::values::Part;
 use super::values::amount;
-use super::values::cut;
 use super::values::date;
 use super::values::day_near;
 use super::values::digits;
@@ -36,7 +35,7 @@ pub(super) fn read(
     warnings: &mut Warnings,
 ) -> Result<Entry, FormatError> {
     let text = field.text();
-    let (value_day, rest) = cut(text, 6).ok_or_else(|| {
+    let (value_day, rest) = text.split_at_checked(6).ok_or_else(|| {
         field.refuse(format!("{} is no statement line", quote(text)), "begin it with yymmdd")
     })?;
     let value_date = date(field, value_day)?;
@@ -52,7 +51,7 @@ pub(super) fn read(
     // The third letter of the currency, where the bank writes it.
     let rest = rest.strip_prefix(|code: char| code.is_ascii_uppercase()).unwrap_or(rest);
     let (amount, rest) = amount(field, rest, currency, exponent_of)?;
-    let (kind, references) = cut(rest, 4).ok_or_else(|| {
+    let (kind, references) = rest.split_at_checked(4).ok_or_else(|| {
         let fact = format!("{} is no transaction type", quote(rest));
         field.refuse(fact, "write N, F or S and three characters behind the amount")
     })?;

@@ -41,11 +41,6 @@ impl fields::Field for Part<'_> {
     }
 }
 
-/// What stands before a length, and the rest; none if the text is shorter.
-pub(super) fn cut(text: &str, length: usize) -> Option<(&str, &str)> {
-    text.split_at_checked(length)
-}
-
 /// The digits at the beginning, and the rest.
 pub(super) fn digits(text: &str) -> (&str, &str) {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -112,7 +107,7 @@ pub(super) fn currency<'f>(
     text: &'f str,
     exponent_of: ExponentOf<'_>,
 ) -> Result<(AssetCode, u8, &'f str), FormatError> {
-    let (code, rest) = cut(text, 3).unwrap_or((text, ""));
+    let (code, rest) = text.split_at_checked(3).unwrap_or((text, ""));
     match AssetCode::parse(code).ok().zip(exponent_of(code)) {
         Some((code, exponent)) => Ok((code, exponent, rest)),
         None => Err(field.refuse(
@@ -134,8 +129,8 @@ pub(super) fn balance(
             "write C or D, yymmdd, the currency and the amount",
         )
     };
-    let (mark, rest) = cut(text, 1).ok_or_else(malformed)?;
-    let (day, rest) = cut(rest, 6).ok_or_else(malformed)?;
+    let (mark, rest) = text.split_at_checked(1).ok_or_else(malformed)?;
+    let (day, rest) = rest.split_at_checked(6).ok_or_else(malformed)?;
     let date = date(field, day)?;
     let (code, exponent, rest) = currency(field, rest, exponent_of)?;
     let (amount, rest) = amount(field, rest, code.as_str(), exponent_of)?;
