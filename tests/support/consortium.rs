@@ -571,6 +571,9 @@ impl Node {
 
 impl Drop for Consortium {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell_standing();
+        }
         for node in &self.nodes {
             if let Some(mut process) = node.process.lock().ok().and_then(|mut it| it.take()) {
                 let _ = process.kill();

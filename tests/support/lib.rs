@@ -14,5 +14,6 @@ pub mod footprint;
 pub mod identities;
 pub mod kept;
 pub mod load;
+mod standing;
 pub mod wire;
 pub mod witness;

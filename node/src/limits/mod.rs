@@ -209,6 +209,13 @@ pub const PEER_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
 /// Open files that a node needs in a flood: connections, handshakes, and the files of its storage.
 pub const OPEN_FILES_MIN: u64 = 4_096;
 
+/// What accepting a connection takes of the time for it: so many a second for as long as they come, which
+/// is a tenth of a core and empties the kernel's queue in a quarter of a second.
+pub const ACCEPT_COST: Duration = Duration::from_micros(250);
+
+/// How much of that time may be taken at once: as many connections as members open when all start.
+pub const ACCEPT_BURST: Duration = Duration::from_millis(128);
+
 /// Connections that the kernel keeps for us before accept.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 

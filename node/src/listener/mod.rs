@@ -23,6 +23,7 @@ use tracing::{Instrument, debug, info_span, warn};
 
 pub use crate::listener::connection::Connection;
 
+use crate::budget::Budget;
 use crate::exit::{ExitCode, Stop};
 use crate::identity::caller::Caller;
 use crate::identity::tls::{AcceptedStream, Audience, Tls};
@@ -119,8 +120,10 @@ impl Gate {
         shutdown.run_until_cancelled(self.accept_all(socket)).await;
     }
 
-    /// Nobody waits behind somebody's handshake: whoever comes gets a place at once.
+    /// Nobody waits behind somebody's handshake: whoever comes gets a place at once. In a flood the
+    /// kernel holds back those who come faster than this node can look at them beside its work.
     async fn accept_all(self: Arc<Gate>, socket: TcpListener) {
+        let budget = Budget::new(limits::ACCEPT_BURST);
         loop {
             match socket.accept().await {
                 Ok((stream, address)) => {
@@ -128,6 +131,10 @@ impl Gate {
                     let span = info_span!("handshake", listener = self.name(), %address);
                     let task = Arc::clone(&self).shake_hands(stream, address, handshake);
                     tokio::spawn(task.instrument(span));
+                    let rest = budget.spend(limits::ACCEPT_COST);
+                    if !rest.is_zero() {
+                        tokio::time::sleep(rest).await;
+                    }
                 }
                 Err(error) => self.rest_after(error).await,
             }

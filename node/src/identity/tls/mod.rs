@@ -180,7 +180,11 @@ impl Tls {
             Audience::Clients => &self.clients,
             Audience::Peers => &self.peers,
         };
-        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+        let handshake = async {
+            // Who says nothing costs no TLS session.
+            stream.readable().await?;
+            TlsAcceptor::from(Arc::clone(config)).accept(stream).await
+        };
         let stream =
             timeout(within, handshake).await.map_err(|_| HandshakeError::Timeout(within))??;
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
