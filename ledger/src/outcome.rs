@@ -32,6 +32,16 @@ pub enum Event {
     StatementRecorded = 4,
     /// A batch was taken.
     BatchTaken = 5,
+    /// Something's time had come, such as a deadline; its effects say what.
+    DueWorkDone = 8,
+    /// The passes over all open items ran.
+    MatchingRun = 9,
+    /// A person decided what belongs together.
+    MatchDecided = 10,
+    /// A break was worked on.
+    BreakWorked = 11,
+    /// A position was signed.
+    PositionSigned = 12,
 }
 
 /// The outcome of one leaf. Layout, big-endian: version u8 = 1 · state u8 · reason u16 · event u16
@@ -100,6 +110,11 @@ impl Outcome {
             3 => Event::BookEntryRecorded,
             4 => Event::StatementRecorded,
             5 => Event::BatchTaken,
+            8 => Event::DueWorkDone,
+            9 => Event::MatchingRun,
+            10 => Event::MatchDecided,
+            11 => Event::BreakWorked,
+            12 => Event::PositionSigned,
             _ => return None,
         };
         let reason = match word(2) {

@@ -128,6 +128,24 @@ reasons! {
     AllOrNothingUnsupported = 127, "ALL_OR_NOTHING_UNSUPPORTED", "CH17",
         "Book entries are recorded each for itself; all_or_nothing has no meaning for them.",
         "Leave all_or_nothing unset.";
+    ComparisonMissing = 150, "COMPARISON_MISSING", "CH21",
+        "A decision does not say which two sources it is about.",
+        "Set comparison.";
+    ItemNumbersMalformed = 151, "ITEM_NUMBERS_MALFORMED", "CH16",
+        "Items are not named by numbers from 1 that ascend, at most 64 of a source, or a decision names fewer than two.",
+        "Name each item once, in ascending order.";
+    DecisionMissing = 152, "DECISION_MISSING", "CH21",
+        "A decision does not say what is decided.",
+        "Set decision.";
+    PartyMissing = 153, "PARTY_MISSING", "CH21",
+        "A party is not named.",
+        "Name the servicer or the owner.";
+    AnswerCodeMalformed = 154, "ANSWER_CODE_MALFORMED", "CH16",
+        "What is said of a break has neither a code of four characters nor a commitment nor an attachment, or its code is no such code.",
+        "Give a code of ExternalInvestigationExecutionConfirmation1Code, or the hash of a text or a document.";
+    ResolutionMalformed = 155, "RESOLUTION_MALFORMED", "CH16",
+        "A resolution has no kind, names a transfer where none belongs, or not the one that is agreed to.",
+        "Name amount and accounts for a correcting transfer or a return, for nothing else, and repeat the offer as it was made.";
 
     SignatureMissing = 201, "SIGNATURE_MISSING", "DS0A",
         "The instruction does not carry exactly one signature.",
@@ -206,6 +224,48 @@ reasons! {
     StatementDuplicate = 801, "STATEMENT_DUPLICATE", "AM05",
         "A statement with this identification was recorded before for this account and book.",
         "Nothing, if it is the same statement.";
+    NotReconciled = 820, "NOT_RECONCILED", "NARR",
+        "No agreement in force compares this book of the account on that date.",
+        "Agree with the other institution how the account is reconciled, then send it again with a new id.";
+    ItemUnknown = 821, "ITEM_UNKNOWN", "NARR",
+        "An item that is named is not open in this comparison, or there is none.",
+        "Look the items up again.";
+    MatchUnbalanced = 822, "MATCH_UNBALANCED", "AM10",
+        "What is to be a match does not add up to the same on both sides, within the tolerance.",
+        "Name all items that belong together.";
+    MatchUnknown = 823, "MATCH_UNKNOWN", "NARR",
+        "There is no match of exactly these items.",
+        "Look the match up again.";
+    BreakUnknown = 824, "BREAK_UNKNOWN", "NARR",
+        "The account has no break with this number.",
+        "Look the breaks up again.";
+    BreakEnded = 825, "BREAK_ENDED", "NARR",
+        "The break has healed or is resolved.",
+        "Reopen it, if the resolution was none.";
+    BreakNotResolved = 826, "BREAK_NOT_RESOLVED", "NARR",
+        "Only what was resolved or written off can be reopened.",
+        "Go on with the break as it is.";
+    ResolutionPending = 827, "RESOLUTION_PENDING", "NARR",
+        "The other party's offer has not been answered, or one has been agreed and waits for its payer.",
+        "Agree to it or decline it first.";
+    ResolutionUnknown = 828, "RESOLUTION_UNKNOWN", "NARR",
+        "Nothing like this is offered for the break.",
+        "Look the offer up again.";
+    OwnResolution = 829, "OWN_RESOLUTION", "DS0H",
+        "An offer is agreed to by who made it.",
+        "Let the other party answer.";
+    SecondKeyMissing = 830, "SECOND_KEY_MISSING", "DS0H",
+        "A write-off is agreed to by the same key, or by the other institution.",
+        "Sign with another key of the institution that writes off.";
+    TransferMissing = 831, "TRANSFER_MISSING", "CH21",
+        "The payer agrees without the transfer.",
+        "Put the transfer into the agreement.";
+    PayerUnknown = 832, "PAYER_UNKNOWN", "AC02",
+        "The account that would be debited is not one of the two parties'.",
+        "Name accounts of the two parties.";
+    PositionWrong = 833, "POSITION_WRONG", "AM10",
+        "The figures are not what the ledger has of this book and date.",
+        "Post what is missing, and compute the view again.";
 }
 
 impl Reason {

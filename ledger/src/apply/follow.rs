@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, slice::Iter};
 
 use super::{LogPosition, Prepared, Work, batch_taken, transfers::Moved};
 use crate::{
-    block::{Block, Facts, LeafRecord},
+    block::{Block, Facts, LeafRecord, NO_INSTRUCTION},
     hash::Hash,
     header::Header,
     instruction::{AMOUNT_MAX, Body, Instruction, Transfer},
@@ -96,8 +96,8 @@ impl State {
                 without_leaf.push(place);
             }
         }
-        if told.0.next().is_some() {
-            return Err("its leaves are not those of its instructions, in their order");
+        for leaf in told.0 {
+            work.follow_due(leaf)?;
         }
         if !without_leaf.is_empty() {
             work.check_chosen(proposal, &without_leaf)?;
@@ -164,6 +164,16 @@ impl Work<'_> {
     fn follow_leaf(&mut self, instruction: &Instruction, item_hash: Hash, leaf: &LeafRecord) {
         let LeafRecord { instruction: place, item, outcome, effects } = leaf;
         self.push_leaf(*place, instruction, *item, item_hash, *outcome, effects.clone());
+    }
+
+    /// Takes a leaf of work that was due.
+    fn follow_due(&mut self, leaf: &LeafRecord) -> Result<(), Rule> {
+        let done = Outcome::of_event(OutcomeState::Recorded, Event::DueWorkDone);
+        if (leaf.instruction, leaf.item, leaf.outcome) != (NO_INSTRUCTION, 0, done) {
+            return Err("its leaves are not those of its instructions, in their order");
+        }
+        self.push_due_leaf(leaf.effects.clone());
+        Ok(())
     }
 
     fn follow_transfer(

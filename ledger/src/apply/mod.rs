@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::{
     account::AccountId,
     block::{
-        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, Position, Wants,
+        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement,
+        NO_INSTRUCTION, Position, Wants,
     },
     hash::Hash,
     header::Header,
@@ -313,6 +314,14 @@ impl<'a> Work<'a> {
         self.leaf_hashes.push(hash);
         self.leaves.push(LeafRecord { instruction: place, item, outcome, effects });
         hash
+    }
+
+    /// Adds the leaf of work that was due.
+    fn push_due_leaf(&mut self, effects: Vec<u8>) {
+        let outcome = Outcome::of_event(OutcomeState::Recorded, Event::DueWorkDone);
+        let leaf = Leaf::of(Hash::ZERO, (0, Hash::ZERO), outcome, effects_hash(&effects));
+        self.leaf_hashes.push(leaf.hash());
+        self.leaves.push(LeafRecord { instruction: NO_INSTRUCTION, item: 0, outcome, effects });
     }
 
     /// Closes the block: heads, trees, header.

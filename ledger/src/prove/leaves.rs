@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
-    block::{Posting, Side},
+    block::{NO_INSTRUCTION, Posting, Side},
     date::Date,
     hash::Hash,
     history::StoredBlock,
@@ -45,9 +45,13 @@ impl<'a> Reader<'a> {
         self.last.as_ref()
     }
 
-    /// A leaf and the instruction that it is of.
-    pub(super) fn leaf(&mut self, leaf: u32) -> Option<(&v1::SignedInstruction, Leaf)> {
+    /// A leaf and the instruction that it is of, if it is of one.
+    pub(super) fn leaf(&mut self, leaf: u32) -> Option<(Option<&v1::SignedInstruction>, Leaf)> {
         let record = self.block.leaves.get(usize::try_from(leaf).ok()?)?;
+        if record.instruction == NO_INSTRUCTION {
+            let effects = effects_hash(&record.effects);
+            return Some((None, Leaf::of(Hash::ZERO, (0, Hash::ZERO), record.outcome, effects)));
+        }
         let last = self.instruction(record.instruction)?;
         let item_hash = match item(record.item) {
             None => Hash::ZERO,
@@ -55,7 +59,7 @@ impl<'a> Reader<'a> {
         };
         let item = (record.item, item_hash);
         let leaf = Leaf::of(last.hash, item, record.outcome, effects_hash(&record.effects));
-        Some((&last.signed, leaf))
+        Some((Some(&last.signed), leaf))
     }
 
     /// The transfer of a leaf as it was instructed.

@@ -42,7 +42,7 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let mut reader = leaves::Reader::of(stored);
         for place in 0..u32::try_from(stored.leaves.len()).ok()? {
             let (instruction, leaf) = reader.leaf(place)?;
-            if leaf.item_number == 0 {
+            if let (0, Some(instruction)) = (leaf.item_number, instruction) {
                 let record = stored.leaves.get(usize::try_from(place).ok()?)?;
                 *signed.get_mut(usize::try_from(record.instruction).ok()?)? =
                     Some(instruction.clone());
