@@ -6,6 +6,7 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
+    agreement::{AnswerAgreement, ProposeAgreement},
     asset::AssetCode,
     bic::Bic,
     block::Side,
@@ -80,6 +81,10 @@ pub enum Body {
     },
     /// The signer's book is complete for a range of dates.
     Statement(Statement),
+    /// Offers terms of reconciliation.
+    ProposeAgreement(Box<ProposeAgreement>),
+    /// Answers an offer.
+    AnswerAgreement(AnswerAgreement),
 }
 
 /// See the .proto file.
@@ -266,6 +271,17 @@ impl Body {
             v1::instruction::Body::Statement(statement) => {
                 Ok(Body::Statement(Statement::of(statement)?))
             }
+            v1::instruction::Body::ProposeAgreement(offer) => {
+                Ok(Body::ProposeAgreement(Box::new(ProposeAgreement::of(&offer)?)))
+            }
+            v1::instruction::Body::AnswerAgreement(answer) => {
+                Ok(Body::AnswerAgreement(AnswerAgreement::of(&answer)?))
+            }
+            // Fields that this rule version does not know.
+            v1::instruction::Body::RunMatching(_)
+            | v1::instruction::Body::DecideMatch(_)
+            | v1::instruction::Body::WorkBreak(_)
+            | v1::instruction::Body::SignPosition(_) => Err(Reason::NotCanonical),
         }
     }
 }
