@@ -30,6 +30,9 @@ fn main() -> io::Result<()> {
     // `bytes` fields share the received buffer: an instruction is not copied to be looked at.
     tonic_prost_build::configure()
         .bytes(".")
+        // Large and rare: every other instruction stays as small as it is.
+        .boxed(".counterfoil.v1.Instruction.body.propose_agreement")
+        .boxed(".counterfoil.v1.Instruction.body.work_break")
         .build_client(services)
         .build_server(services)
         .emit_rerun_if_changed(false)

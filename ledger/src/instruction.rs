@@ -6,6 +6,7 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
+    agreement::{AnswerAgreement, ProposeAgreement},
     asset::AssetCode,
     bic::Bic,
     block::Side,
@@ -81,6 +82,10 @@ pub enum Body {
     },
     /// The signer's book is complete for a range of dates.
     Statement(Statement),
+    /// Offers terms of reconciliation.
+    ProposeAgreement(Box<ProposeAgreement>),
+    /// Answers an offer.
+    AnswerAgreement(AnswerAgreement),
     /// The passes over all open items of an account run.
     RunMatching {
         /// The account.
@@ -312,6 +317,12 @@ impl Body {
             v1::instruction::Body::Statement(statement) => {
                 Ok(Body::Statement(Statement::of(statement)?))
             }
+            v1::instruction::Body::ProposeAgreement(offer) => {
+                Ok(Body::ProposeAgreement(Box::new(ProposeAgreement::of(&offer)?)))
+            }
+            v1::instruction::Body::AnswerAgreement(answer) => {
+                Ok(Body::AnswerAgreement(AnswerAgreement::of(&answer)?))
+            }
             v1::instruction::Body::RunMatching(run) => {
                 Ok(Body::RunMatching { account: account(&run.account)?, salt: salt(&run.salt)? })
             }
@@ -322,8 +333,6 @@ impl Body {
             v1::instruction::Body::SignPosition(view) => {
                 Ok(Body::SignPosition(SignPosition::of(view)?))
             }
-            v1::instruction::Body::ProposeAgreement(_)
-            | v1::instruction::Body::AnswerAgreement(_) => Err(Reason::BodyMissing),
         }
     }
 }

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+pub mod agreement;
 pub mod apply;
 pub mod asset;
 pub mod bic;

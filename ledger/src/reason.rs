@@ -128,6 +128,39 @@ reasons! {
     AllOrNothingUnsupported = 127, "ALL_OR_NOTHING_UNSUPPORTED", "CH17",
         "Book entries are recorded each for itself; all_or_nothing has no meaning for them.",
         "Leave all_or_nothing unset.";
+    TermsMissing = 128, "TERMS_MISSING", "CH21",
+        "An offer of an agreement has no terms.",
+        "Give the terms that are offered.";
+    PartiesEqual = 129, "PARTIES_EQUAL", "CH16",
+        "The servicer and the owner of an agreement are one institution.",
+        "Name two institutions: an agreement is between two.";
+    AgreementAccountsWrong = 130, "AGREEMENT_ACCOUNTS_WRONG", "CH16",
+        "An agreement has no accounts, more than 64, or one of them twice.",
+        "Name 1 to 64 accounts, each once.";
+    SourcesTooFew = 131, "SOURCES_TOO_FEW", "CH21",
+        "An agreement compares fewer than two of ledger, owner's book and servicer's book.",
+        "Set at least two of ledger, owner_book and servicer_book.";
+    ToleranceMalformed = 132, "TOLERANCE_MALFORMED", "CH16",
+        "An agreement has more than 32 tolerances, two for one asset, or one of more than 10,000 basis points.",
+        "Give at most one tolerance an asset, of at most 10,000 basis points.";
+    DeadlineOutOfRange = 133, "DEADLINE_OUT_OF_RANGE", "DT01",
+        "value_date_window is more than 30, missing_after_days is more than 250, or missing_at_minute is not 1 to 1440.",
+        "Correct the window, the days or the minute.";
+    DutyMalformed = 134, "DUTY_MALFORMED", "CH16",
+        "A duty names no category that exists, one that another duty has, no party, or days outside 1 to 250.",
+        "Give at most one duty a category, with servicer or owner, and 1 to 250 days (escalate_days may be 0).";
+    CalendarMalformed = 135, "CALENDAR_MALFORMED", "CH16",
+        "The calendar is missing, is further from UTC than -720 to 840 minutes, has no day of business in a week, or has more than 400 holidays or holidays that do not ascend.",
+        "Give the offset, the weekend as bits 0 (Monday) to 6 (Sunday), and the holidays in ascending order.";
+    RunTimesMalformed = 136, "RUN_TIMES_MALFORMED", "CH16",
+        "An agreement has more than 24 run times, one twice, or one that is no minute of a day.",
+        "Give at most 24 different minutes, each 0 to 1439.";
+    AgreementIdMalformed = 137, "AGREEMENT_ID_MALFORMED", "CH16",
+        "An agreement's id is not 16 bytes.",
+        "Compute it from the terms: the first 16 bytes of their SHA-256.";
+    AnswerMissing = 138, "ANSWER_MISSING", "CH21",
+        "The answer to an offer is none of accept, reject and withdraw.",
+        "Set the answer.";
     ComparisonMissing = 150, "COMPARISON_MISSING", "CH21",
         "A decision does not say which two sources it is about.",
         "Set comparison.";
@@ -224,6 +257,39 @@ reasons! {
     StatementDuplicate = 801, "STATEMENT_DUPLICATE", "AM05",
         "A statement with this identification was recorded before for this account and book.",
         "Nothing, if it is the same statement.";
+    AgreementUnknown = 802, "AGREEMENT_UNKNOWN", "NARR",
+        "There is no such agreement, or the signer is no party of it.",
+        "Check the agreement's id.";
+    AgreementExists = 803, "AGREEMENT_EXISTS", "AM05",
+        "The same terms were offered before.",
+        "Look the agreement up; to offer them again, draw a new salt.";
+    AnswerNotSigners = 804, "ANSWER_NOT_SIGNERS", "AG08",
+        "An offer is accepted or rejected by who made it, or withdrawn by the other party.",
+        "Let the other party accept or reject; withdraw only what you offered.";
+    AgreementAnswered = 805, "AGREEMENT_ANSWERED", "AM05",
+        "The offer has been accepted, rejected or withdrawn already.",
+        "Look the agreement up; what has been decided is changed by new terms.";
+    OfferExpired = 806, "OFFER_EXPIRED", "AB03",
+        "accept_until_ms of the offer has passed.",
+        "Offer the terms again with a new salt.";
+    RuleSetUnknown = 807, "RULE_SET_UNKNOWN", "CH16",
+        "The ledger does not know the rules of matching that the terms name.",
+        "Set rule_set to 1.";
+    AcceptUntilOutOfRange = 808, "ACCEPT_UNTIL_OUT_OF_RANGE", "DT01",
+        "accept_until_ms is before the block's time, or more than 90 days after it.",
+        "Let the offer stand for up to 90 days.";
+    EffectiveDatePassed = 809, "EFFECTIVE_DATE_PASSED", "DT01",
+        "effective_from is a day that has passed in the calendar of the terms.",
+        "Offer terms that take effect today or later.";
+    SupersededNotInForce = 810, "SUPERSEDED_NOT_IN_FORCE", "NARR",
+        "supersedes names no agreement of these two parties that is accepted and has no successor.",
+        "Name the newest agreement of these accounts, or none.";
+    AccountGoverned = 811, "ACCOUNT_GOVERNED", "AM05",
+        "An account has an agreement already, and supersedes does not name it.",
+        "Name that agreement in supersedes, or leave the account out.";
+    EffectiveDateTooEarly = 812, "EFFECTIVE_DATE_TOO_EARLY", "DT01",
+        "effective_from is not after that of the agreement that is superseded, or an account is still governed on that day.",
+        "Choose a later day.";
     NotReconciled = 820, "NOT_RECONCILED", "NARR",
         "No agreement in force compares this book of the account on that date.",
         "Agree with the other institution how the account is reconciled, then send it again with a new id.";

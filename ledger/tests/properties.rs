@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "properties/agreements.rs"]
+mod agreements;
 #[path = "properties/books.rs"]
 mod books;
 #[path = "properties/checks.rs"]
@@ -101,6 +103,7 @@ impl World {
         checks::money(&self.chain.state, &self.naive);
         checks::signed_by_owners(&self.chain, &block);
         books::check(&self.chain, &self.naive);
+        agreements::check(&self.chain, &self.naive);
     }
 
     fn same_after_restart(

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "vectors/agreements.rs"]
+mod agreements;
 #[path = "vectors/golden.rs"]
 mod golden;
 #[path = "vectors/proofs.rs"]
@@ -73,6 +75,7 @@ fn all() -> Vec<(&'static str, Sections)> {
     let chain = golden_chain();
     let mut files = vec![("instructions", instructions()), ("signatures", signatures())];
     files.push(("genesis", founding()));
+    files.push(("agreements", agreements::agreements()));
     files.push(("proposal", proposal(&chain)));
     files.push(("leaves", leaves()));
     files.push(("account", account()));

@@ -1,5 +1,5 @@
 //! Following: a block that a quorum has certified is applied by the outcomes that are told with it,
-//! instead of deciding them again. No signature is checked, no history read and no book matched; the
+//! instead of deciding them again. No signature is checked, no history read no book matched and no agreement kept; the
 //! money, the heads, the numbers and every root are computed, and the header that they give must be
 //! the certified one.
 
@@ -152,7 +152,7 @@ impl Work<'_> {
                     self.follow_leaf(instruction, *hash, leaf);
                 }
             }
-            Body::Statement(_) => {
+            Body::Statement(_) | Body::ProposeAgreement(_) | Body::AnswerAgreement(_) => {
                 let leaf = told.take(place, 0)?;
                 self.follow_leaf(instruction, Hash::ZERO, leaf);
             }

@@ -2,6 +2,7 @@
 //! names what must be read; commit decides, synchronously, and cannot fail.
 
 mod accounts;
+mod agreements;
 mod books;
 mod follow;
 mod transfers;
@@ -124,7 +125,7 @@ pub fn wants(state: &State, instructions: &[Result<Prepared, Reason>]) -> Wants 
                     wants.periods.push((account.ordinal, statement.from, statement.to));
                 }
             }
-            Body::OpenAccount(_) => {}
+            Body::OpenAccount(_) | Body::ProposeAgreement(_) | Body::AnswerAgreement(_) => {}
         }
     }
     wants
@@ -276,6 +277,8 @@ impl<'a> Work<'a> {
                 self.book_entries(place, instruction, account, items);
             }
             Body::Statement(statement) => self.statement(place, instruction, statement),
+            Body::ProposeAgreement(offer) => self.propose_agreement(place, instruction, offer),
+            Body::AnswerAgreement(answer) => self.answer_agreement(place, instruction, answer),
         }
         Decision::Decided(position)
     }

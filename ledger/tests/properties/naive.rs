@@ -4,6 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use counterfoil_proto::v1::AgreementAnswer;
+
+use super::agreements::{Deals, Offer};
+
 pub const DAY_MS: u64 = 86_400_000;
 const LARGEST: i128 = 9_223_372_036_854_775_807;
 
@@ -31,6 +35,8 @@ pub enum Body {
     Batch { items: Vec<Transfer>, together: bool },
     Entries { account: AccountKey, items: Vec<Entry> },
     Statement { account: AccountKey, name: String, from: u32, to: u32 },
+    Offer(Offer),
+    Answer { number: u8, answer: AgreementAnswer },
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +130,7 @@ pub struct Naive {
     before_ms: u64,
     leaves: u32,
     today: u32,
+    pub deals: Deals,
 }
 
 impl Naive {
@@ -142,6 +149,11 @@ impl Naive {
 
     pub fn time_ms(&self) -> u64 {
         self.time_ms
+    }
+
+    /// The UTC date of the block.
+    pub fn today(&self) -> u32 {
+        self.today
     }
 
     pub fn judge(&mut self, order: &Order) -> Answer {
@@ -239,6 +251,14 @@ impl Naive {
                 }
                 book.statements.push((name.clone(), *from, *to));
                 vec![Verdict::Recorded]
+            }
+            Body::Offer(offer) => {
+                self.leaves += 1;
+                vec![self.offer(&order.signer, offer)]
+            }
+            Body::Answer { number, answer } => {
+                self.leaves += 1;
+                vec![self.answer(&order.signer, *number, *answer)]
             }
         }
     }

@@ -6,6 +6,7 @@ use counterfoil_proto::v1::{self, instruction::Body as Wire};
 use proptest::prelude::*;
 use prost::Message;
 
+use super::agreements;
 use super::naive::{Body, DAY_MS, Entry, Order, Transfer};
 use crate::support::{
     Consortium, NOON_MS,
@@ -123,6 +124,9 @@ impl Sender<'_> {
             let signer = ACCOUNTS[from].1;
             let body = Body::Transfer(transfer);
             orders.push(self.plain(&label, now_ms, signer, body, Wire::Transfer(wire)));
+        }
+        for (number, (signer, body, wire)) in agreements::prelude().into_iter().enumerate() {
+            orders.push(self.plain(&format!("agree {number}"), now_ms, signer, body, wire));
         }
         orders
     }
@@ -261,7 +265,7 @@ impl Sender<'_> {
                 let (signer, transfer, wire) = random_transfer(label, &draw);
                 (signer, Body::Transfer(transfer), Plain::Body(Wire::Transfer(wire)))
             }
-            6..=9 => {
+            6..=8 => {
                 let mut items = Vec::new();
                 let mut signer = "";
                 for item in 0..1 + draw[4] % 4 {
@@ -276,7 +280,7 @@ impl Sender<'_> {
                 let together = draw[0].is_multiple_of(2);
                 (signer, Body::Batch { items, together }, Plain::Transfers(wires, together))
             }
-            10..=13 => {
+            9..=11 => {
                 let about = payment(draw[0]);
                 let place = match draw[1] {
                     0..=9 => pick_account(draw[3]),
@@ -298,6 +302,10 @@ impl Sender<'_> {
                     Body::Entries { account, items },
                     Plain::Entries(wires),
                 )
+            }
+            12..=13 => {
+                let (signer, body, wire) = agreements::order(label, draw);
+                (signer, body, Plain::Body(wire))
             }
             _ => {
                 let place = pick_account(draw[1]);

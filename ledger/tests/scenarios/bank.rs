@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use counterfoil_ledger::{
     account::AccountId,
+    agreement::AgreementId,
     apply::Decision,
     asset::{format_amount, parse_amount},
     bic::Bic,
@@ -24,6 +25,9 @@ use crate::support::{
     consortium::bic_of,
 };
 
+#[path = "agreements.rs"]
+mod agreements;
+
 type Answer = Vec<String>;
 type Failure = String;
 
@@ -38,6 +42,8 @@ pub struct Bank {
     orders: BTreeMap<String, (u64, u64)>,
     /// What each leaf is called.
     labels: BTreeMap<Position, String>,
+    /// Terms that were offered.
+    offers: BTreeMap<String, AgreementId>,
 }
 
 #[derive(Clone)]
@@ -124,6 +130,10 @@ impl Bank {
             "entries" => self.entries(&words).map(|answer| vec![answer]),
             "breaks" => self.breaks(&words).map(|answer| vec![answer]),
             "report" => self.report(&words).map(|answer| vec![answer]),
+            "offer" => self.offer(&words),
+            "accept" | "reject" | "withdraw" => self.answer_offer(&words),
+            "agreements" => self.agreements(&words).map(|answer| vec![answer]),
+            "governs" => self.governs(&words).map(|answer| vec![answer]),
             other => Err(format!("`{other}` is no command")),
         }
     }
@@ -492,6 +502,8 @@ fn outcome_text(outcome: &Outcome) -> String {
         (OutcomeState::Settled, ..) => "settled".to_owned(),
         (OutcomeState::Itemised, ..) => "taken".to_owned(),
         (_, Event::AccountOpened, _) => "opened".to_owned(),
+        (_, Event::AgreementProposed, _) => "offered".to_owned(),
+        (_, Event::AgreementAnswered, _) => "answered".to_owned(),
         _ => "recorded".to_owned(),
     }
 }
