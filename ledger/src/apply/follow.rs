@@ -13,6 +13,7 @@ use crate::{
     instruction::{AMOUNT_MAX, Body, Instruction, Transfer},
     outcome::{Event, Outcome, State as OutcomeState},
     proposal::Proposal,
+    reconciliation::orders::{Action, WorkBreak},
     state::{State, TIME_MAX_MS},
 };
 
@@ -152,7 +153,17 @@ impl Work<'_> {
                     self.follow_leaf(instruction, *hash, leaf);
                 }
             }
-            Body::Statement(_) | Body::ProposeAgreement(_) | Body::AnswerAgreement(_) => {
+            Body::WorkBreak(WorkBreak { action: Action::Agree(_, Some(transfer)), .. }) => {
+                let leaf = told.take(place, 0)?;
+                self.follow_transfer(instruction, Hash::ZERO, transfer, leaf)?;
+            }
+            Body::Statement(_)
+            | Body::ProposeAgreement(_)
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::WorkBreak(_)
+            | Body::SignPosition(_) => {
                 let leaf = told.take(place, 0)?;
                 self.follow_leaf(instruction, Hash::ZERO, leaf);
             }

@@ -4,6 +4,8 @@
 mod accounts;
 mod agreements;
 mod books;
+mod breaks;
+mod due;
 mod follow;
 mod transfers;
 
@@ -26,6 +28,7 @@ use crate::{
     outcome::{Event, Leaf, Outcome, State as OutcomeState, effects_hash},
     proposal::{Proposal, ProposalHeader},
     reason::Reason,
+    reconciliation::orders::Action,
     registry::Registry,
     signature::{self, Label},
     state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, State, TIME_MAX_MS},
@@ -107,7 +110,7 @@ pub fn proposal_signed(proposal: &Proposal, registry: &Registry, chain_id: &Hash
 }
 
 /// What apply has to read before it can decide on these instructions.
-pub fn wants(state: &State, instructions: &[Result<Prepared, Reason>]) -> Wants {
+pub fn wants(instructions: &[Result<Prepared, Reason>]) -> Wants {
     let mut wants = Wants::default();
     for prepared in instructions.iter().flatten() {
         let instruction = &prepared.instruction;
@@ -117,15 +120,19 @@ pub fn wants(state: &State, instructions: &[Result<Prepared, Reason>]) -> Wants 
             Body::Transfers { items, .. } => {
                 wants.uetrs.extend(items.iter().map(|(_, transfer)| transfer.uetr));
             }
-            Body::BookEntries { account, items } => {
-                books::wants_of_entries(*account, items, &mut wants);
-            }
-            Body::Statement(statement) => {
-                if let Some(account) = state.account(&statement.account) {
-                    wants.periods.push((account.ordinal, statement.from, statement.to));
+            Body::WorkBreak(step) => {
+                if let Action::Agree(_, Some(transfer)) = &step.action {
+                    wants.uetrs.push(transfer.uetr);
                 }
             }
-            Body::OpenAccount(_) | Body::ProposeAgreement(_) | Body::AnswerAgreement(_) => {}
+            Body::OpenAccount(_)
+            | Body::BookEntries { .. }
+            | Body::Statement(_)
+            | Body::ProposeAgreement(_)
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::SignPosition(_) => {}
         }
     }
     wants
@@ -195,6 +202,8 @@ impl State {
                 Err(reason) => Decision::Refused(*reason),
             });
         }
+        work.due();
+        work.records.append(&mut work.state.reconciliation.take_records());
         Applied::Block(Box::new(work.finish(log)), decisions)
     }
 }
@@ -211,11 +220,6 @@ struct Work<'a> {
     transfers: Vec<transfers::Settled>,
     /// What this block itself has settled, by UETR and debited account.
     settled_here: BTreeSet<(Uetr, AccountId)>,
-    /// Places in `transfers`, for book entries of the same block.
-    by_uetr: BTreeMap<Uetr, Vec<usize>>,
-    /// The same by end-to-end id, for the first `referenced` transfers.
-    by_reference: BTreeMap<String, Vec<usize>>,
-    referenced: usize,
     movements: Vec<Movement>,
     /// This block's postings of each touched account.
     postings: BTreeMap<u32, Frontier>,
@@ -235,9 +239,6 @@ impl<'a> Work<'a> {
             ids: Vec::new(),
             transfers: Vec::new(),
             settled_here: BTreeSet::new(),
-            by_uetr: BTreeMap::new(),
-            by_reference: BTreeMap::new(),
-            referenced: 0,
             movements: Vec::new(),
             postings: BTreeMap::new(),
             opened: BTreeSet::new(),
@@ -277,6 +278,12 @@ impl<'a> Work<'a> {
                 self.book_entries(place, instruction, account, items);
             }
             Body::Statement(statement) => self.statement(place, instruction, statement),
+            Body::RunMatching { account, salt } => {
+                self.run_matching(place, instruction, account, salt);
+            }
+            Body::DecideMatch(order) => self.decide_match(place, instruction, order),
+            Body::WorkBreak(order) => self.work_break(place, instruction, order),
+            Body::SignPosition(order) => self.sign_position(place, instruction, order),
             Body::ProposeAgreement(offer) => self.propose_agreement(place, instruction, offer),
             Body::AnswerAgreement(answer) => self.answer_agreement(place, instruction, answer),
         }

@@ -9,7 +9,7 @@ use crate::{
     block::{NO_INSTRUCTION, Posting, Side},
     date::Date,
     hash::Hash,
-    history::StoredBlock,
+    history::{self, StoredBlock},
     instruction::Transfer,
     merkle,
     outcome::{Leaf, State, effects_hash},
@@ -68,6 +68,7 @@ impl<'a> Reader<'a> {
         let last = self.instruction(record.instruction)?;
         let transfer = match (last.message.body.as_ref()?, item(record.item)) {
             (Body::Transfer(transfer), None) => transfer.clone(),
+            (Body::WorkBreak(step), None) => history::paid_by(step)?,
             (Body::Transfers(_), Some(item)) => {
                 v1::Transfer::decode(last.signed.items.get(item)?.clone()).ok()?
             }

@@ -65,12 +65,17 @@ pub struct StatementRecord {
 }
 
 /// What is wrong with a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StatementFault {
     /// Its number does not follow that of the one before it.
     Gap,
     /// It does not begin where the one before it ended, or does not add up.
     Unbalanced,
+}
+
+impl StatementFault {
+    /// Both.
+    pub const ALL: [StatementFault; 2] = [StatementFault::Gap, StatementFault::Unbalanced];
 }
 
 /// See the module.
@@ -84,7 +89,7 @@ pub struct Book {
     valued: BTreeMap<Date, (Day, Frontier)>,
     statements: Vec<StatementRecord>,
     /// Statements with a fault, and the break that says so.
-    pub(super) faults: BTreeMap<(u64, u8), u64>,
+    pub(super) faults: BTreeMap<(u64, StatementFault), u64>,
 }
 
 impl Book {
@@ -176,6 +181,22 @@ impl Book {
         let before = self.booked.range(covering.from..date);
         let moved: i128 = before.map(|(_, day)| day.movement()).sum();
         Some(i128::from(covering.opening) + moved)
+    }
+
+    /// What is kept of a date: as booked, as valued, and the tree over what is valued then.
+    pub(super) fn parts(&self, date: Date) -> (Day, Day, Frontier) {
+        let booked = self.booked.get(&date).cloned().unwrap_or_default();
+        let (valued, items) = self.valued.get(&date).cloned().unwrap_or_default();
+        (booked, valued, items)
+    }
+
+    pub(super) fn restore_day(&mut self, date: Date, booked: Day, valued: Day, items: Frontier) {
+        if booked != Day::default() {
+            self.booked.insert(date, booked);
+        }
+        if items.size() > 0 {
+            self.valued.insert(date, (valued, items));
+        }
     }
 
     pub(super) fn restore_statement(&mut self, statement: StatementRecord) -> Option<()> {

@@ -152,7 +152,7 @@ impl Sheet {
         for first in ids.iter().filter(|id| id.place == Place::First) {
             for second in ids.iter().filter(|id| id.place == Place::Second) {
                 changes.push(desk.refuse(*first, *second, rules));
-                self.touched.refusals.insert((comparison, *first, *second));
+                self.touched.refusals.insert((comparison, first.number));
             }
         }
         let proposals: Vec<(Class, u64)> = self

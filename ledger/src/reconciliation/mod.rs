@@ -12,6 +12,7 @@ pub mod orders;
 pub mod pass;
 pub mod position;
 mod record;
+mod restore;
 mod run;
 pub mod sheet;
 mod statement;
@@ -19,6 +20,7 @@ pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use due::DEADLINES_MAX;
 pub use record::KEY_LENGTH;
 use orders::{DecideMatch, SignPosition};
 use sheet::{Moment, Sheet};
@@ -113,10 +115,19 @@ impl<'a> Governed<'a> {
 
 fn rules<'a>(terms: &'a Terms, asset: &AssetCode) -> matching::terms::Terms<'a> {
     matching::terms::Terms {
-        tolerance: terms.tolerance(asset),
+        tolerance: tolerance(terms, asset),
         window: terms.value_date_window,
         days: &terms.calendar,
         bounds: Bounds::RULE_SET_1,
+    }
+}
+
+fn tolerance(terms: &Terms, asset: &AssetCode) -> matching::terms::Tolerance {
+    let agreed = terms.tolerance(asset);
+    matching::terms::Tolerance {
+        absolute: agreed.absolute,
+        basis_points: agreed.basis_points.into(),
+        exchange_rounding: agreed.exchange_rounding,
     }
 }
 

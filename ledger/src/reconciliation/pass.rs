@@ -40,6 +40,11 @@ impl Pass {
         Pass::Confirmed,
     ];
 
+    /// The key, of a pass by keys.
+    pub fn strength(self) -> Option<Strength> {
+        Strength::ALL.into_iter().find(|strength| Pass::from(*strength) == self)
+    }
+
     /// Reads its number.
     pub fn from_number(number: u8) -> Option<Pass> {
         Pass::ALL.into_iter().find(|pass| *pass as u8 == number)

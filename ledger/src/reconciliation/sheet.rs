@@ -30,6 +30,7 @@ use crate::{
         pair::Category,
         runs::Cursor,
     },
+    reason::Reason,
 };
 
 /// When and where something happens.
@@ -62,7 +63,7 @@ pub(super) struct Touched {
     pub findings: BTreeSet<(Class, u64)>,
     pub days: BTreeSet<(Source, Date)>,
     pub statements: BTreeSet<(Source, u64)>,
-    pub refusals: BTreeSet<(Comparison, Id, Id)>,
+    pub refusals: BTreeSet<(Comparison, u64)>,
     pub positions: BTreeSet<Date>,
 }
 
@@ -284,8 +285,22 @@ impl Sheet {
         named.into_iter().for_each(|number| self.close((Class::Proposal, number), now));
     }
 
-    /// Opens a finding about items.
+    /// Opens a finding in which items stand.
     pub(super) fn open(
+        &mut self,
+        comparison: Comparison,
+        ids: &[Id],
+        says: Says,
+        now: Moment,
+    ) -> u64 {
+        let key = (says.class(), self.open_about(comparison, ids, says, now));
+        let finding = self.findings[&key].clone();
+        self.stand(&finding);
+        key.1
+    }
+
+    /// Opens a finding that only names items.
+    pub(super) fn open_about(
         &mut self,
         comparison: Comparison,
         ids: &[Id],
@@ -302,20 +317,61 @@ impl Sheet {
             Says::Proposal { pass, .. } => (Kind::Proposed, *pass as u8),
             Says::Break { category } => (Kind::BreakOpened, *category as u8),
         };
-        let named = items.clone();
-        self.effects.push(Effect { items: named, ..Effect::new(kind, Some(comparison), code, number) });
+        let effect = Effect::new(kind, Some(comparison), code, number);
+        self.effects.push(Effect { items: items.clone(), ..effect });
         if class == Class::Break {
             self.works.insert(number, Work::new(now.at));
         }
-        let opened_at = now.at;
-        let (judgement, closed_at) = (None, None);
+        let (opened_at, judgement, closed_at) = (now.at, None, None);
         let finding =
             Finding { number, comparison, items, says, judgement, opened_at, closed_at };
-        self.stand(&finding);
         self.findings.insert((class, number), finding);
         self.touched.findings.insert((class, number));
         self.touched.sheet = true;
         number
+    }
+
+    /// Does a step of the work on a break. What has ended by the parties' word nothing changes any
+    /// more but they themselves.
+    pub(super) fn work_on(
+        &mut self,
+        number: u64,
+        rules: &matching::terms::Terms<'_>,
+        now: Moment,
+        step: impl FnOnce(&mut Work) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let work = self.works.get_mut(&number).ok_or(Reason::BreakUnknown)?;
+        let was_ended = work.state.is_ended();
+        step(work)?;
+        work.steps = work.steps.saturating_add(1);
+        work.last_at = now.at;
+        let (state, ended) = (work.state, work.state.is_ended());
+        let key = (Class::Break, number);
+        let finding = self.findings.get_mut(&key).ok_or(Reason::BreakUnknown)?;
+        let (comparison, ids) = (finding.comparison, ids_of(&finding.items));
+        finding.closed_at = ended.then_some(now.at);
+        self.touched.findings.insert(key);
+        let effect = Effect::new(Kind::BreakWorked, Some(comparison), state as u8, number);
+        self.effects.push(effect);
+        if ended == was_ended {
+            return Ok(());
+        }
+        let standing = |id: &&Id| self.stands.get(&(comparison, **id)) == Some(&key);
+        let ids: Vec<Id> = ids.iter().filter(standing).copied().collect();
+        for id in &ids {
+            let date = self.items.get(&(comparison.source(id.place), id.number));
+            let Some(date) = date.map(|recorded| recorded.item.date) else { continue };
+            match ended {
+                true => drop(self.unclear.remove(&(comparison, date, *id))),
+                false => drop(self.unclear.insert((comparison, date, *id))),
+            }
+            self.unsettled.insert(date);
+        }
+        if ended && let Some(desk) = self.desks.get_mut(&comparison) {
+            let changes = desk.pin_all(&ids, rules);
+            self.take(comparison, changes, now);
+        }
+        Ok(())
     }
 
     /// Has the items of a finding stand in it.
@@ -362,7 +418,7 @@ impl Sheet {
     }
 
     /// Whether the sources agree about an item: it is matched, or how its break ended is signed.
-    fn is_clear(&self, comparison: Comparison, id: Id) -> bool {
+    pub(super) fn is_clear(&self, comparison: Comparison, id: Id) -> bool {
         self.stands.get(&(comparison, id)).is_some_and(|(class, number)| match class {
             Class::Match => true,
             Class::Proposal => false,

@@ -57,7 +57,7 @@ impl Sheet {
         to: Date,
     ) -> Vec<Id> {
         let Some(desk) = self.desks.get(&comparison) else { return Vec::new() };
-        let open = desk.open_between(place, from, to);
+        let open = desk.free_between(place, from, to);
         open.map(|number| Id { place, number }).collect()
     }
 
@@ -128,8 +128,11 @@ impl Sheet {
             (StatementFault::Unbalanced, Category::StatementUnbalanced),
         ] {
             let is = found.contains(&Some(fault));
-            let key = (number, category as u8);
+            let key = (number, fault);
             let was = self.books[&source].faults.get(&key).copied();
+            if is != was.is_some() {
+                self.touched.statements.insert((source, number));
+            }
             match (is, was) {
                 (true, None) => {
                     let opened = self.open(comparison, &[], Says::Break { category }, now);
