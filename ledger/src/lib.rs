@@ -23,6 +23,7 @@ pub mod header;
 pub mod history;
 pub mod id;
 pub mod instruction;
+pub mod matching;
 pub mod merkle;
 pub mod outcome;
 pub mod proof;
