@@ -83,6 +83,7 @@ fn main() {
         desk.standings().all(|(_, standing)| matches!(standing, Standing::Paired { .. }))
     };
     assert!(paired(&desk));
+    drop(desk);
 
     let started = Instant::now();
     let mut desk = Desk::new(Comparison::LedgerOwner);

@@ -18,11 +18,11 @@ use counterfoil_ledger::matching::{
     bucket::{Pair, Refusals},
     desk::{Change, Desk, Standing},
     item::{Id, Item, Place},
-    pair::{self, Defect},
+    pair::{self, Defect, Judgement},
     runs::{self, Cursor, Finding, Open},
     terms::Terms,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use random::{Scene, scene, shuffled};
 
 fn cases() -> ProptestConfig {
@@ -202,6 +202,40 @@ fn free_items(scene: &Scene, items: &[(Id, Item)]) -> [Vec<Item>; 2] {
         open.sort();
         open
     })
+}
+
+/// The random items are worth something: every outcome there is comes up.
+#[test]
+fn every_outcome_comes_up() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut runner = TestRunner::deterministic();
+    let scenes = prop_oneof![scene(16, false), scene(16, true), scene(40, true)];
+    for _ in 0..1_500 {
+        let scene = scenes.new_tree(&mut runner).unwrap().current();
+        let items = scene.items();
+        let found = batch(&scene, &items, &scene.refusals());
+        for pair in found.matches.iter().chain(&found.breaks) {
+            let Judgement { defect, strength, category, .. } = pair.judgement;
+            seen.extend([format!("{defect:?}"), format!("{strength:?}"), format!("{category:?}")]);
+        }
+        let lists = [("ambiguous", found.proposals.len()), ("duplicate", found.duplicates.len())];
+        let lists = lists.into_iter().filter(|(_, count)| *count > 0);
+        seen.extend(lists.map(|(name, _)| name.to_owned()));
+        let open = free_items(&scene, &items);
+        for finding in run_in_slices(&scene, open, runs::STEPS) {
+            let text = format!("{finding:?}");
+            let name = text.split(' ').next().unwrap_or_default();
+            let place = text.split("place: ").nth(1).and_then(|rest| rest.split(',').next());
+            let pass = text.split("pass: ").nth(1).and_then(|rest| rest.split(',').next());
+            seen.insert(format!("{name} {}", pass.or(place).unwrap_or_default()));
+        }
+    }
+    let expected = "Amount AmountBeyond Asset Contra First Contra Second ContraProposed First \
+        ContraProposed Second Counterparty Date DateAndAmount DateBeyond EndToEndId Group  \
+        InstructionId None Side Some(Amount) Some(Charges) Some(Currency) Some(Direction) \
+        Some(ExchangeRounding) Some(ValueDate) Some(WrongAccount) Sum First Sum Second TooMany Contra \
+        TooMany Unreferenced TransactionId Uetr Unreferenced  ambiguous duplicate";
+    assert_eq!(seen.into_iter().collect::<Vec<_>>().join(" "), expected);
 }
 
 proptest! {

@@ -159,7 +159,9 @@ pub(super) fn settle<S: Ord, V>(
 mod tests {
     use super::*;
 
-    fn outcome(scored: &[(u32, usize, usize)]) -> (Vec<(usize, usize)>, Vec<(usize, usize)>) {
+    type Places = Vec<(usize, usize)>;
+
+    fn outcome(scored: &[(u32, usize, usize)]) -> (Places, Places) {
         let scored = scored.iter().map(|&(score, row, column)| Scored {
             score,
             row,

@@ -19,8 +19,8 @@ pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use record::KEY_LENGTH;
 use orders::{DecideMatch, SignPosition};
+pub use record::KEY_LENGTH;
 use sheet::{Moment, Sheet};
 use work::Work;
 

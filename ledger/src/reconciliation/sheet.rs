@@ -211,16 +211,12 @@ impl Sheet {
     }
 
     /// Turns what a desk says into findings.
-    pub(super) fn take(
-        &mut self,
-        comparison: Comparison,
-        changes: Vec<Change>,
-        now: Moment,
-    ) {
+    pub(super) fn take(&mut self, comparison: Comparison, changes: Vec<Change>, now: Moment) {
         for Change { id, after, .. } in &changes {
             self.leave_finding(comparison, *id, *after == Some(Standing::Free), now);
             // Of the second source's items proposals are told with those of the first.
-            let stays = id.place == Place::Second && matches!(after, Some(Standing::Proposed { .. }));
+            let stays =
+                id.place == Place::Second && matches!(after, Some(Standing::Proposed { .. }));
             if !stays {
                 self.close_proposals(comparison, *id, now);
             }
@@ -303,14 +299,14 @@ impl Sheet {
             Says::Break { category } => (Kind::BreakOpened, *category as u8),
         };
         let named = items.clone();
-        self.effects.push(Effect { items: named, ..Effect::new(kind, Some(comparison), code, number) });
+        self.effects
+            .push(Effect { items: named, ..Effect::new(kind, Some(comparison), code, number) });
         if class == Class::Break {
             self.works.insert(number, Work::new(now.at));
         }
         let opened_at = now.at;
         let (judgement, closed_at) = (None, None);
-        let finding =
-            Finding { number, comparison, items, says, judgement, opened_at, closed_at };
+        let finding = Finding { number, comparison, items, says, judgement, opened_at, closed_at };
         self.stand(&finding);
         self.findings.insert((class, number), finding);
         self.touched.findings.insert((class, number));
@@ -439,10 +435,9 @@ impl Finding {
     fn is_of_free_items(&self) -> bool {
         match self.says {
             Says::Match { .. } => false,
-            Says::Proposal { pass, .. } => matches!(
-                pass,
-                Pass::Unreferenced | Pass::Sum | Pass::Contra | Pass::Confirmed
-            ),
+            Says::Proposal { pass, .. } => {
+                matches!(pass, Pass::Unreferenced | Pass::Sum | Pass::Contra | Pass::Confirmed)
+            }
             Says::Break { category } => {
                 category != Category::Duplicate && self.items.iter().any(Vec::is_empty)
             }

@@ -387,14 +387,16 @@ impl Desk {
         }
     }
 
-    fn set_free(&mut self, id: Id) {
-        let Some(Held { item, standing, .. }) = self.items.get(&id) else { return };
+    /// Keeps the list of free items right; says what the item is.
+    fn set_free(&mut self, id: Id) -> Option<Standing> {
+        let Held { item, standing, .. } = self.items.get(&id)?;
         let place = free_place(item);
         if *standing == Standing::Free {
             self.free[index(id.place)].insert(place);
         } else {
             self.free[index(id.place)].remove(&place);
         }
+        Some(standing.clone())
     }
 
     /// Does all buckets that wait, and says what has changed.
@@ -403,13 +405,15 @@ impl Desk {
         while let Some(Reverse((key, newcomer))) = self.work.dirty.pop() {
             newcomers.clear();
             newcomers.extend(newcomer);
+            let mut entries = 1;
             while let Some(Reverse((next, newcomer))) = self.work.dirty.peek()
                 && *next == key
             {
                 newcomers.extend(*newcomer);
+                entries += 1;
                 self.work.dirty.pop();
             }
-            self.one_bucket(key, &newcomers, terms);
+            self.one_bucket(key, &newcomers, entries > newcomers.len(), terms);
         }
         let mut before = std::mem::take(&mut self.work.before);
         // Stable: what an item was at first stays.
@@ -417,8 +421,7 @@ impl Desk {
         before.dedup_by_key(|(id, _)| *id);
         let mut changes = Vec::new();
         for (id, before) in before.drain(..) {
-            self.set_free(id);
-            let after = self.standing(id).cloned();
+            let after = self.set_free(id);
             if before != after {
                 changes.push(Change { id, before, after });
             }
@@ -427,8 +430,8 @@ impl Desk {
         changes
     }
 
-    /// Lets a bucket meet anew.
-    fn one_bucket(&mut self, key: Key, newcomers: &[Id], terms: &Terms<'_>) {
+    /// Lets a bucket meet anew. `again`: there is more to see to than newcomers.
+    fn one_bucket(&mut self, key: Key, newcomers: &[Id], again: bool, terms: &Terms<'_>) {
         let strength = key.strength();
         // Before the newcomers came there were at most as many as the bound, or nobody was settled.
         let most = terms.bounds.bucket + newcomers.len();
@@ -436,13 +439,14 @@ impl Desk {
             self.bucket(key, place).map(|(_, id)| *id).take(most + 1).collect()
         });
         let largest = first.len().max(second.len());
-        if largest > most {
+        let one_sided = first.is_empty() || second.is_empty();
+        if largest > most || one_sided && !again {
             newcomers.iter().for_each(|id| self.enter(*id, Some(strength)));
             return;
         }
         let mut met = std::mem::take(&mut self.work.met);
         met.clear();
-        if largest <= terms.bounds.bucket && !first.is_empty() && !second.is_empty() {
+        if largest <= terms.bounds.bucket && !one_sided {
             let items =
                 |ids: &[Id]| -> Vec<&Item> { ids.iter().filter_map(|id| self.item(*id)).collect() };
             let (mut first, mut second) = (items(&first), items(&second));
@@ -451,8 +455,9 @@ impl Desk {
         let mut settled = outcomes(&met, strength);
         self.work.met = met;
         for id in first.into_iter().chain(second) {
-            if let Some(standing) = settled.remove(&id) {
-                self.set(id, standing);
+            let found = settled.iter_mut().find(|(other, _)| *other == id);
+            if let Some((_, standing)) = found {
+                self.set(id, std::mem::replace(standing, Standing::Free));
                 self.withdraw(id, Some(strength));
                 continue;
             }
@@ -484,27 +489,25 @@ fn keys(item: &Item) -> impl Iterator<Item = Key> {
 }
 
 /// What a bucket says of its items.
-fn outcomes(met: &Met, strength: Strength) -> BTreeMap<Id, Standing> {
-    let mut settled = BTreeMap::new();
+fn outcomes(met: &Met, strength: Strength) -> Vec<(Id, Standing)> {
+    let both = |first, second| {
+        [(Place::First, first, second), (Place::Second, second, first)]
+            .map(|(place, number, with)| (Id { place, number }, with))
+    };
+    let mut settled = Vec::with_capacity(2 * met.taken.len());
     for pair in &met.taken {
-        for (place, number, with) in
-            [(Place::First, pair.first, pair.second), (Place::Second, pair.second, pair.first)]
-        {
-            let standing = Standing::Paired { with, judgement: pair.judgement };
-            settled.insert(Id { place, number }, standing);
-        }
+        let judgement = pair.judgement;
+        let both = both(pair.first, pair.second);
+        settled.extend(both.map(|(id, with)| (id, Standing::Paired { with, judgement })));
     }
+    let mut proposed: BTreeMap<Id, Vec<u64>> = BTreeMap::new();
     for pair in &met.ambiguous {
-        for (place, number, other) in
-            [(Place::First, pair.first, pair.second), (Place::Second, pair.second, pair.first)]
-        {
-            let fresh = || Standing::Proposed { strength, with: Vec::new() };
-            let entry = settled.entry(Id { place, number }).or_insert_with(fresh);
-            if let Standing::Proposed { with, .. } = entry {
-                with.push(other);
-            }
+        for (id, with) in both(pair.first, pair.second) {
+            proposed.entry(id).or_default().push(with);
         }
     }
+    let proposed = proposed.into_iter();
+    settled.extend(proposed.map(|(id, with)| (id, Standing::Proposed { strength, with })));
     settled
 }
 
