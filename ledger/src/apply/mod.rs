@@ -18,8 +18,8 @@ use bytes::Bytes;
 use crate::{
     account::AccountId,
     block::{
-        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement,
-        NO_INSTRUCTION, Position, Wants,
+        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, NO_INSTRUCTION,
+        Position, Wants,
     },
     hash::Hash,
     header::Header,

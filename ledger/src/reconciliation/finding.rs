@@ -4,7 +4,10 @@
 use super::pass::Pass;
 use crate::{
     block::Position,
-    matching::{item::Comparison, pair::{Category, Judgement}},
+    matching::{
+        item::Comparison,
+        pair::{Category, Judgement},
+    },
 };
 
 /// What a finding says.

@@ -1,8 +1,8 @@
 //! Statements: whether a book holds together, and what its completeness decides.
 
 use super::{
-    effect::{Effect, Kind},
     book::StatementFault,
+    effect::{Effect, Kind},
     finding::{Class, Says},
     sheet::{Moment, Sheet, comparisons},
 };
@@ -49,13 +49,7 @@ impl Sheet {
         }
     }
 
-    fn open_between(
-        &self,
-        comparison: Comparison,
-        place: Place,
-        from: Date,
-        to: Date,
-    ) -> Vec<Id> {
+    fn open_between(&self, comparison: Comparison, place: Place, from: Date, to: Date) -> Vec<Id> {
         let Some(desk) = self.desks.get(&comparison) else { return Vec::new() };
         let open = desk.free_between(place, from, to);
         open.map(|number| Id { place, number }).collect()
@@ -63,7 +57,12 @@ impl Sheet {
 
     /// Whether the source opposite an item's has everything of a date: a book by its statement, the
     /// ledger always has what it has, and is asked when the book that is compared with it says so.
-    pub(super) fn other_is_complete(&self, comparison: Comparison, place: Place, date: Date) -> bool {
+    pub(super) fn other_is_complete(
+        &self,
+        comparison: Comparison,
+        place: Place,
+        date: Date,
+    ) -> bool {
         let other = comparison.source(place.opposite());
         let says = if other == Source::Ledger { comparison.source(place) } else { other };
         self.books.get(&says).is_some_and(|book| book.covers(date))

@@ -107,7 +107,14 @@ pub enum Agreed {
 impl Work {
     /// On a break that was just found.
     pub fn new(at: Position) -> Work {
-        Work { state: WorkState::Open, owner: None, spoke: None, steps: 0, last_at: at, offer: None }
+        Work {
+            state: WorkState::Open,
+            owner: None,
+            spoke: None,
+            steps: 0,
+            last_at: at,
+            offer: None,
+        }
     }
 
     /// Gives it to a party.
