@@ -329,7 +329,7 @@ impl Body {
             v1::instruction::Body::DecideMatch(decision) => {
                 Ok(Body::DecideMatch(DecideMatch::of(decision)?))
             }
-            v1::instruction::Body::WorkBreak(step) => Ok(Body::WorkBreak(WorkBreak::of(step)?)),
+            v1::instruction::Body::WorkBreak(step) => Ok(Body::WorkBreak(WorkBreak::of(*step)?)),
             v1::instruction::Body::SignPosition(view) => {
                 Ok(Body::SignPosition(SignPosition::of(view)?))
             }

@@ -26,13 +26,13 @@ impl Work<'_> {
                     Err(reason) => Err(reason),
                 }
             }
-            _ => self.step(instruction, order),
+            _ => self.take_step(instruction, order),
         };
         self.push_done(place, instruction, (0, Hash::ZERO), Event::BreakWorked, done);
     }
 
     /// Every step but an agreement.
-    fn step(&mut self, instruction: &Instruction, order: &WorkBreak) -> Result<Vec<u8>, Reason> {
+    fn take_step(&mut self, instruction: &Instruction, order: &WorkBreak) -> Result<Vec<u8>, Reason> {
         let (now, signer) = (self.moment(), &instruction.institution);
         let key_id = key_id(instruction);
         self.with_newest(&order.account, signer, |all, governed, party| {

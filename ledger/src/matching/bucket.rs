@@ -24,6 +24,13 @@ impl Refusals {
         self.0.remove(&(one.min(two), one.max(two)));
     }
 
+    /// Numbers of the second source's items that are kept apart from one of the first source.
+    pub fn of(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
+        let id = Id { place: Place::First, number: first };
+        let from = self.0.range((id, Id::FIRST)..);
+        from.take_while(move |(one, _)| *one == id).map(|(_, two)| two.number)
+    }
+
     /// Whether a pair is refused.
     pub fn contains(&self, one: Id, two: Id) -> bool {
         !self.0.is_empty() && self.0.contains(&(one.min(two), one.max(two)))

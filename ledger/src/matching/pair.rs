@@ -108,6 +108,25 @@ pub enum Defect {
     Side = 8,
 }
 
+impl Defect {
+    /// Reads its number.
+    pub fn from_number(number: u8) -> Option<Defect> {
+        use Defect::*;
+        let all = [
+            None,
+            Date,
+            Amount,
+            DateAndAmount,
+            Counterparty,
+            DateBeyond,
+            AmountBeyond,
+            Asset,
+            Side,
+        ];
+        all.into_iter().find(|defect| *defect as u8 == number)
+    }
+}
+
 /// How well two items go together. The order is that of the *score*: strength, defect, distance;
 /// smaller is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

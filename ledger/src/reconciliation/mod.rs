@@ -27,7 +27,7 @@ use sheet::{Moment, Sheet};
 use work::Work;
 
 use crate::{
-    account::{Account, AccountId},
+    account::Account,
     agreement::{Agreement, Agreements, Party, Terms, calendar::Calendar},
     asset::AssetCode,
     bic::Bic,

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     block::Position,
-    hash::Hash,
     matching::{
         desk::Standing,
         item::{Comparison, Id, Item, Source},

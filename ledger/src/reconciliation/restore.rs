@@ -25,6 +25,7 @@ use crate::{
     hash::Hash,
     header::Reader,
     matching::{
+        bucket::Refusals,
         desk::{Desk, Standing},
         item::{Comparison, EntryFields, Id, Item, Place, Source, Strength},
         pair::{Category, Defect, Judgement},
@@ -42,7 +43,11 @@ type Mark = (Comparison, u8, bool, Option<(Class, u64)>);
 struct Draft {
     sheet: Option<Sheet>,
     marks: Vec<(Source, u64, Vec<Mark>)>,
+    refused: BTreeMap<Comparison, Refusals>,
 }
+
+/// Items as they stood on a desk.
+type Seats = Vec<(Place, Arc<Item>, Standing, bool)>;
 
 impl Reconciliation {
     /// Rebuilds everything from storage's records, in the order of their keys.
@@ -106,10 +111,11 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
         }
         REFUSALS => {
             let comparison = Comparison::from_number(part)?;
-            let desk = sheet.desks.entry(comparison).or_insert_with(|| Desk::new(comparison));
+            let refused = draft.refused.entry(comparison).or_default();
             while !value.0.is_empty() {
                 let second = u64::from_be_bytes(value.take()?);
-                desk.restore_refusal(number, second);
+                let id = |place, number| Id { place, number };
+                refused.insert(id(Place::First, number), id(Place::Second, second));
             }
         }
         SHEET => read_sheet(sheet, value)?,
@@ -153,26 +159,34 @@ impl Draft {
                 sheet.proposed.extend(ids.map(|id| (found.comparison, id, found.number)));
             }
         }
+        let mut seats: BTreeMap<Comparison, Seats> = BTreeMap::new();
+        let stated = sheet.desks.keys().chain(self.refused.keys());
+        stated.for_each(|comparison| drop(seats.entry(*comparison).or_default()));
         for (source, number, marks) in self.marks {
             for (comparison, standing, is_aside, _) in marks {
-                sheet.seat(comparison, source, number, standing, is_aside)?;
+                let id = Id { place: comparison.place(source)?, number };
+                let (item, standing) = sheet.seat(comparison, id, standing)?;
+                seats.entry(comparison).or_default().push((id.place, item, standing, is_aside));
             }
+        }
+        let mut refused = self.refused;
+        for (comparison, seats) in seats {
+            let refused = refused.remove(&comparison).unwrap_or_default();
+            sheet.desks.insert(comparison, Desk::restore(comparison, seats, refused)?);
         }
         Some(sheet)
     }
 }
 
 impl Sheet {
+    /// An item, and how it stood on a desk.
     fn seat(
         &mut self,
         comparison: Comparison,
-        source: Source,
-        number: u64,
+        id: Id,
         standing: u8,
-        is_aside: bool,
-    ) -> Option<()> {
-        let id = Id { place: comparison.place(source)?, number };
-        let recorded = self.items.get(&(source, number))?;
+    ) -> Option<(Arc<Item>, Standing)> {
+        let recorded = self.items.get(&(comparison.source(id.place), id.number))?;
         let (item, deadline_ms) = (recorded.item.clone(), recorded.deadline_ms);
         let stands = self.stands.get(&(comparison, id)).copied();
         let found = stands.and_then(|key| self.findings.get(&key));
@@ -188,17 +202,15 @@ impl Sheet {
             PROPOSED => self.proposed_with(comparison, id)?,
             _ => return None,
         };
-        let is_timing = found
-            .is_some_and(|found| found.says == Says::Break { category: Category::Timing });
+        let is_timing =
+            found.is_some_and(|found| found.says == Says::Break { category: Category::Timing });
         if standing == Standing::Free && (stands.is_none() || is_timing) {
             self.deadlines.insert((deadline_ms, comparison, id));
         }
         if !self.is_clear(comparison, id) {
             self.unclear.insert((comparison, item.date, id));
         }
-        let desk = self.desks.entry(comparison).or_insert_with(|| Desk::new(comparison));
-        desk.restore(id.place, item, standing, is_aside);
-        Some(())
+        Some((item, standing))
     }
 
     /// What keys propose for an item: told with the item of the first source.
