@@ -19,7 +19,7 @@ use crate::{
     account::AccountId,
     block::{
         Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, NO_INSTRUCTION,
-        Position, Wants,
+        Position, SettledTransfer, Wants,
     },
     hash::Hash,
     header::Header,
@@ -217,7 +217,7 @@ struct Work<'a> {
     leaves: Vec<LeafRecord>,
     leaf_hashes: Frontier,
     ids: Vec<IdRecord>,
-    transfers: Vec<transfers::Settled>,
+    transfers: Vec<SettledTransfer>,
     /// What this block itself has settled, by UETR and debited account.
     settled_here: BTreeSet<(Uetr, AccountId)>,
     movements: Vec<Movement>,
@@ -396,7 +396,7 @@ impl<'a> Work<'a> {
             hash,
             leaves: self.leaves,
             ids: self.ids,
-            transfers: self.transfers.into_iter().map(|settled| settled.indexed).collect(),
+            transfers: self.transfers,
             movements: self.movements,
             touched,
             heads,

@@ -15,14 +15,6 @@ use crate::{
     text,
 };
 
-/// A transfer that this block has settled.
-pub(super) struct Settled {
-    /// For the indices.
-    pub(super) indexed: SettledTransfer,
-    /// For matching within the block.
-    pub(super) fact: TransferFact,
-}
-
 /// A transfer whose accounts are known and whose money has moved.
 pub(super) struct Moved {
     pub(super) debit: u32,
@@ -193,7 +185,7 @@ impl Work<'_> {
             debit_reference: reference(&fact.debit),
             credit_reference: reference(&fact.credit),
         };
-        self.transfers.push(Settled { indexed, fact });
+        self.transfers.push(indexed);
     }
 
     fn post_one(

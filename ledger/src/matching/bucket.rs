@@ -31,6 +31,11 @@ impl Refusals {
         from.take_while(move |(one, _)| *one == id).map(|(_, two)| two.number)
     }
 
+    /// Numbers of the first source's items that are kept apart from some.
+    pub fn firsts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().map(|(one, _)| one.number)
+    }
+
     /// Whether a pair is refused.
     pub fn contains(&self, one: Id, two: Id) -> bool {
         !self.0.is_empty() && self.0.contains(&(one.min(two), one.max(two)))

@@ -183,6 +183,11 @@ impl Book {
         Some(i128::from(covering.opening) + moved)
     }
 
+    #[cfg(test)]
+    pub(super) fn dates(&self) -> impl Iterator<Item = Date> + '_ {
+        self.booked.keys().chain(self.valued.keys()).copied()
+    }
+
     /// What is kept of a date: as booked, as valued, and the tree over what is valued then.
     pub(super) fn parts(&self, date: Date) -> (Day, Day, Frontier) {
         let booked = self.booked.get(&date).cloned().unwrap_or_default();

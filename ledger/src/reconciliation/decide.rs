@@ -113,7 +113,10 @@ impl Sheet {
     /// Runs pass these items by.
     pub(super) fn set_aside(&mut self, comparison: Comparison, ids: &[Id]) {
         let desk = self.desks.get_mut(&comparison).expect("its items were found on it");
-        ids.iter().for_each(|id| desk.set_aside(*id, true));
+        for id in ids {
+            desk.set_aside(*id, true);
+            self.touched.items.insert((comparison.source(id.place), id.number));
+        }
     }
 
     /// Makes items a match that nothing changes but people.
@@ -177,6 +180,7 @@ impl Sheet {
         for id in members {
             let desk = self.desks.get_mut(&comparison).expect("a proposal is of a desk");
             desk.set_aside(id, false);
+            self.touched.items.insert((comparison.source(id.place), id.number));
             if desk.standing(id) == Some(&Standing::Free) {
                 self.wait(comparison, id);
             }

@@ -213,8 +213,10 @@ impl Reconciliation {
 
     fn reschedule(&mut self, ordinal: u32, before: Option<u64>, after: Option<u64>) {
         if before != after {
-            before.into_iter().for_each(|due| drop(self.due.remove(&(due, ordinal))));
-            after.into_iter().for_each(|due| drop(self.due.insert((due, ordinal))));
+            if let Some(due) = before {
+                self.due.remove(&(due, ordinal));
+            }
+            self.due.extend(after.map(|due| (due, ordinal)));
         }
     }
 
@@ -367,3 +369,7 @@ pub(crate) fn compares(terms: &Terms, source: Source) -> bool {
         Source::ServicerBook => terms.sources.servicer_book,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -161,7 +161,7 @@ impl Draft {
         }
         let mut seats: BTreeMap<Comparison, Seats> = BTreeMap::new();
         let stated = sheet.desks.keys().chain(self.refused.keys());
-        stated.for_each(|comparison| drop(seats.entry(*comparison).or_default()));
+        seats.extend(stated.map(|comparison| (*comparison, Seats::new())));
         for (source, number, marks) in self.marks {
             for (comparison, standing, is_aside, _) in marks {
                 let id = Id { place: comparison.place(source)?, number };

@@ -219,6 +219,11 @@ impl Sheet {
         now: Moment,
     ) {
         for Change { id, after, .. } in &changes {
+            self.touched.items.insert((comparison.source(id.place), id.number));
+            // Whoever pins an item has said what it stands in.
+            if *after == Some(Standing::Pinned) {
+                continue;
+            }
             self.leave_finding(comparison, *id, *after == Some(Standing::Free), now);
             // Of the second source's items proposals are told with those of the first.
             let stays = id.place == Place::Second && matches!(after, Some(Standing::Proposed { .. }));
@@ -383,6 +388,7 @@ impl Sheet {
                 continue;
             }
             self.stands.insert((*comparison, id), (says.class(), *number));
+            self.touched.items.insert((comparison.source(id.place), id.number));
             if let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) {
                 self.deadlines.remove(&(recorded.deadline_ms, *comparison, id));
                 let (date, class) = (recorded.item.date, says.class());
@@ -402,6 +408,7 @@ impl Sheet {
             self.proposed.remove(&(comparison, id, key.1));
             if self.stands.get(&(comparison, id)) == Some(&key) {
                 self.stands.remove(&(comparison, id));
+                self.touched.items.insert((comparison.source(id.place), id.number));
                 self.becomes_unclear(comparison, id);
             }
         }
@@ -429,6 +436,24 @@ impl Sheet {
     pub(super) fn becomes_unclear(&mut self, comparison: Comparison, id: Id) {
         if let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) {
             self.unclear.insert((comparison, recorded.item.date, id));
+        }
+    }
+
+    /// As if everything had changed.
+    #[cfg(test)]
+    pub(super) fn touch_all(&mut self) {
+        self.touched.sheet = true;
+        self.touched.items = self.items.keys().copied().collect();
+        self.touched.findings = self.findings.keys().copied().collect();
+        for (source, book) in &self.books {
+            self.touched.days.extend(book.dates().map(|date| (*source, date)));
+            let count = u64::try_from(book.statements().len()).unwrap_or(0);
+            self.touched.statements.extend((1..=count).map(|number| (*source, number)));
+        }
+        self.touched.positions = self.positions.keys().copied().collect();
+        for (comparison, desk) in &self.desks {
+            let firsts = desk.refused().firsts();
+            self.touched.refusals.extend(firsts.map(|first| (*comparison, first)));
         }
     }
 
