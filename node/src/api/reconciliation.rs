@@ -171,10 +171,9 @@ impl ReconciliationService for Reconciling {
             .ok_or_else(|| status::field("id", "an agreement's id of 16 bytes"))?;
         let replica = self.0.replica.clone();
         let height = reading::newest(&replica, request.read_mode).await?;
-        let response = reading::off_thread(move || {
-            agreements::get(&View::at(&replica, height)?, &scope, &id)
-        })
-        .await?;
+        let response =
+            reading::off_thread(move || agreements::get(&View::at(&replica, height)?, &scope, &id))
+                .await?;
         Ok(Response::new(response))
     }
 }
