@@ -179,11 +179,11 @@ fn two_desks_agree(consortium: &Consortium) {
     let template = desk.run("recon agreement propose --template").stdout;
     let template = String::from_utf8(template).unwrap();
     let write = |name: &str, from: &str, more: &str| {
-        let terms = template
-            .replace("CENTCHZZXXX", AGENT)
-            .replace("ALPSCHZZXXX", bank)
-            .replace("2026-12-01", from);
-        fs::write(consortium.path().join(name), format!("{more}\n{terms}")).unwrap();
+        // The template is for tomorrow.
+        let (before, rest) = template.split_once("effective_from = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        let terms = format!("{more}\n{before}effective_from = \"{from}\"{after}");
+        fs::write(consortium.path().join(name), terms).unwrap();
     };
     write("terms.toml", "2199-12-02", "");
     assert_eq!(desk.fails("recon agreement propose --file terms.toml", 2), "CONFIRMATION_MISSING");

@@ -11,6 +11,7 @@ use counterfoil_client::agreements::Agreement;
 use counterfoil_client::{Error, Order};
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::{AgreementId, Party, Terms};
+use counterfoil_ledger::date::Date;
 use counterfoil_proto::v1;
 use serde_json::{Value, json};
 
@@ -131,6 +132,11 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
     }
 }
 
+/// The template, for terms that take effect on a day.
+fn template(effective_from: Date) -> String {
+    TEMPLATE.replace("2026-12-01", &effective_from.to_string())
+}
+
 fn id_argument(text: &str) -> Result<AgreementId, String> {
     parse_agreement_id(text).map_err(|_| "32 hexadecimal digits".to_owned())
 }
@@ -138,8 +144,9 @@ fn id_argument(text: &str) -> Result<AgreementId, String> {
 impl Propose {
     fn run(&self) -> Result<Answer, Failure> {
         let Some(file) = &self.file else {
-            let answer = Answer::new(json!({ "template": TEMPLATE }));
-            return Ok(TEMPLATE.lines().fold(answer, |answer, line| answer.line(line)));
+            let text = template(Date::from_unix_ms(moment::now_ms()).next());
+            let answer = Answer::new(json!({ "template": text }));
+            return Ok(text.lines().fold(answer, |answer, line| answer.line(line)));
         };
         let file = TermsFile::read(file)?;
         session::run(self.offer(&file))
@@ -164,7 +171,10 @@ impl Propose {
         let terms = words.json();
         let order = Order::propose_agreement(message, accept_until_ms);
         let outcome = session.submit(order).await?;
-        let what = format!("agreement {id}, offered to {other}");
+        let what = match outcome.is_accepted() {
+            true => format!("agreement {id} offered to {other}"),
+            false => format!("agreement {id} not offered to {other}"),
+        };
         let more = json!({
             "agreement": id.to_string(),
             "acceptUntil": moment::utc(accept_until_ms),
@@ -175,7 +185,9 @@ impl Propose {
             return Ok(answer);
         }
         let until = moment::utc(accept_until_ms);
-        Ok(answer.line(format!("until {until} {other} can answer: recon agreement accept {id}")))
+        Ok(answer.line(format!(
+            "until {until} {other} can answer: counterfoil recon agreement accept {id}"
+        )))
     }
 }
 

@@ -315,7 +315,7 @@ mod tests {
             ("= \"any\"", "= \"none\"", "TERMS_MALFORMED"),
             ("= \"any\"", "= \"charges\"", "DUTY_MALFORMED"),
             ("[\"ledger\", \"owner-book\", \"servicer-book\"]", "[\"ledger\"]", "SOURCES_TOO_FEW"),
-            ("\"ALPSCHZZXXX\"", "\"CENTCHZZXXX\"", "PARTIES_EQUAL"),
+            ("\"ALPSCHZZXXX\"", "\"SETLCHZZXXX\"", "PARTIES_EQUAL"),
             ("\"2027-01-01\"", "\"2026-12-24\"", "CALENDAR_MALFORMED"),
             ("value_date_window = 2", "value_date_window = 31", "DEADLINE_OUT_OF_RANGE"),
             ("name = \"SETTLEMENT\"", "id = \"00\"", "TERMS_MALFORMED"),

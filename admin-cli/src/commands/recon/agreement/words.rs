@@ -16,6 +16,8 @@ use crate::output::{amount, amount_json};
 pub const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
+const HOLIDAYS_A_LINE: usize = 6;
+
 /// Reads the id of an agreement.
 pub fn parse_agreement_id(hex: &str) -> Result<AgreementId, Failure> {
     parse_hex(hex).and_then(|bytes| AgreementId::from_bytes(&bytes)).ok_or_else(|| {
@@ -164,18 +166,19 @@ impl Words<'_> {
         } else {
             format!("every day but {}", off.join(", "))
         };
-        let holidays = calendar.holidays();
-        let holidays = match (holidays.first(), holidays.last()) {
-            (Some(first), Some(last)) if first != last => {
-                format!("; {} holidays from {first} to {last}", holidays.len())
-            }
-            (Some(only), _) => format!("; not {only}"),
-            _ => "; no holidays".to_owned(),
-        };
-        vec![
+        let mut facts = vec![
             ("clock", format!("UTC{}, the whole year", offset(calendar.offset_minutes()))),
-            ("business", format!("{weekend}{holidays}")),
-        ]
+            ("business", weekend),
+        ];
+        // Every one: whoever signs must have seen them.
+        for some in calendar.holidays().chunks(HOLIDAYS_A_LINE) {
+            let dates: Vec<String> = some.iter().map(ToString::to_string).collect();
+            facts.push(("holidays", dates.join(", ")));
+        }
+        if calendar.holidays().is_empty() {
+            facts.push(("holidays", "none".to_owned()));
+        }
+        facts
     }
 
     /// The terms for programs.
