@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "authorisation/agreements.rs"]
+mod agreements;
 #[path = "authorisation/certificates.rs"]
 mod certificates;
 #[path = "authorisation/receipts.rs"]
@@ -74,6 +76,7 @@ async fn everybody_gets_what_is_theirs() {
     receipts::are_their_parties(&consortium, &business).await;
     lists_have_what_is_ones_own(&consortium, &business).await;
     orders_for_others_are_not_taken(&consortium, &business).await;
+    agreements::are_their_parties(&consortium).await;
     a_token_is_its_askers(&consortium).await;
     monitoring_names_nobody(&consortium);
     for node in 0..consortium.node_count() {

@@ -80,6 +80,7 @@ fn a_desk_at_work() {
     files_settle_once(&consortium);
     refusals_say_why(&consortium);
     an_interrupted_import_goes_on(&consortium);
+    two_desks_agree(&consortium);
     what_is_told_is_proved(&consortium);
     the_ledger_is_verified_without_a_node(&consortium);
 }
@@ -169,6 +170,60 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
     assert_eq!(desk.fails(import, 5), "BOOK_COVERED");
     let breaks = desk.ends("recon breaks --asset CHF --exit-code", 10);
     assert_eq!(breaks.as_array().unwrap().len(), 200);
+}
+
+/// Terms from the template are offered by one desk, read and accepted by the other, and superseded.
+fn two_desks_agree(consortium: &Consortium) {
+    let [bank, other, _] = BANKS;
+    let (desk, agent) = (Desk::of(consortium, bank), Desk::of(consortium, AGENT));
+    let template = desk.run("recon agreement propose --template").stdout;
+    let template = String::from_utf8(template).unwrap();
+    let write = |name: &str, from: &str, more: &str| {
+        // The template is for tomorrow.
+        let (before, rest) = template.split_once("effective_from = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        let terms = format!("{more}\n{before}effective_from = \"{from}\"{after}");
+        fs::write(consortium.path().join(name), terms).unwrap();
+    };
+    write("terms.toml", "2199-12-02", "");
+    assert_eq!(desk.fails("recon agreement propose --file terms.toml", 2), "CONFIRMATION_MISSING");
+    write("wrong.toml", "2199-12-32", "");
+    assert_eq!(desk.fails("recon agreement propose --file wrong.toml --yes", 2), "TERMS_MALFORMED");
+    let stranger = Desk::of(consortium, other);
+    let propose = "recon agreement propose --file terms.toml --yes";
+    assert_eq!(stranger.fails(propose, 2), "NOT_A_PARTY");
+
+    let offered = desk.ask(propose);
+    let id = offered["agreement"].as_str().unwrap();
+    assert_eq!(offered["terms"]["tolerances"][0]["absolute"]["amount"], "1.00");
+    let show = format!("recon agreement show {id}");
+    assert_eq!(agent.ask(&show)["state"], "PROPOSED");
+    assert_eq!(stranger.fails(&show, 3), "NOT_FOUND");
+    let words = String::from_utf8(agent.run(&show).stdout).unwrap();
+    for said in ["18:00, 1 business day after", "charges: the servicer answers", "SETTLEMENT CHF ("]
+    {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    let accept = format!("recon agreement accept {id}");
+    assert_eq!(agent.fails(&accept, 2), "CONFIRMATION_MISSING");
+    let own = desk.ends(&format!("{accept} --yes"), 8);
+    assert_eq!(own["verdict"]["reason"]["name"], "ANSWER_NOT_SIGNERS");
+    assert_eq!(agent.ask(&format!("{accept} --yes"))["verdict"]["state"], "RECORDED");
+    assert_eq!(desk.ask(&show)["answered"]["by"], "servicer");
+
+    write("next.toml", "2199-12-03", &format!("supersedes = \"{id}\""));
+    let next = desk.ask("recon agreement propose --file next.toml --yes --stands 1");
+    let next = next["agreement"].as_str().unwrap();
+    agent.ask(&format!("recon agreement reject {next}"));
+    let late = desk.ends(&format!("recon agreement withdraw {next}"), 8);
+    assert_eq!(late["verdict"]["reason"]["name"], "AGREEMENT_ANSWERED");
+    let states = |list: Value| -> Vec<String> {
+        let states = list.as_array().unwrap().iter().map(|it| it["state"].as_str().unwrap());
+        states.map(str::to_owned).collect()
+    };
+    assert_eq!(states(desk.ask("recon agreement list")), ["ACTIVE", "REJECTED"]);
+    assert_eq!(states(agent.ask("recon agreement list --current")), ["ACTIVE"]);
+    assert_eq!(stranger.ask("recon agreement list"), Value::Array(Vec::new()));
 }
 
 /// Whether an import has written down everything that it will send.

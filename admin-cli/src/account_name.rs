@@ -72,13 +72,18 @@ pub fn parse_asset(text: &str) -> Result<AssetCode, Failure> {
     })
 }
 
-fn parse_id(hex: &str) -> Result<AccountId, Failure> {
+/// 16 bytes in hex, as accounts and agreements are named.
+pub fn parse_hex(hex: &str) -> Option<Vec<u8>> {
     let valid = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pair = |at: usize| hex.get(at * 2..at * 2 + 2);
-    let bytes: Option<Vec<u8>> = (0..16)
+    (0..16)
         .map(|at| pair(at).filter(|_| valid).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect();
-    bytes.and_then(|bytes| AccountId::from_bytes(&bytes)).ok_or_else(|| {
+        .collect()
+}
+
+/// Reads the id of an account.
+pub fn parse_id(hex: &str) -> Result<AccountId, Failure> {
+    parse_hex(hex).and_then(|bytes| AccountId::from_bytes(&bytes)).ok_or_else(|| {
         Failure::usage("ACCOUNT_ID_MALFORMED", format!("{hex:?} is not the id of an account"))
             .fact("32 hexadecimal digits")
     })

@@ -39,6 +39,7 @@
 //! two histories that a quorum has signed are [`Error::Fork`], with the evidence.
 
 mod accounts;
+pub mod agreements;
 pub mod audit;
 mod belief;
 pub mod builder;

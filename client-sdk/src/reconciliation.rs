@@ -149,6 +149,6 @@ fn signal(message: v1::WatchReconciliationResponse) -> Result<Signal<Finding>, F
     }
 }
 
-fn reconciliation(channel: Channel) -> ReconciliationServiceClient<Channel> {
+pub(crate) fn reconciliation(channel: Channel) -> ReconciliationServiceClient<Channel> {
     ReconciliationServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
 }

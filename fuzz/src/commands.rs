@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::apply::Applied;
 use counterfoil_ledger::apply::Decision;
 use counterfoil_ledger::block::Block;
@@ -137,6 +138,31 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Terms of a small set, some of which take the place of others.
+fn terms(number: u32) -> v1::AgreementTerms {
+    let owner = if number.is_multiple_of(2) { "Alpha" } else { "Beta" };
+    let (central, owner) = (bic_of("Central"), bic_of(owner));
+    let account = AccountId::of(&central, &owner, "CHF", "main");
+    let label = format!("terms {number}");
+    let mut terms = build::terms(&label, (&central, &owner), &[account], DAY + number / 4);
+    if let Some(before) = number.checked_sub(4) {
+        let id = AgreementId::of(&self::terms(before));
+        terms.supersedes = Bytes::copy_from_slice(id.as_bytes());
+    }
+    terms
+}
+
+/// An offer of such terms, or an answer to one.
+fn agreement(choices: &mut Choices<'_>, label: &str, accept_until_ms: u64) -> Body {
+    let terms = terms(u32::from(choices.byte() % 12));
+    let answer = match choices.below(6) {
+        0..3 => return build::offer(terms, accept_until_ms),
+        3 => v1::AgreementAnswer::Withdraw,
+        _ => v1::AgreementAnswer::Accept,
+    };
+    build::answer(label, &AgreementId::of(&terms), answer)
+}
+
 impl Ledger {
     fn new() -> Ledger {
         let mut chain = Chain::new(Consortium::new(&BANKS, &[("CHF", 2), ("JPY", 0)]));
@@ -238,6 +264,7 @@ impl Ledger {
                 Body::Statement(build::statement(&label, &account, DAY, to))
             }
             4 => return self.again(choices),
+            5 => agreement(choices, &label, self.now_ms + HOUR_MS),
             _ => Body::Transfer(self.transfer(choices, signer)),
         };
         let draft = Draft::new(id, &bic, until, body);

@@ -30,6 +30,8 @@ pub const CLIENTS: &[Row] = &[
     ("/counterfoil.v1.ReconciliationService/ListBreaks", "Y-Y-", INVALID),
     ("/counterfoil.v1.ReconciliationService/WatchReconciliation", "Y-Y-", INVALID),
     ("/counterfoil.v1.ReconciliationService/GetReport", "Y-Y-", INVALID),
+    ("/counterfoil.v1.ReconciliationService/ListAgreements", "Y-Y-", FINE),
+    ("/counterfoil.v1.ReconciliationService/GetAgreement", "Y-Y-", INVALID),
     ("/counterfoil.v1.AuditService/GetGenesis", "YYY-", FINE),
     ("/counterfoil.v1.AuditService/ListBlocks", "YYY-", FINE),
     // A bank's auditor sees what the bank is party to; whole blocks are more than that.

@@ -40,6 +40,7 @@ pub async fn rejections_move_nothing(consortium: &Consortium) {
         opening_balance: i64::MIN,
         closing_balance: i64::MAX,
         salt: instructions::salt(),
+        ..v1::Statement::default()
     };
     let other_asset = Bytes::from(account(BANKS[1], "EUR").as_bytes().to_vec());
     for (what, forger, body, reason) in [
@@ -197,6 +198,7 @@ pub async fn sums_that_fit_nowhere(consortium: &Consortium) {
         opening_balance: i64::MIN,
         closing_balance: i64::MAX,
         salt: instructions::salt(),
+        ..v1::Statement::default()
     });
     for signed in [bank.sign_bytes(entries, items), bank.sign(&bank.instruction(statement))] {
         let result = bank.submit(&signed).await.unwrap();

@@ -22,6 +22,8 @@ const GET_BALANCE: &str = "/counterfoil.v1.AccountService/GetBalance";
 const LIST_MOVEMENTS: &str = "/counterfoil.v1.AccountService/ListMovements";
 const WATCH_MOVEMENTS: &str = "/counterfoil.v1.AccountService/WatchMovements";
 const LIST_MATCHES: &str = "/counterfoil.v1.ReconciliationService/ListMatches";
+const LIST_AGREEMENTS: &str = "/counterfoil.v1.ReconciliationService/ListAgreements";
+const GET_AGREEMENT: &str = "/counterfoil.v1.ReconciliationService/GetAgreement";
 const LIST_BREAKS: &str = "/counterfoil.v1.ReconciliationService/ListBreaks";
 const WATCH_RECONCILIATION: &str = "/counterfoil.v1.ReconciliationService/WatchReconciliation";
 const GET_REPORT: &str = "/counterfoil.v1.ReconciliationService/GetReport";
@@ -81,6 +83,7 @@ async fn fields_out_of_range(channel: &Channel) {
     let matches = v1::ListMatchesRequest { account: own(), book: 9, ..Default::default() };
     let breaks = v1::ListBreaksRequest { account: own(), book: -1, ..Default::default() };
     let uetr = v1::ListTransfersByUetrRequest { uetr: vec![4; 17].into(), read_mode: 0 };
+    let agreement = v1::GetAgreementRequest { id: vec![4; 15].into(), read_mode: 0 };
     let uetr_path = "/counterfoil.v1.SettlementService/ListTransfersByUetr";
     for (path, message) in [
         (GET_BALANCE, balance(own().slice(1..), 0)),
@@ -92,6 +95,7 @@ async fn fields_out_of_range(channel: &Channel) {
         (LIST_MOVEMENTS, movements(20_260_102, 20_260_101)),
         (LIST_MATCHES, matches.encode_to_vec()),
         (LIST_BREAKS, breaks.encode_to_vec()),
+        (GET_AGREEMENT, agreement.encode_to_vec()),
         (GET_REPORT, report(0, 0, 0)),
         (GET_REPORT, report(3, 0, 0)),
         (GET_REPORT, report(1, 20_260_101, 0)),
@@ -164,6 +168,7 @@ async fn forged_tokens(bank: &Channel, auditor: &Channel) {
     let matches = v1::ListMatchesRequest { account: own(), book: 1, ..Default::default() };
     let breaks = v1::ListBreaksRequest { account: own(), ..Default::default() };
     let history = v1::ListHistoryRequest::default();
+    let agreements = v1::ListAgreementsRequest::default();
     // One that is honest, to show that the others are judged for what they say.
     let one = forge("ListAccounts", BANKS[0], false, &accounts, 1, (0, 0));
     let honest = v1::ListAccountsRequest { page_token: one, ..accounts.clone() }.encode_to_vec();
@@ -193,6 +198,7 @@ async fn forged_tokens(bank: &Channel, auditor: &Channel) {
                     try_token!(LIST_MATCHES, "ListMatches", &matches);
                     try_token!(LIST_BREAKS, "ListBreaks", &breaks);
                     try_token!(LIST_HISTORY, "ListHistory", &history);
+                    try_token!(LIST_AGREEMENTS, "ListAgreements", &agreements);
                 }
             }
         }

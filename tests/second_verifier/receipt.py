@@ -67,15 +67,49 @@ EpochChange   1 before Certificate, 2 after Certificate, 3 records RegistryRecor
 RegistryRecord 1 leaf bytes, 2 record bytes
 Instruction   1 id bytes, 2 institution string, 3 valid_until_ms uint64, 4 anchor_height uint64, 5 anchor bytes,
               16 open_account OpenAccount|, 17 transfer Transfer|, 18 transfers Batch|,
-              19 book_entries Batch|, 22 statement Statement|
+              19 book_entries Batch|, 22 statement Statement|, 23 propose_agreement ProposeAgreement|,
+              24 answer_agreement AnswerAgreement|, 25 run_matching RunMatching|, 26 decide_match DecideMatch|,
+              27 work_break WorkBreak|, 28 sign_position SignPosition|
 OpenAccount   1 servicer string, 2 owner string, 3 asset string, 4 name string
 Transfer      1 debit_account bytes, 2 credit_account bytes, 3 amount uint64, 4 uetr bytes,
               5 end_to_end_id string, 6 settlement_date uint32, 7 commitment bytes, 8 salt bytes
 BookEntry     1 account bytes, 2 side enum, 3 amount uint64, 4 booking_date uint32, 5 value_date uint32,
-              6 entry_reference string, 7 uetr bytes, 8 end_to_end_id string, 9 commitment bytes, 10 salt bytes
+              6 entry_reference string, 7 uetr bytes, 8 end_to_end_id string, 9 commitment bytes, 10 salt bytes,
+              11 transaction_id string, 12 instruction_id string, 13 group_id string, 14 counterparty string,
+              15 reversal bool, 16 returned bool, 17 charges uint64, 18 exchanged bool, 19 asset string,
+              20 expected bool
 Batch         1 count uint32, 2 items_root bytes, 3 all_or_nothing bool
 Statement     1 account bytes, 2 statement_id string, 3 from_date uint32, 4 to_date uint32,
-              5 opening_balance int64, 6 closing_balance int64, 7 salt bytes
+              5 opening_balance int64, 6 closing_balance int64, 7 salt bytes, 8 sequence uint64,
+              9 original bytes
+ProposeAgreement 1 terms AgreementTerms, 2 accept_until_ms uint64
+AgreementTerms 1 servicer string, 2 owner string, 3 accounts AgreementAccount*, 4 ledger bool, 5 owner_book bool,
+              6 servicer_book bool, 7 rule_set uint32, 8 effective_from uint32, 9 tolerances Tolerance*,
+              10 value_date_window uint32, 11 missing_after_days uint32, 12 missing_at_minute uint32,
+              13 duties Duty*, 14 calendar Calendar, 15 run_times RunTime*, 16 keep_originals bool,
+              17 supersedes bytes, 18 salt bytes
+AgreementAccount 1 account bytes
+Tolerance     1 asset string, 2 absolute uint64, 3 basis_points uint32, 4 exchange_rounding uint64
+Duty          1 category enum, 2 answers enum, 3 answer_days uint32, 4 escalate_days uint32
+Calendar      1 utc_offset_minutes sint32, 2 weekend uint32, 3 holidays Holiday*
+Holiday       1 date uint32
+RunTime       1 minute uint32
+AnswerAgreement 1 agreement bytes, 2 answer enum, 3 salt bytes
+RunMatching   1 account bytes, 2 salt bytes
+ItemNumber    1 number uint64
+DecideMatch   1 account bytes, 2 comparison enum, 3 first ItemNumber*, 4 second ItemNumber*, 5 decision enum,
+              6 commitment bytes, 7 salt bytes
+WorkBreak     1 account bytes, 2 number uint64, 3 salt bytes, 16 assign AssignBreak|, 17 say SayOfBreak|,
+              18 propose ProposeResolution|, 19 agree AgreeResolution|, 20 decline DeclineResolution|,
+              21 reopen ReopenBreak|
+AssignBreak   1 owner enum
+SayOfBreak    1 code string, 2 commitment bytes, 3 attachment bytes
+ProposeResolution 1 kind enum, 2 amount uint64, 3 debit_account bytes, 4 credit_account bytes, 5 commitment bytes
+AgreeResolution 1 offer ProposeResolution, 2 transfer Transfer
+DeclineResolution 1 commitment bytes
+ReopenBreak   1 commitment bytes
+SignPosition  1 account bytes, 2 date uint32, 3 opening_balance int64, 4 credit_count uint64, 5 credits uint64,
+              6 debit_count uint64, 7 debits uint64, 8 closing_balance int64, 9 digest bytes, 10 salt bytes
 Genesis       1 format uint32, 2 consortium string, 3 created_ms uint64, 4 rule_version uint32,
               5 institutions Institution*, 6 nodes Node*, 7 assets Asset*, 8 policy Policy
 Policy        1 finality_quorum uint32, 2 certificate_lag_blocks uint32, 3 certificate_lag_ms uint32,
@@ -104,8 +138,8 @@ def schema(text):
 
 
 MESSAGES = schema(SCHEMA)
-DEFAULTS = {"bytes": b"", "string": "", "uint32": 0, "uint64": 0, "int64": 0, "enum": 0, "bool": False}
-VARINTS = ("uint32", "uint64", "int64", "enum", "bool")
+DEFAULTS = {"bytes": b"", "string": "", "uint32": 0, "uint64": 0, "int64": 0, "sint32": 0, "enum": 0, "bool": False}
+VARINTS = ("uint32", "uint64", "int64", "sint32", "enum", "bool")
 
 
 class Message:
@@ -137,6 +171,9 @@ def integer(kind, value):
         return value
     if kind == "uint64":
         return value
+    if kind == "sint32":
+        need(value < 1 << 32, "a sint32 has more than 32 bits")
+        return (value >> 1) ^ -(value & 1)
     signed = value - (1 << 64) if value >> 63 else value
     if kind == "enum":
         need(-(1 << 31) <= signed < 1 << 31, "an enum has more than 32 bits")
@@ -493,7 +530,7 @@ def check_outcome(outcome):
     need(1 <= state <= 4, "an outcome has an unknown state")
     need(reason == 0 or reason in REASONS, "an outcome has an unknown reason")
     need((reason != 0) == (state == 2), "an outcome has a reason and is not rejected, or the reverse")
-    need(event <= 5, "an outcome has an unknown event")
+    need(event <= 7, "an outcome has an unknown event")
     need((postings != 0) == (first != 0), "an outcome has postings without a number, or the reverse")
 
 

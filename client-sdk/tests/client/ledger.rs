@@ -25,6 +25,7 @@ pub struct Ledger {
     pub chain: Chain,
     pub movements: Vec<v1::WatchMovementsResponse>,
     pub findings: Vec<v1::WatchReconciliationResponse>,
+    pub agreement: Option<v1::GetAgreementResponse>,
     pub blocks: Vec<v1::ExportBlocksResponse>,
 }
 
@@ -36,8 +37,13 @@ impl Ledger {
             seeds.iter().map(|(id, seed)| (*id, SoftwareSigner::from_ed25519_seed(seed))).collect();
         assert_eq!(nodes.len(), consortium.nodes.len());
         let chain = Chain::found(genesis.clone(), nodes);
-        let mut ledger =
-            Ledger { chain, movements: Vec::new(), findings: Vec::new(), blocks: Vec::new() };
+        let mut ledger = Ledger {
+            chain,
+            movements: Vec::new(),
+            findings: Vec::new(),
+            agreement: None,
+            blocks: Vec::new(),
+        };
         let (agent, bank) = (Bic::parse(AGENT).unwrap(), Bic::parse(BANK).unwrap());
         let founded_ms = genesis.message().created_ms;
         let mut orders = Vec::new();

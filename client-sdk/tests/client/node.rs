@@ -430,6 +430,21 @@ impl ReconciliationService for Service {
         no()
     }
 
+    async fn list_agreements(
+        &self,
+        _: Request<v1::ListAgreementsRequest>,
+    ) -> Answer<v1::ListAgreementsResponse> {
+        no()
+    }
+
+    async fn get_agreement(
+        &self,
+        _: Request<v1::GetAgreementRequest>,
+    ) -> Answer<v1::GetAgreementResponse> {
+        let found = self.ledger().agreement.clone();
+        found.map(Response::new).ok_or_else(|| Status::not_found("no such agreement"))
+    }
+
     async fn list_breaks(
         &self,
         _: Request<v1::ListBreaksRequest>,

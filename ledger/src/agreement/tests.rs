@@ -127,6 +127,27 @@ fn what_is_no_record_is_not_read() {
     assert_eq!(record::decode(&key, &value), None, "accepted by who offered it");
 }
 
+/// Whatever is read is what it would be written as: a damaged record is none, or another agreement's.
+#[test]
+fn a_changed_record_is_none_or_another() {
+    let accepted = Some((Answer::Accept, step(Party::Servicer, 2)));
+    for (terms, answered) in [(longest(), accepted), (shortest(), None)] {
+        let (key, value) = record::encode(&agreement(&terms, answered));
+        let mut read = 0;
+        for place in 0..value.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut changed = value.clone();
+                changed[place] ^= change;
+                if let Some(found) = record::decode(&key, &changed) {
+                    assert_eq!(record::encode(&found), (key.clone(), changed), "{place}");
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 100, "most bytes are ids, salts and amounts");
+    }
+}
+
 /// The order in which storage gives records is that of offers; they take effect in that of acceptance.
 #[test]
 fn agreements_come_back_as_they_were() {

@@ -44,6 +44,8 @@ pub const METHODS: &[Method] = &[
     method("/counterfoil.v1.ReconciliationService/ListBreaks", &[Client, Auditor]),
     method("/counterfoil.v1.ReconciliationService/WatchReconciliation", &[Client, Auditor]),
     method("/counterfoil.v1.ReconciliationService/GetReport", &[Client, Auditor]),
+    method("/counterfoil.v1.ReconciliationService/ListAgreements", &[Client, Auditor]),
+    method("/counterfoil.v1.ReconciliationService/GetAgreement", &[Client, Auditor]),
     method("/counterfoil.v1.AuditService/GetGenesis", &[Client, Operator, Auditor]),
     method("/counterfoil.v1.AuditService/ListBlocks", &[Client, Operator, Auditor]),
     method("/counterfoil.v1.AuditService/ExportBlocks", &[Auditor]),

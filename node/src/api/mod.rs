@@ -11,6 +11,7 @@
 
 mod account_proof;
 mod accounts;
+mod agreements;
 mod audit;
 pub mod authorisation;
 mod bodies;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use counterfoil_ledger::account::Account;
+use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::reconciliation::Book;
 use counterfoil_proto::v1;
@@ -16,6 +17,7 @@ use tonic::Response;
 use tonic::Status;
 
 use super::Shared;
+use super::agreements;
 use super::books;
 use super::books::FoundBreak;
 use super::books::FoundMatch;
@@ -137,6 +139,41 @@ impl ReconciliationService for Reconciling {
             reading::reach_as(&replica, as_of.height, request.read_mode).await?;
             as_of.finality = certainty::of(&replica, as_of.height).into();
         }
+        Ok(Response::new(response))
+    }
+
+    async fn list_agreements(
+        &self,
+        request: Request<v1::ListAgreementsRequest>,
+    ) -> Result<Response<v1::ListAgreementsResponse>, Status> {
+        let scope = self.0.scope(&request)?;
+        let request = request.into_inner();
+        let asked = v1::ListAgreementsRequest::default();
+        let question = Question::new("ListAgreements", &scope, &asked);
+        let replica = self.0.replica.clone();
+        let (size, token) = (request.page_size, &request.page_token);
+        let page = Page::open(&replica, question, size, token, request.read_mode).await?;
+        let response = reading::off_thread(move || {
+            let view = View::at(&replica, page.height)?;
+            Ok(agreements::list(&view, &scope, &page))
+        })
+        .await?;
+        Ok(Response::new(response))
+    }
+
+    async fn get_agreement(
+        &self,
+        request: Request<v1::GetAgreementRequest>,
+    ) -> Result<Response<v1::GetAgreementResponse>, Status> {
+        let scope = self.0.scope(&request)?;
+        let request = request.into_inner();
+        let id = AgreementId::from_bytes(&request.id)
+            .ok_or_else(|| status::field("id", "an agreement's id of 16 bytes"))?;
+        let replica = self.0.replica.clone();
+        let height = reading::newest(&replica, request.read_mode).await?;
+        let response =
+            reading::off_thread(move || agreements::get(&View::at(&replica, height)?, &scope, &id))
+                .await?;
         Ok(Response::new(response))
     }
 }

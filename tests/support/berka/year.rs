@@ -229,6 +229,7 @@ impl Year {
             opening_balance: hellers(opening),
             closing_balance: hellers(desk.balance),
             salt: bytes(&names::salt("statement", u64::from(self.statements))),
+            ..v1::Statement::default()
         };
         self.chain.single(&desk.bank, now, v1::instruction::Body::Statement(statement))
     }
@@ -396,5 +397,6 @@ fn book_entry(bank: &Bic, entry: &Entry, number: u64) -> v1::BookEntry {
         end_to_end_id,
         commitment: Bytes::new(),
         salt: bytes(&names::salt(&entry.own_reference, number)),
+        ..v1::BookEntry::default()
     }
 }

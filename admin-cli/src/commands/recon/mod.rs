@@ -1,5 +1,6 @@
 //! `recon`: a bank's book of an account against the ledger.
 
+mod agreement;
 mod book_file;
 mod breaks;
 mod import;
@@ -17,6 +18,9 @@ use crate::session::{self, Session};
 /// Verbs of `recon`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// On which terms two institutions reconcile
+    #[command(subcommand)]
+    Agreement(agreement::Command),
     /// Imports a book of an account: camt.053 or CSV
     Import(Box<import::Arguments>),
     /// Proves a book against the ledger, with totals that add up
@@ -28,6 +32,7 @@ pub enum Command {
 /// Does it.
 pub fn run(command: Command) -> Result<Answer, Failure> {
     match command {
+        Command::Agreement(command) => agreement::run(command),
         Command::Import(arguments) => arguments.run(),
         Command::Report(arguments) => session::run(arguments.run()),
         Command::Breaks(arguments) => session::run(arguments.run()),
