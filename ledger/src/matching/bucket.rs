@@ -49,6 +49,9 @@ impl Refusals {
 
     /// Whether any item of some of the first source and any of some of the second are refused.
     pub fn any_between(&self, first: &[&Item], second: &[&Item]) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let second: BTreeSet<u64> = second.iter().map(|item| item.number).collect();
         first.iter().any(|item| {
             let one = Id { place: Place::First, number: item.number };

@@ -116,21 +116,32 @@ impl Classes {
     }
 
     /// Takes an item out. Says who stands first in one of its classes now and did not before.
-    pub fn remove(&mut self, item: &Item) -> Vec<u64> {
+    /// `item_of` still knows the item.
+    pub fn remove<'a>(
+        &mut self,
+        item: &Item,
+        item_of: impl Fn(u64) -> Option<&'a Item>,
+    ) -> Vec<u64> {
         let mut promoted = Vec::new();
         for class in Class::of(item) {
             let Some(members) = self.0.get_mut(&class) else { continue };
             let numbers = members.as_slice();
-            if numbers.len() > 1 && numbers[0] == item.number {
-                promoted.push(numbers[1]);
+            let place =
+                numbers.partition_point(|number| item_of(*number).is_some_and(|old| old < item));
+            if numbers.get(place) != Some(&item.number) {
+                continue;
             }
-            let rest = numbers.iter().copied().find(|number| *number != item.number);
-            match (members, rest) {
-                (Members::Many(numbers), _) if numbers.len() > 2 => {
-                    numbers.retain(|number| *number != item.number);
+            if place == 0 {
+                promoted.extend(numbers.get(1));
+            }
+            match members {
+                Members::Many(numbers) => {
+                    numbers.remove(place);
+                    if let [only] = numbers[..] {
+                        *members = Members::One(only);
+                    }
                 }
-                (members, Some(only)) => *members = Members::One(only),
-                (_, None) => drop(self.0.remove(&class)),
+                Members::One(_) => drop(self.0.remove(&class)),
             }
         }
         promoted
@@ -219,7 +230,7 @@ mod tests {
             check(&classes, &present);
         }
         while !present.is_empty() {
-            classes.remove(present.remove(0));
+            classes.remove(present.remove(0), item_of);
             check(&classes, &present);
         }
         assert!(classes.0.is_empty());

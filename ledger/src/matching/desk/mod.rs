@@ -222,7 +222,9 @@ impl Desk {
         let item = held.item.clone();
         self.set(id, Standing::Pinned);
         self.withdraw(id, None);
-        let promoted = self.classes[index(id.place)].remove(&item);
+        let items = &self.items;
+        let item_of = |number| Some(&*items.get(&Id { place: id.place, number })?.item);
+        let promoted = self.classes[index(id.place)].remove(&item, item_of);
         self.free[index(id.place)].remove(&free_place(&item));
         self.items.remove(&id);
         for number in promoted {

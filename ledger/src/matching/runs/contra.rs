@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Pass, Slice};
+use super::{Finding, Pass, Slice, first_units};
 use crate::{
     block::Side,
     matching::{
@@ -47,32 +47,40 @@ struct Members<'a> {
     reversals: Vec<&'a Item>,
 }
 
-/// Goes through the units after one; returns the last one if the steps are spent.
+/// Goes through the units after one; returns the last one if there is more to do.
 pub(super) fn pass(slice: &mut Slice<'_>, after: Option<Unit>) -> Option<Unit> {
-    for ((place, amount), members) in units(slice, after) {
+    let (units, more) = units(slice, after);
+    let last = units.last_key_value().map(|(unit, _)| *unit);
+    for ((place, amount), members) in units {
         let pairs = members.entries.len() * members.reversals.len();
         one_unit(slice, place, members);
         if slice.spend(pairs) {
             return Some((place, amount));
         }
     }
-    None
+    last.filter(|_| more)
 }
 
-/// The units with a reversal, each with the entries that name one of its reversals.
-fn units<'a>(slice: &Slice<'a>, after: Option<Unit>) -> BTreeMap<Unit, Members<'a>> {
-    let mut units: BTreeMap<Unit, Members<'a>> = BTreeMap::new();
-    let mut named: BTreeSet<(Unit, Side, Name<'a>)> = BTreeSet::new();
+/// The next units with a reversal, each with the entries that name one of its reversals; and whether
+/// there are more.
+fn units<'a>(slice: &Slice<'a>, after: Option<Unit>) -> (BTreeMap<Unit, Members<'a>>, bool) {
     let all = || {
         let both = Place::BOTH.into_iter().map(|place| (place, slice.open.of(place)));
         let all = both.flat_map(|(place, items)| items.iter().map(move |item| (place, *item)));
-        let free = all.filter(|(place, item)| slice.is_free(*place, item));
-        free.filter(move |(place, item)| after.is_none_or(|after| (*place, item.amount) > after))
+        all.filter(|(place, item)| slice.is_free(*place, item))
     };
-    for (place, item) in all().filter(|(_, item)| item.reversal) {
+    let reversals = || all().filter(|(_, item)| item.reversal);
+    let amounts = reversals().map(|(place, item)| (place, item.amount));
+    let (units, more) = first_units(amounts.filter(|unit| Some(*unit) > after));
+    let mut units: BTreeMap<Unit, Members<'a>> =
+        units.into_iter().map(|unit| (unit, Members::default())).collect();
+    let mut named: BTreeSet<(Unit, Side, Name<'a>)> = BTreeSet::new();
+    for (place, item) in reversals() {
         let unit = (place, item.amount);
-        units.entry(unit).or_default().reversals.push(item);
-        named.extend(names(item).map(|name| (unit, item.side, name)));
+        if let Some(members) = units.get_mut(&unit) {
+            members.reversals.push(item);
+            named.extend(names(item).map(|name| (unit, item.side, name)));
+        }
     }
     for (place, item) in all().filter(|(_, item)| !item.reversal) {
         let unit = (place, item.amount);
@@ -82,7 +90,7 @@ fn units<'a>(slice: &Slice<'a>, after: Option<Unit>) -> BTreeMap<Unit, Members<'
             members.entries.push(item);
         }
     }
-    units
+    (units, more)
 }
 
 fn one_unit(slice: &mut Slice<'_>, place: Place, members: Members<'_>) {

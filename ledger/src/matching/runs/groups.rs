@@ -2,11 +2,11 @@
 //! side stands against the group of the same key on the other, or else against the one item there
 //! that has this key as a reference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Finding, Pass, Slice};
+use super::{Finding, Pass, Slice, first_units};
 use crate::matching::{
-    item::{Id, Item, Place, Strength},
+    item::{Id, Item, Place},
     pair,
 };
 
@@ -17,47 +17,59 @@ struct Members<'a> {
     naming: [Vec<&'a Item>; 2],
 }
 
-/// Goes through the groups after one; returns the last one if the steps are spent.
+/// Goes through the groups after one; returns the last one if there is more to do.
 pub(super) fn pass(slice: &mut Slice<'_>, after: Option<&str>) -> Option<Box<str>> {
-    for (group, members) in units(slice, after) {
+    let (units, more) = units(slice, after);
+    let last = units.last_key_value().map(|(group, _)| *group);
+    for (group, members) in units {
         let looked_at = members.group.iter().map(Vec::len).sum();
         one_group(slice, group, members);
         if slice.spend(looked_at) {
             return Some(group.into());
         }
     }
-    None
+    last.filter(|_| more).map(Box::from)
 }
 
-fn units<'a>(slice: &Slice<'a>, after: Option<&str>) -> BTreeMap<&'a str, Members<'a>> {
-    let mut units: BTreeMap<&'a str, Members<'a>> = BTreeMap::new();
-    for (index, place) in Place::BOTH.into_iter().enumerate() {
-        for item in slice.open.of(place) {
-            let group = item.group_id();
-            if !group.is_empty() && after.is_none_or(|after| group > after) {
-                units.entry(group).or_default().group[index].push(item);
-            }
-        }
-    }
+/// The next groups, each with the items that name it; and whether there are more.
+fn units<'a>(slice: &Slice<'a>, after: Option<&str>) -> (BTreeMap<&'a str, Members<'a>>, bool) {
+    let places = || [(0, slice.open.first), (1, slice.open.second)];
+    let all = || {
+        places().into_iter().flat_map(|(index, items)| items.iter().map(move |item| (index, *item)))
+    };
+    let groups = all().map(|(_, item)| item.group_id());
+    let (groups, more) =
+        first_units(groups.filter(|group| !group.is_empty() && Some(*group) > after));
+    let mut units: BTreeMap<&'a str, Members<'a>> =
+        groups.into_iter().map(|group| (group, Members::default())).collect();
     if units.is_empty() {
-        return units;
+        return (units, false);
     }
-    for (index, place) in Place::BOTH.into_iter().enumerate() {
-        for item in slice.open.of(place) {
-            for reference in references(item) {
-                if let Some(members) = units.get_mut(reference) {
-                    members.naming[index].push(item);
-                }
+    for (index, item) in all() {
+        if let Some(members) = units.get_mut(item.group_id()) {
+            members.group[index].push(item);
+        }
+    }
+    for (index, item) in all() {
+        for reference in references(item) {
+            // Who names a group that stands on both sides is not asked.
+            if let Some(members) = units.get_mut(reference)
+                && members.group.iter().any(Vec::is_empty)
+            {
+                members.naming[index].push(item);
             }
         }
     }
-    units
+    (units, more)
 }
 
-/// All different texts by which an item may name a group.
-fn references(item: &Item) -> BTreeSet<&str> {
-    let keys = Strength::ALL.into_iter().map(|strength| item.reference(strength));
-    keys.chain([item.entry_reference()]).filter(|reference| !reference.is_empty()).collect()
+/// The different texts by which an item may name a group.
+fn references(item: &Item) -> impl Iterator<Item = &str> {
+    let [transaction, end_to_end, instruction, entry, ..] = item.texts();
+    let texts = [transaction, end_to_end, instruction, entry];
+    let indexed = texts.into_iter().enumerate();
+    let different = indexed.filter(move |(index, text)| !texts[..*index].contains(text));
+    different.map(|(_, text)| text).filter(|text| !text.is_empty())
 }
 
 fn one_group<'a>(slice: &mut Slice<'a>, group: &str, members: Members<'a>) {

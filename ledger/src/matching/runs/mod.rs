@@ -24,6 +24,10 @@ use crate::{block::Side, date::Date};
 /// Beyond its steps a slice reads each open item once.
 pub const STEPS: u64 = 250_000;
 
+/// Units of reversals or groups that a slice prepares at once: what it holds in memory beside the
+/// open items is bounded by these.
+const UNITS: usize = 1_024;
+
 /// The items that are open, each list in intrinsic order.
 #[derive(Clone, Copy, Debug)]
 pub struct Open<'a> {
@@ -186,6 +190,25 @@ impl Finding {
     }
 }
 
+/// The first [`UNITS`] of some units, and whether there are more.
+fn first_units<U: Ord>(all: impl Iterator<Item = U>) -> (BTreeSet<U>, bool) {
+    let mut units = BTreeSet::new();
+    let mut more = false;
+    for unit in all {
+        // What is beyond all that are kept is not even put in.
+        if units.len() == UNITS && units.last().is_some_and(|last| unit > *last) {
+            more = true;
+            continue;
+        }
+        units.insert(unit);
+        if units.len() > UNITS {
+            units.pop_last();
+            more = true;
+        }
+    }
+    (units, more)
+}
+
 /// A slice of a run.
 struct Slice<'a> {
     open: Open<'a>,
@@ -323,6 +346,30 @@ mod tests {
         let back = EntryFields { side: Side::Debit, reversal: true, ..entry };
         let found = Case::of(&[plain(5, 1)], &[entry, back]).run();
         assert_eq!(found, [Finding::Contra { place: Place::Second, original: 1, reversal: 2 }]);
+    }
+
+    #[test]
+    fn units_are_prepared_in_order_and_never_too_many() {
+        let many = u64::try_from(UNITS).unwrap() + 5;
+        let (units, more) = first_units((0..many).rev().chain(0..many));
+        assert!(more && units.into_iter().eq(0..many - 5));
+        let (units, more) = first_units([3, 1, 3].into_iter());
+        assert!(!more && units.into_iter().eq([1, 3]));
+
+        let entry = EntryFields { entry_reference: "R", ..plain(1, 1) };
+        let back = EntryFields { side: Side::Debit, reversal: true, ..entry };
+        let amounts = || 1..=many;
+        let all: Vec<EntryFields<'_>> = amounts()
+            .flat_map(|amount| [entry, back].map(|fields| EntryFields { amount, ..fields }))
+            .collect();
+        let case = Case::of(&[], &all);
+        let second: Vec<&Item> = case.items[1].iter().collect();
+        let open = Open { first: &[], second: &second };
+        let (found, next) = run(open, Cursor::START, STEPS, &case.refused, &case.terms);
+        assert_eq!(found.len(), UNITS);
+        assert_eq!(next, Some(Cursor::Contra(Some((Place::Second, many - 5)))));
+        let (found, next) = run(open, next.unwrap(), STEPS, &case.refused, &case.terms);
+        assert_eq!((found.len(), next), (5, None));
     }
 
     #[test]
