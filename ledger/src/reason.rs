@@ -278,9 +278,6 @@ reasons! {
     AcceptUntilOutOfRange = 808, "ACCEPT_UNTIL_OUT_OF_RANGE", "DT01",
         "accept_until_ms is before the block's time, or more than 90 days after it.",
         "Let the offer stand for up to 90 days.";
-    EffectiveDatePassed = 809, "EFFECTIVE_DATE_PASSED", "DT01",
-        "effective_from is a day that has passed in the calendar of the terms.",
-        "Offer terms that take effect today or later.";
     SupersededNotInForce = 810, "SUPERSEDED_NOT_IN_FORCE", "NARR",
         "supersedes names no agreement of these two parties that is accepted and has no successor.",
         "Name the newest agreement of these accounts, or none.";

@@ -64,7 +64,7 @@ impl Work<'_> {
         if !(self.block_time_ms..=latest).contains(&offer.accept_until_ms) {
             return Err(Reason::AcceptUntilOutOfRange);
         }
-        self.admit(&offer.terms)?;
+        self.state.agreements.admit(&offer.terms)?;
         Ok(by)
     }
 
@@ -85,7 +85,7 @@ impl Work<'_> {
             return Err(Reason::OfferExpired);
         }
         if it.answer == Answer::Accept {
-            self.admit(&found.terms)?;
+            self.state.agreements.admit(&found.terms)?;
         }
         Ok((found.number, by))
     }
@@ -104,15 +104,6 @@ impl Work<'_> {
             return Err(Reason::AssetUnknown);
         }
         Ok(())
-    }
-
-    /// Whether terms can take effect now: not in the past, and beside what has been agreed.
-    fn admit(&self, terms: &Terms) -> Result<(), Reason> {
-        let (today, _) = terms.calendar.local(self.block_time_ms);
-        if terms.effective_from < today {
-            return Err(Reason::EffectiveDatePassed);
-        }
-        self.state.agreements.admit(terms)
     }
 
     /// What a party does here.

@@ -153,8 +153,6 @@ impl Naive {
             Some(807)
         } else if offer.accept_until_ms < self.time_ms() || offer.accept_until_ms > latest {
             Some(808)
-        } else if offer.from < self.today() {
-            Some(809)
         } else {
             self.deals.conflict(offer)
         };
@@ -180,8 +178,6 @@ impl Naive {
             Some(805)
         } else if self.time_ms() > offer.accept_until_ms {
             Some(806)
-        } else if accepts && offer.from < self.today() {
-            Some(809)
         } else if accepts {
             self.deals.conflict(&offer)
         } else {
