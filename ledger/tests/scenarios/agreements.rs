@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use counterfoil_ledger::{
     agreement::{AgreementId, AgreementState},
+    asset::parse_amount,
     date::Date,
 };
 use counterfoil_proto::v1;
@@ -29,9 +30,25 @@ impl Bank {
         if let Some(number) = words.after("rules") {
             terms.rule_set = number.parse().map_err(|_| "`rules` is a number")?;
         }
-        if let Some(asset) = words.after("tolerance") {
-            let asset = asset.to_owned();
-            terms.tolerances = vec![v1::Tolerance { asset, absolute: 1, ..Default::default() }];
+        terms.tolerances = tolerances(words, accounts[0].exponent)?;
+        if let Some(sources) = words.after("compare") {
+            let sources: Vec<&str> = sources.split(',').collect();
+            terms.ledger = sources.contains(&"ledger");
+            terms.owner_book = sources.contains(&"owner");
+            terms.servicer_book = sources.contains(&"servicer");
+        }
+        let number = |keyword| match words.after(keyword) {
+            Some(text) => text.parse().map_err(|_| format!("`{keyword}` is a number")),
+            None => Ok(0),
+        };
+        terms.value_date_window = number("window")?;
+        terms.missing_after_days = number("missing")?;
+        if let Some(time) = words.after("at") {
+            terms.missing_at_minute = minute(time)?;
+        }
+        if let Some(times) = words.after("runs") {
+            let times = times.split(',').map(minute).collect::<Result<Vec<_>, _>>()?;
+            terms.run_times = times.into_iter().map(|minute| v1::RunTime { minute }).collect();
         }
         if let Some(minutes) = words.after("offset") {
             let minutes = minutes.parse().map_err(|_| "`offset` is minutes")?;
@@ -101,4 +118,28 @@ impl Bank {
         let found = state.agreements().governing(&account, date);
         Ok(vec![found.map_or("none", |it| self.called(&it.id)).to_owned()])
     }
+}
+
+/// `tolerance CHF absolute 0.05 points 10 rounding 0.02`; of CHF alone, one minor unit.
+fn tolerances(words: &Words<'_>, exponent: u8) -> Result<Vec<v1::Tolerance>, Failure> {
+    let Some(asset) = words.after("tolerance") else { return Ok(Vec::new()) };
+    let amount = |keyword, otherwise| match words.after(keyword) {
+        Some(text) => parse_amount(text, exponent).map_err(|error| error.to_string()),
+        None => Ok(otherwise),
+    };
+    let points = words.after("points").map_or(Ok(0), str::parse);
+    Ok(vec![v1::Tolerance {
+        asset: asset.to_owned(),
+        absolute: amount("absolute", 1)?,
+        basis_points: points.map_err(|_| "`points` is a number")?,
+        exchange_rounding: amount("rounding", 0)?,
+    }])
+}
+
+/// The minute of a day that `hh:mm` is.
+fn minute(text: &str) -> Result<u32, Failure> {
+    let parts = text.split_once(':').and_then(|(hours, minutes)| {
+        Some(60 * hours.parse::<u32>().ok()? + minutes.parse::<u32>().ok()?)
+    });
+    parts.ok_or_else(|| format!("{text} is no time of a day"))
 }

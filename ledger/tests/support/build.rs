@@ -126,6 +126,11 @@ impl Consortium {
     pub fn sign(&self, institution: &Bic, draft: Draft) -> Bytes {
         sign_with(&self.signers[institution], &self.chain_id(), draft)
     }
+
+    /// The same with the institution's second key.
+    pub fn sign_with_second_key(&self, institution: &Bic, draft: Draft) -> Bytes {
+        sign_with(&self.second_signers[institution], &self.chain_id(), draft)
+    }
 }
 
 pub fn sign_with(signer: &dyn Signer, chain_id: &Hash, draft: Draft) -> Bytes {
