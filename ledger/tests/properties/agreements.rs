@@ -197,7 +197,7 @@ impl Naive {
 impl Deals {
     /// Which agreement governs an account's items with a value date: the last accepted one that says
     /// anything about it.
-    fn governing(&self, account: &AccountKey, date: u32) -> Option<u8> {
+    pub fn governing(&self, account: &AccountKey, date: u32) -> Option<u8> {
         let mut current = None;
         for offer in self.accepted.iter().filter(|offer| offer.from <= date) {
             if offer.accounts.contains(account) {

@@ -6,7 +6,7 @@ use counterfoil_proto::v1::{self, instruction::Body as Wire};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::agreements;
+use super::{agreements, steps};
 use super::naive::{Body, DAY_MS, Entry, Order, Transfer};
 use crate::support::{
     Consortium, NOON_MS,
@@ -246,7 +246,7 @@ impl Sender<'_> {
         draw: [u8; 5],
         draft: impl FnOnce(&Bic, Plain) -> Draft,
     ) -> (&'static str, Body, Draft) {
-        let (signer, body, plain) = match kind % 16 {
+        let (signer, body, plain) = match kind % 20 {
             0 => {
                 let place = usize::from(draw[1]) % ACCOUNTS.len();
                 let (servicer, owner, asset, name) = ACCOUNTS[place];
@@ -307,6 +307,10 @@ impl Sender<'_> {
                 let (signer, body, wire) = agreements::order(label, draw);
                 (signer, body, Plain::Body(wire))
             }
+            16..=19 => {
+                let (signer, paid, wire) = steps::order(label, draw);
+                (signer, Body::Step { paid }, Plain::Body(wire))
+            }
             _ => {
                 let place = pick_account(draw[1]);
                 let (from, to) = (pick(&DATES, draw[3]), pick(&DATES, draw[4]));
@@ -316,7 +320,7 @@ impl Sender<'_> {
                 wire.salt = Bytes::copy_from_slice(&bytes_of(label));
                 wire.closing_balance = i64::from(draw[2]);
                 let account = *account(place).as_bytes();
-                let body = Body::Statement { account, name, from, to };
+                let body = Body::Statement { account, name, to };
                 (bookkeeper(place, draw[2]), body, Plain::Body(Wire::Statement(wire)))
             }
         };
@@ -361,7 +365,7 @@ fn random_transfer(label: &str, draw: &[u8; 5]) -> (&'static str, Transfer, v1::
     (signer, transfer, wire)
 }
 
-fn transfer(
+pub fn transfer(
     label: &str,
     from: usize,
     to: usize,
@@ -376,7 +380,7 @@ fn transfer(
     wire.end_to_end_id = reference.to_owned();
     wire.settlement_date = date;
     let (debit, credit) = (*debit.as_bytes(), *credit.as_bytes());
-    (Transfer { debit, credit, amount, uetr, reference: reference.to_owned(), date }, wire)
+    (Transfer { debit, credit, amount, uetr, date }, wire)
 }
 
 /// What a book says of a payment: mostly the truth.
@@ -403,5 +407,5 @@ fn random_entry(label: &str, place: usize, draw: &[u8; 5], item: u8) -> (Entry, 
     if let Some(uetr) = uetr {
         wire.uetr = Bytes::copy_from_slice(uetr_of(&uetr.to_string()).as_bytes());
     }
-    (Entry { credit, amount, date, uetr, reference: reference.to_owned() }, wire)
+    (Entry { date }, wire)
 }
