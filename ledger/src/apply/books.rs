@@ -79,9 +79,8 @@ impl Work<'_> {
         drawn: &[u8; 16],
     ) {
         let (now, signer) = (self.moment(), &instruction.institution);
-        let done = self.with_newest(account, signer, |all, governed, _| {
-            all.begin_run(governed, drawn, now)
-        });
+        let done = self
+            .with_newest(account, signer, |all, governed, _| all.begin_run(governed, drawn, now));
         self.push_done(place, instruction, (0, Hash::ZERO), Event::MatchingRun, done);
     }
 

@@ -32,7 +32,11 @@ impl Work<'_> {
     }
 
     /// Every step but an agreement.
-    fn take_step(&mut self, instruction: &Instruction, order: &WorkBreak) -> Result<Vec<u8>, Reason> {
+    fn take_step(
+        &mut self,
+        instruction: &Instruction,
+        order: &WorkBreak,
+    ) -> Result<Vec<u8>, Reason> {
         let (now, signer) = (self.moment(), &instruction.institution);
         let key_id = key_id(instruction);
         self.with_newest(&order.account, signer, |all, governed, party| {

@@ -21,8 +21,8 @@ pub mod work;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use due::DEADLINES_MAX;
-pub use record::KEY_LENGTH;
 use orders::{DecideMatch, SignPosition};
+pub use record::KEY_LENGTH;
 use sheet::{Moment, Sheet};
 use work::Work;
 

@@ -212,12 +212,7 @@ impl Sheet {
     }
 
     /// Turns what a desk says into findings.
-    pub(super) fn take(
-        &mut self,
-        comparison: Comparison,
-        changes: Vec<Change>,
-        now: Moment,
-    ) {
+    pub(super) fn take(&mut self, comparison: Comparison, changes: Vec<Change>, now: Moment) {
         for Change { id, after, .. } in &changes {
             self.touched.items.insert((comparison.source(id.place), id.number));
             // Whoever pins an item has said what it stands in.
@@ -226,7 +221,8 @@ impl Sheet {
             }
             self.leave_finding(comparison, *id, *after == Some(Standing::Free), now);
             // Of the second source's items proposals are told with those of the first.
-            let stays = id.place == Place::Second && matches!(after, Some(Standing::Proposed { .. }));
+            let stays =
+                id.place == Place::Second && matches!(after, Some(Standing::Proposed { .. }));
             if !stays {
                 self.close_proposals(comparison, *id, now);
             }
@@ -328,8 +324,7 @@ impl Sheet {
             self.works.insert(number, Work::new(now.at));
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
-        let finding =
-            Finding { number, comparison, items, says, judgement, opened_at, closed_at };
+        let finding = Finding { number, comparison, items, says, judgement, opened_at, closed_at };
         self.findings.insert((class, number), finding);
         self.touched.findings.insert((class, number));
         self.touched.sheet = true;
@@ -520,10 +515,9 @@ impl Finding {
     fn is_of_free_items(&self) -> bool {
         match self.says {
             Says::Match { .. } => false,
-            Says::Proposal { pass, .. } => matches!(
-                pass,
-                Pass::Unreferenced | Pass::Sum | Pass::Contra | Pass::Confirmed
-            ),
+            Says::Proposal { pass, .. } => {
+                matches!(pass, Pass::Unreferenced | Pass::Sum | Pass::Contra | Pass::Confirmed)
+            }
             Says::Break { category } => {
                 category != Category::Duplicate && self.items.iter().any(Vec::is_empty)
             }

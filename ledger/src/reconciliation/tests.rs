@@ -89,10 +89,7 @@ impl Scene {
     }
 
     /// Does something in a block of its own, and sees to it that a restart would change nothing.
-    fn act<T>(
-        &mut self,
-        act: impl FnOnce(&mut Reconciliation, Governed<'_>, Moment) -> T,
-    ) -> T {
+    fn act<T>(&mut self, act: impl FnOnce(&mut Reconciliation, Governed<'_>, Moment) -> T) -> T {
         let now = Moment { at: Position { height: self.height, leaf: 0 }, time_ms: self.time_ms };
         let governed = Governed { account: &self.account, terms: &self.terms };
         let done = act(&mut self.all, governed, now);
@@ -163,9 +160,8 @@ impl Scene {
             original: Hash::ZERO,
             salt: [3; 16],
         };
-        let effects = self.act(|all, governed, now| {
-            all.statement(governed, source, &statement, now).unwrap()
-        });
+        let effects = self
+            .act(|all, governed, now| all.statement(governed, source, &statement, now).unwrap());
         read(&effects)
     }
 
@@ -206,8 +202,7 @@ impl Scene {
     }
 
     fn sign(&mut self, party: Party, view: View) -> Result<Vec<Effect>, Reason> {
-        let order =
-            SignPosition { account: self.account.id, date: date(23), view, salt: [5; 16] };
+        let order = SignPosition { account: self.account.id, date: date(23), view, salt: [5; 16] };
         self.act(|all, governed, now| all.sign_position(governed, &order, party, now))
             .map(|effects| read(&effects))
     }

@@ -30,15 +30,35 @@ pub struct Order {
 
 #[derive(Clone, Debug)]
 pub enum Body {
-    Open { key: AccountKey, servicer: Bank, owner: Bank, asset: String },
+    Open {
+        key: AccountKey,
+        servicer: Bank,
+        owner: Bank,
+        asset: String,
+    },
     Transfer(Transfer),
-    Batch { items: Vec<Transfer>, together: bool },
-    Entries { account: AccountKey, items: Vec<Entry> },
-    Statement { account: AccountKey, name: String, to: u32 },
+    Batch {
+        items: Vec<Transfer>,
+        together: bool,
+    },
+    Entries {
+        account: AccountKey,
+        items: Vec<Entry>,
+    },
+    Statement {
+        account: AccountKey,
+        name: String,
+        to: u32,
+    },
     /// A run, a decision, a step of the work on a break with its transfer, or a signed position.
-    Step { paid: Option<Transfer> },
+    Step {
+        paid: Option<Transfer>,
+    },
     Offer(Offer),
-    Answer { number: u8, answer: AgreementAnswer },
+    Answer {
+        number: u8,
+        answer: AgreementAnswer,
+    },
 }
 
 #[derive(Clone, Debug)]

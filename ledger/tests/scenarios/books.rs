@@ -24,9 +24,9 @@ impl Bank {
     ) -> Result<Vec<Answer>, Failure> {
         let label = words.at(1)?;
         let account = self.account(words.need("of")?)?.clone();
-        let entries = (1..).zip(items).map(|(number, line)| {
-            entry(&format!("{label}-{number}"), &account, &Words::of(line))
-        });
+        let entries = (1..)
+            .zip(items)
+            .map(|(number, line)| entry(&format!("{label}-{number}"), &account, &Words::of(line)));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let signer = self.signer(words, bic_of(words.need("by")?))?;
         self.order(label, words, signer, Plain::Entries(entries))

@@ -73,14 +73,11 @@ impl Consortium {
         for (id, (_, name)) in (1..).zip(&banks) {
             nodes.insert(id, ed25519(&format!("{name} attestation")));
         }
-        let institutions = banks
-            .iter()
-            .zip(nodes.values())
-            .map(|((bic, name), node)| {
-                let mut hands = vec![(&signers[bic], "payments")];
-                hands.extend(second_signers.get(bic).map(|signer| (signer, "second hand")));
-                institution(name, bic, &hands, node)
-            });
+        let institutions = banks.iter().zip(nodes.values()).map(|((bic, name), node)| {
+            let mut hands = vec![(&signers[bic], "payments")];
+            hands.extend(second_signers.get(bic).map(|signer| (signer, "second hand")));
+            institution(name, bic, &hands, node)
+        });
         let mut assets: Vec<v1::Asset> = assets
             .iter()
             .map(|(code, exponent)| v1::Asset { code: (*code).to_owned(), exponent: *exponent })
