@@ -297,8 +297,8 @@ impl State {
             }
             Some((key, value))
         });
-        self.reconciliation =
-            Reconciliation::restore(books).ok_or(RestoreError("reconciliation record"))?;
+        self.reconciliation = Reconciliation::restore(books, &self.accounts)
+            .ok_or(RestoreError("reconciliation record"))?;
         self.agreements =
             Agreements::restore(agreements).ok_or(RestoreError("agreement record"))?;
         Ok(())

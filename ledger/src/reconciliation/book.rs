@@ -25,7 +25,7 @@ pub struct Day {
 }
 
 impl Day {
-    fn add(&mut self, side: Side, amount: u64) {
+    pub(super) fn add(&mut self, side: Side, amount: u64) {
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
             Side::Debit => (&mut self.debit_count, &mut self.debits),
@@ -127,6 +127,15 @@ impl Book {
         self.count
     }
 
+    /// Whether these are its days, and their trees have as many leaves.
+    pub(super) fn is_of(&self, booked: &BTreeMap<Date, Day>, valued: &BTreeMap<Date, Day>) -> bool {
+        let figures = self.valued.iter().map(|(date, (day, _))| (date, day));
+        let leaves = |(day, items): &(Day, Frontier)| {
+            day.credit_count.checked_add(day.debit_count) == Some(items.size())
+        };
+        self.booked == *booked && figures.eq(valued) && self.valued.values().all(leaves)
+    }
+
     pub(super) fn statement(&self, id: &str) -> Option<&StatementRecord> {
         self.statements.iter().find(|statement| statement.id == id)
     }
@@ -161,7 +170,7 @@ impl Book {
         let numbered = statement.sequence != 0;
         let gap = numbered
             && others().any(|other| other.sequence != 0)
-            && !others().any(|other| other.sequence + 1 == statement.sequence)
+            && !others().any(|other| other.sequence.checked_add(1) == Some(statement.sequence))
             && others().any(|other| other.sequence != 0 && other.sequence < statement.sequence)
             || numbered && others().any(|other| other.sequence == statement.sequence);
         let before = others().filter(|other| other.to < statement.from).max_by_key(|it| it.to);

@@ -16,6 +16,7 @@ mod restore;
 mod run;
 pub mod sheet;
 mod statement;
+mod whole;
 pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};

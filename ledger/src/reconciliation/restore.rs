@@ -17,7 +17,7 @@ use super::{
     work::{Hand, Offer, Work, WorkState},
 };
 use crate::{
-    account::AccountId,
+    account::{Account, AccountId},
     agreement::Party,
     bic::Bic,
     block::{Position, Side},
@@ -53,6 +53,7 @@ impl Reconciliation {
     /// Rebuilds everything from storage's records, in the order of their keys.
     pub(crate) fn restore(
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+        accounts: &[Account],
     ) -> Option<Reconciliation> {
         let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
         for (key, value) in records {
@@ -60,7 +61,8 @@ impl Reconciliation {
         }
         let mut all = Reconciliation::default();
         for (ordinal, draft) in drafts {
-            let sheet = draft.finish()?;
+            let account = accounts.get(usize::try_from(ordinal).ok()?)?;
+            let sheet = draft.finish().filter(|sheet| sheet.is_whole(account))?;
             all.due.extend(sheet.due_ms().map(|due_ms| (due_ms, ordinal)));
             all.sheets.insert(ordinal, sheet);
         }
@@ -88,8 +90,10 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let recorded = read_item(number, value)?;
             draft.marks.push((source, number, read_marks(value)?));
             let book = sheet.books.entry(source).or_default();
-            book.count = book.count.max(number);
-            sheet.items.insert((source, number), recorded);
+            book.count += 1;
+            if sheet.items.insert((source, number), recorded).is_some() {
+                return None;
+            }
         }
         STATEMENT => {
             let (statement, faults) = read_statement(number, value)?;

@@ -96,7 +96,8 @@ impl Scene {
         self.stored.extend(self.all.take_records());
         self.height += 1;
         self.time_ms += 1_000;
-        let mut restored = Reconciliation::restore(self.stored.clone()).unwrap();
+        let accounts = vec![self.account.clone(); 4];
+        let mut restored = Reconciliation::restore(self.stored.clone(), &accounts).unwrap();
         assert_eq!(restored.due, self.all.due);
         restored.sheets.values_mut().for_each(|sheet| sheet.touch_all());
         restored.touched.extend(restored.sheets.keys());

@@ -1,0 +1,79 @@
+//! Whether what was restored of a sheet is whole: nothing that a later step relies on may be otherwise,
+//! whatever storage or a snapshot says.
+
+use std::collections::BTreeMap;
+
+use super::{
+    book::Day,
+    finding::Class,
+    sheet::{Sheet, ids_of},
+};
+use crate::{
+    account::Account,
+    date::Date,
+    instruction::AMOUNT_MAX,
+    matching::item::{Id, Source},
+};
+
+impl Sheet {
+    /// Whether this is a sheet of an account, and everything in it names what there is.
+    pub(super) fn is_whole(&self, account: &Account) -> bool {
+        self.id == account.id
+            && self.items_are_whole()
+            && self.findings_are_whole()
+            && self.books.keys().all(|source| self.book_is_whole(*source))
+            && self.positions.values().all(|position| {
+                position
+                    .break_number
+                    .is_none_or(|it| self.findings.contains_key(&(Class::Break, it)))
+            })
+    }
+
+    fn items_are_whole(&self) -> bool {
+        self.items.values().all(|recorded| {
+            let item = &recorded.item;
+            (1..=AMOUNT_MAX).contains(&item.amount) && item.charges <= AMOUNT_MAX
+        })
+    }
+
+    /// Findings of a class are numbered from 1 without gaps; their items are there, and stand in
+    /// nothing else.
+    fn findings_are_whole(&self) -> bool {
+        let counted = Class::ALL.into_iter().all(|class| {
+            let count = self.counts.get(&class).copied().unwrap_or(0);
+            (1..).zip(self.findings(class)).all(|(number, finding)| number == finding.number)
+                && u64::try_from(self.findings(class).count()) == Ok(count)
+        });
+        let named = self.findings.values().all(|finding| {
+            let ids = ids_of(&finding.items);
+            let there = |id: &Id| {
+                self.items.contains_key(&(finding.comparison.source(id.place), id.number))
+            };
+            ids.iter().all(there)
+        });
+        let stand = self.stands.iter().all(|((comparison, _), key)| {
+            let found = self.findings.get(key);
+            key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
+        });
+        counted && named && stand
+    }
+
+    /// A book's days are what its items come to; entries are numbered without gaps.
+    fn book_is_whole(&self, source: Source) -> bool {
+        let book = &self.books[&source];
+        let items = || self.items.range((source, 0)..=(source, u64::MAX));
+        let mut booked: BTreeMap<Date, Day> = BTreeMap::new();
+        let mut valued: BTreeMap<Date, Day> = BTreeMap::new();
+        for (_, recorded) in items() {
+            let item = &recorded.item;
+            booked.entry(recorded.booked).or_default().add(item.side, item.amount);
+            valued.entry(item.date).or_default().add(item.side, item.amount);
+        }
+        let numbered = source == Source::Ledger
+            || (1..).zip(items()).all(|(number, ((_, found), _))| number == *found);
+        let faults = book.faults.values();
+        numbered
+            && book.is_of(&booked, &valued)
+            && faults.copied().all(|it| self.findings.contains_key(&(Class::Break, it)))
+    }
+}
