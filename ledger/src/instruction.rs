@@ -445,7 +445,7 @@ impl BookEntry {
         let transaction_id = reference(message.transaction_id)?;
         let instruction_id = reference(message.instruction_id)?;
         let group_id = reference(message.group_id)?;
-        let counterparty = named(&message.counterparty, |text| bic(text))?;
+        let counterparty = named(&message.counterparty, bic)?;
         let asset = named(&message.asset, |text| {
             AssetCode::parse(text).map_err(|_| Reason::AssetMalformed)
         })?;

@@ -231,7 +231,7 @@ impl Sheet {
         // In intrinsic order, as the desk has them.
         let source = comparison.source(id.place.opposite());
         let item = |number: &u64| self.items.get(&(source, *number)).map(|it| it.item.clone());
-        with.sort_by(|one, two| item(one).cmp(&item(two)));
+        with.sort_by_key(item);
         with.dedup();
         Some(Standing::Proposed { strength: strength?, with })
     }

@@ -97,7 +97,7 @@ fn action(label: &str, draw: [u8; 5]) -> (Option<Transfer>, Action) {
         4 | 5 => (None, Action::Propose(resolution)),
         _ => {
             let (from, to) = if draw[4] / 8 % 4 == 2 { (1, 0) } else { (0, 1) };
-            let pays = resolution.amount > 0 && draw[0] % 4 > 0;
+            let pays = resolution.amount > 0 && !draw[0].is_multiple_of(4);
             let paid = pays.then(|| transfer(label, from, to, 1, 220 + draw[0] % 16, "", 0));
             let (paid, wire) = paid.unzip();
             let agree = v1::AgreeResolution { offer: Some(resolution), transfer: wire };
