@@ -282,7 +282,7 @@ fn histories_reach_every_verdict() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..60 {
+    for _ in 0..150 {
         let steps = random::history().new_tree(&mut runner).unwrap().current();
         let world = live(&steps);
         for leaf in world.chain.blocks.iter().flat_map(|block| &block.leaves) {
