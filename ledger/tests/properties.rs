@@ -130,8 +130,12 @@ impl World {
         let log = self.chain.log();
         let (applied, _) = execute(&mut self.restarted, history, proposal, log);
         let Applied::Block(again, decided) = applied else { panic!("void after a restart") };
-        assert_eq!(again.header, block.header);
+        for (again, leaf) in again.leaves.iter().zip(&block.leaves) {
+            let (again, leaf) = (effect::decode(&again.effects), effect::decode(&leaf.effects));
+            assert_eq!(again, leaf, "what the restarted ledger did, and the other one");
+        }
         assert_eq!(again.leaves, block.leaves);
+        assert_eq!(again.header, block.header);
         assert_eq!(again.ids, block.ids);
         assert_eq!(again.movements, block.movements);
         assert_eq!(again.transfers, block.transfers);

@@ -36,7 +36,7 @@ impl Sheet {
         now: Moment,
     ) -> Result<(), Reason> {
         let comparison = order.comparison;
-        if parties(comparison) & party as u8 == 0 || !self.desks.contains_key(&comparison) {
+        if parties(comparison) & party as u8 == 0 || !self.has_items(comparison) {
             return Err(Reason::ItemUnknown);
         }
         let ids = ids_of(&order.items);

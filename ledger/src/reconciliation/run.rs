@@ -15,7 +15,13 @@ use crate::matching::{
 impl Sheet {
     /// Begins a run over every comparison; what was under way begins anew.
     pub(super) fn begin_run(&mut self) {
-        self.runs = self.desks.keys().map(|comparison| (*comparison, Cursor::START)).collect();
+        let compared = self.desks.keys().copied().filter(|comparison| self.has_items(*comparison));
+        self.runs = compared.map(|comparison| (comparison, Cursor::START)).collect();
+    }
+
+    /// Whether anything is compared. A desk without items is as none: storage knows nothing of it.
+    pub(super) fn has_items(&self, comparison: Comparison) -> bool {
+        self.desks.get(&comparison).is_some_and(|desk| desk.standings().next().is_some())
     }
 
     /// Whether a run has more to do.
