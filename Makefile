@@ -69,9 +69,13 @@ fuzz: BUDGET = 60s
 fuzz: setup
 	@fuzz/fuzz.sh $(BUDGET)
 
+# Everything is compiled first: a campaign has so much time and no more.
 bugs: setup
 	cargo build --locked -p counterfoil-node -p counterfoil
 	$(MAKE) --no-print-directory misbehaving
+	cargo test --locked --no-run -p counterfoil-node --features misbehaviour --lib
+	cargo test --locked --no-run -p counterfoil-tests
+	cargo build --locked -p counterfoil-tests --features simulation,counterfoil-node/misbehaviour --bin simulate
 	cargo run --locked -p counterfoil-tests --example bugs -- control
 
 lint:

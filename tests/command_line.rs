@@ -5,63 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
+use counterfoil_tests::desk::Desk;
 use serde_json::Value;
-
-/// An institution's desk: its context is its own, and so is what it keeps.
-struct Desk<'a> {
-    consortium: &'a Consortium,
-    institution: &'static str,
-    role: &'static str,
-}
-
-impl Desk<'_> {
-    fn of<'a>(consortium: &'a Consortium, institution: &'static str) -> Desk<'a> {
-        Desk { consortium, institution, role: "client" }
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = self.consortium.command_line(self.institution, self.role);
-        command.args(arguments.split_whitespace());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The answer of a command that succeeds.
-    fn ask(&self, arguments: &str) -> Value {
-        self.ends(arguments, 0)
-    }
-
-    /// The answer of a command that ends so.
-    fn ends(&self, arguments: &str, code: i32) -> Value {
-        let output = self.run(&format!("{arguments} -o json"));
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {stderr}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// The error of a command that ends so, and prints nothing but that.
-    fn fails(&self, arguments: &str, code: i32) -> String {
-        let output = self.run(&format!("{arguments} -o json"));
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {stderr}");
-        assert!(output.stdout.is_empty(), "{arguments}: a failure leaves stdout empty");
-        let error = stderr.lines().last().unwrap();
-        let error: Value = serde_json::from_str(error).unwrap();
-        error["code"].as_str().unwrap().to_owned()
-    }
-
-    fn balance(&self) -> String {
-        let account = self.ask("account show --asset CHF");
-        account["balance"]["amount"].as_str().unwrap().to_owned()
-    }
-}
 
 /// Accounts in CHF, and money for the first bank.
 fn fund(consortium: &Consortium) {
@@ -300,7 +249,7 @@ fn what_is_told_is_proved(consortium: &Consortium) {
 }
 
 fn the_ledger_is_verified_without_a_node(consortium: &Consortium) {
-    let auditor = Desk { consortium, institution: AGENT, role: "auditor" };
+    let auditor = Desk::of_role(consortium, AGENT, "auditor");
     let exported = auditor.ask("ledger export --out day.ledger");
     assert_eq!(auditor.fails("ledger export --out day.ledger", 5), "FILE_EXISTS");
     let history = auditor.ask("history --rejected");

@@ -152,7 +152,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["node/src/identity/tls/", "client-sdk/src/tls.rs"]),
     ("ring", &["node/src/identity/tls/", "client-sdk/src/tls.rs"]),
-    ("quick_xml", &["client-sdk/src/formats/xml.rs"]),
+    ("quick_xml", &["client-sdk/src/formats/xml/"]),
     (
         "rcgen",
         &["admin-cli/src/commands/pki/", "admin-cli/src/private_key.rs", "fuzz/src/files.rs"],

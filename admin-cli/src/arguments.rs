@@ -52,7 +52,7 @@ pub enum Command {
     /// The health of the consortium
     #[command(subcommand)]
     Cluster(cluster::Command),
-    /// Opening accounts, balances and postings
+    /// Opening accounts, balances, postings and statements
     #[command(subcommand)]
     Account(account::Command),
     /// Issues money from your issuance account

@@ -1,9 +1,10 @@
-//! Reading and writing files: bounded, never over what is there, private keys for their owner alone.
+//! Reading and writing files: bounded, over what is there only when told so, private keys for their owner
+//! alone.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -22,7 +23,7 @@ pub enum Readers {
 
 /// Reads a file of at most `size_max` bytes.
 pub fn read(path: &Path, size_max: u64) -> Result<Vec<u8>, Failure> {
-    let file = fs::File::open(path).map_err(|error| cannot("read", path, &error))?;
+    let file = File::open(path).map_err(|error| cannot("read", path, &error))?;
     bounded(file, path, size_max)
 }
 
@@ -77,6 +78,70 @@ pub fn create(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Failure
     written.map_err(|error| cannot("create", path, &error))
 }
 
+/// A file that appears when it is whole. Until then it stands aside, under the same name with
+/// `.partial` behind it; if it is never finished it goes away.
+#[derive(Debug)]
+pub struct Aside {
+    out: PathBuf,
+    partial: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl Aside {
+    /// Begins a file, in the place of what an interrupted run may have left.
+    pub fn begin(out: &Path, readers: Readers) -> Result<Aside, Failure> {
+        let mut partial = out.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(false).mode(mode).open(&partial);
+        let file = opened.map_err(|error| cannot("create", &partial, &error))?;
+        if file.try_lock().is_err() {
+            let message = format!("another program is writing {}", out.display());
+            return Err(Failure::new(Exit::Conflict, "FILE_BUSY", message)
+                .fix("wait until it is done, or choose another place"));
+        }
+        file.set_len(0).map_err(|error| cannot("write", &partial, &error))?;
+        Ok(Aside { out: out.to_owned(), partial, file, finished: false })
+    }
+
+    /// Where to write.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What a failed write tells the user.
+    pub fn failed(&self, error: &std::io::Error) -> Failure {
+        cannot("write", &self.partial, error)
+    }
+
+    /// Puts the file in its place once it is on disk; its length in bytes. A reader of the place
+    /// sees what was there before, or all of this.
+    pub fn finish(mut self) -> Result<u64, Failure> {
+        let finished = self.file.sync_all().and_then(|()| {
+            let size = self.file.metadata()?.len();
+            fs::rename(&self.partial, &self.out)?;
+            self.finished = true;
+            // The name is on disk when its directory is.
+            let directory = self.out.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(size)
+        });
+        finished.map_err(|error| cannot("write", &self.out, &error))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.finished {
+            // A part of a file is of no use, and the next run writes over it.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
 /// Fails if one of several files is there, before any of them is written.
 pub fn refuse_existing(paths: &[&Path]) -> Result<(), Failure> {
     match paths.iter().find(|path| path.exists()) {
@@ -122,5 +187,24 @@ mod tests {
         assert_eq!(read_private_key(&path).unwrap_err().code, "KEY_EXPOSED");
         assert_eq!(read(&path, 5).unwrap_err().code, "FILE_TOO_LARGE");
         assert_eq!(read(&directory.path().join("none"), 5).unwrap_err().exit, Exit::NotFound);
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("statement.xml");
+        let partial = directory.path().join("statement.xml.partial");
+        fs::write(&out, "before").unwrap();
+        fs::write(&partial, "what a run that was killed has left").unwrap();
+        let aside = Aside::begin(&out, Readers::Owner).unwrap();
+        assert_eq!(Aside::begin(&out, Readers::Owner).unwrap_err().code, "FILE_BUSY");
+        aside.file().write_all(b"half").unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"before");
+        drop(aside);
+        assert!(!partial.exists());
+        let aside = Aside::begin(&out, Readers::Owner).unwrap();
+        aside.file().write_all(b"whole").unwrap();
+        assert_eq!(aside.finish().unwrap(), 5);
+        assert_eq!((fs::read(&out).unwrap(), partial.exists()), (b"whole".to_vec(), false));
     }
 }

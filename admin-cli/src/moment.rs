@@ -19,8 +19,7 @@ pub fn utc(unix_ms: u64) -> String {
 
 /// `2026-11-23T08:15:30.123Z`.
 pub fn utc_ms(unix_ms: u64) -> String {
-    let text = utc(unix_ms);
-    format!("{}.{:03}Z", text.trim_end_matches('Z'), unix_ms % 1_000)
+    counterfoil_client::formats::outgoing::date_time(unix_ms)
 }
 
 #[cfg(test)]

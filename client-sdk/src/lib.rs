@@ -38,6 +38,7 @@
 //! newest certificate. [`Client::update_trust`] takes a newer one if it has the old one in its history;
 //! two histories that a quorum has signed are [`Error::Fork`], with the evidence.
 
+pub mod account_day;
 mod accounts;
 pub mod agreements;
 pub mod audit;

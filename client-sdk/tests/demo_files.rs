@@ -10,7 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use counterfoil_client::formats::camt053;
+use counterfoil_client::formats::camt;
 use counterfoil_client::formats::payment;
 use counterfoil_client::formats::payment::MissingUetr;
 use counterfoil_client::formats::payment::Payment;
@@ -139,7 +139,7 @@ fn the_books_differ_from_the_payments_exactly_as_expected() {
     let (mut books, mut entries, mut with_uetr) = (0, 0, 0);
     for file in files("books") {
         let [statement] =
-            camt053::read(&fs::read(&file).unwrap(), &exponent_of).unwrap().try_into().unwrap();
+            camt::read(&fs::read(&file).unwrap(), &exponent_of).unwrap().try_into().unwrap();
         assert!(
             statement.warnings.is_empty()
                 && statement.left_out.is_empty()

@@ -1,4 +1,4 @@
-//! Messages that banks and vendors published, read from the directory that `COUNTERFOIL_DATA`
+//! Payments that banks and vendors published, read from the directory that `COUNTERFOIL_DATA`
 //! names: each is read, or refused at the element named here. Without the directory the tests say
 //! that they were skipped; with `COUNTERFOIL_REQUIRE_DATA=1` they fail.
 
@@ -9,7 +9,6 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
-use counterfoil_client::formats::camt053;
 use counterfoil_client::formats::payment;
 use counterfoil_client::formats::payment::MissingUetr;
 
@@ -44,70 +43,6 @@ fn files_below(directory: &Path, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<
         }
     }
     found.sort();
-}
-
-#[test]
-fn every_camt_file_is_read_or_refused_naming_the_element() {
-    let Some(directory) = data("genkgo-camt") else { return };
-    let mut files = Vec::new();
-    files_below(&directory, &|_| true, &mut files);
-    let mut outcomes = BTreeMap::new();
-    let mut others = 0;
-    for file in &files {
-        let outcome = match camt053::read(&fs::read(file).unwrap(), &exponent_of) {
-            Ok(statements) => {
-                let entries: usize = statements.iter().map(|read| read.entries.len()).sum();
-                let warnings: usize =
-                    statements.iter().map(|read| read.warnings.kept().len()).sum();
-                format!("{} statements, {entries} entries, {warnings} warnings", statements.len())
-            }
-            Err(error) => {
-                println!("{}: {error}", file.display());
-                error.place
-            }
-        };
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("camt052.") || name.starts_with("camt054.") {
-            assert_eq!(outcome, "Document", "{name}: the message itself is what is refused");
-            others += 1;
-        } else {
-            outcomes.insert(name, outcome);
-        }
-    }
-    // Closing balances in SEK of accounts in EUR.
-    const CURRENCY: &str = "Document/BkToCstmrStmt/Stmt/Bal[2]/Amt/@Ccy";
-    let expected = [
-        ("camt053.v2.all-balance-types.xml", "1 statements, 1 entries, 3 warnings"),
-        ("camt053.v2.five.decimals.xml", "1 statements, 1 entries, 2 warnings"),
-        ("camt053.v2.minimal.ultimate.xml", CURRENCY),
-        ("camt053.v2.minimal.xml", CURRENCY),
-        ("camt053.v2.multi.statement.xml", "2 statements, 2 entries, 2 warnings"),
-        ("camt053.v2.with-account-name.xml", "1 statements, 1 entries, 1 warnings"),
-        ("camt053.v2.with-party-ids.xml", CURRENCY),
-        ("camt053.v2.wrong.xml", "Document/BkToCstmrStmt/Stmt"),
-        ("camt053.v3.xml", CURRENCY),
-        ("camt053.v4.xml", CURRENCY),
-        ("camt053.v8.xml", CURRENCY),
-        ("camt53.only-Dt-with-DtTm.xml", "1 statements, 0 entries, 1 warnings"),
-    ];
-    let expected = expected.map(|(name, outcome)| (name.to_owned(), outcome.to_owned()));
-    assert_eq!(outcomes, BTreeMap::from(expected));
-    assert_eq!((files.len(), others), (26, 14));
-}
-
-#[test]
-fn reports_and_notifications_are_refused_naming_the_message_or_its_header() {
-    let Some(directory) = data("phoughton-cbpr") else { return };
-    let mut files = Vec::new();
-    files_below(&directory, &|name| name.contains("camt"), &mut files);
-    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
-    for file in &files {
-        let error = camt053::read(&fs::read(file).unwrap(), &exponent_of).unwrap_err();
-        *outcomes.entry(error.place).or_default() += 1;
-    }
-    let expected = [("Document", 20), ("Envelope/AppHdr/MsgDefIdr", 4)];
-    let expected = expected.map(|(outcome, count)| (outcome.to_owned(), count));
-    assert_eq!(outcomes, BTreeMap::from(expected));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use counterfoil_client::formats::camt053;
+use counterfoil_client::formats::camt;
 use counterfoil_client::formats::csv;
 use counterfoil_client::formats::detect;
 use counterfoil_client::formats::payment;
@@ -53,7 +53,7 @@ pub fn bank_file(bytes: &[u8]) {
             assert!(payment.end_to_end_id.len() <= 35);
         }
     }
-    for statement in camt053::read(bytes, &exponent_of).unwrap_or_default() {
+    for statement in camt::read(bytes, &exponent_of).unwrap_or_default() {
         let _ = statement.difference();
         assert!(statement.entries.iter().all(|entry| entry.amount.units > 0));
     }

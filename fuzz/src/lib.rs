@@ -4,6 +4,7 @@
 //! The same functions run in two ways: `fuzz/tests/short.rs` changes good inputs a little, with the
 //! stable toolchain, as part of all tests; `make fuzz` lets libFuzzer search, with the nightly one.
 
+mod books;
 mod commands;
 mod decoders;
 mod epochs;
@@ -65,6 +66,10 @@ pub const TARGETS: &[Target] = &[
     target("log_entry", peers::log_entry, peers::log_entry_seeds),
     target("index", peers::index, peers::index_seeds),
     target("bank_file", files::bank_file, files::bank_file_seeds),
+    target("camt", books::camt, books::camt_seeds),
+    target("mt", books::mt, books::mt_seeds),
+    target("mapped_table", books::mapped_table, books::mapped_table_seeds),
+    target("integrity", books::integrity, books::mt_seeds),
     target("identity", files::identity, files::identity_seeds),
     target("configuration", files::configuration, files::configuration_seeds),
     target("ledger_file", files::ledger_file, files::ledger_file_seeds),

@@ -35,7 +35,18 @@ async fn damage_is_noticed_or_harmless_and_what_is_derived_can_be_made_anew() {
 
 fn every_kind_of_file_is_damaged(worn: &Worn) {
     let classes = worn.template.classes();
-    for class in ["log *.log", "log *.sst", "log *.blob", "log MANIFEST", "state *.sst", "node"] {
+    let expected = [
+        "log *.log",
+        "log *.sst",
+        "log *.blob",
+        "log MANIFEST",
+        "state *.sst",
+        "state.building *.sst",
+        "snapshots content",
+        "snapshots manifest",
+        "node",
+    ];
+    for class in expected {
         assert!(classes.contains_key(class), "{class}: {:?}", classes.keys());
     }
     let mut random = Random(1);

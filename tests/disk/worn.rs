@@ -21,7 +21,9 @@ pub struct Worn {
 
 /// Makes one.
 pub async fn node() -> Worn {
-    let consortium = Consortium::start();
+    let consortium = Consortium::found_with_policy("snapshot_interval_blocks = 16");
+    (0..consortium.node_count()).for_each(|node| consortium.start_node(node));
+    consortium.wait_ready();
     let node = 3;
     open_and_fund(&consortium, "CHF", 1_000_000_000).await;
     let load = Load::start(&consortium, 3);
@@ -40,6 +42,7 @@ pub async fn node() -> Worn {
     load.stop().await;
     let height = consortium.metric(consortium.leader(), "counterfoil_height").unwrap_or(0.0);
     consortium.await_metric(node, "counterfoil_certified_height", |it| it >= height);
+    consortium.await_metric(node, "counterfoil_snapshot_height", |it| it > 0.0);
     for node in 0..consortium.node_count() {
         assert_eq!(consortium.stop_node(node), Some(0));
     }

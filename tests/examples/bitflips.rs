@@ -3,6 +3,8 @@
 //! and changes an answer.
 //!
 //! cargo run -p counterfoil-tests --example bitflips -- --flips 1000 --seed 1
+//!
+//! With `--only "state MANIFEST"`, for example, files of one kind alone.
 
 #[path = "../disk/damage.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
@@ -16,6 +18,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use damage::{Outcome, Random};
+
+/// Trials after which it says how far it is.
+const PROGRESS: u64 = 250;
 
 /// What became of the trials of one kind of file.
 #[derive(Default)]
@@ -33,7 +38,11 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("there are threads");
     let worn = runtime.block_on(worn::node());
     drop(runtime);
-    let classes = worn.template.classes();
+    let mut classes = worn.template.classes();
+    if let Some(only) = std::env::args().skip_while(|it| it != "--only").nth(1) {
+        classes.retain(|class, _| *class == only);
+        assert!(!classes.is_empty(), "there are files of this kind");
+    }
     let (mut random, began) = (Random(seed), Instant::now());
     let (mut counts, mut wrong) = (BTreeMap::<&str, Count>::new(), 0);
     for number in 0..flips {
@@ -43,8 +52,11 @@ fn main() -> ExitCode {
         let outcome = worn.template.run(&trial);
         let count = counts.entry(class).or_default();
         count.trials += 1;
+        if (number + 1).is_multiple_of(PROGRESS) {
+            eprintln!("{} trials in {} s", number + 1, began.elapsed().as_secs());
+        }
         match outcome {
-            Outcome::Detected(_) => count.detected += 1,
+            Outcome::Detected(_) | Outcome::GivenUp => count.detected += 1,
             Outcome::Harmless => count.harmless += 1,
             Outcome::Wrong(how) => {
                 wrong += 1;

@@ -21,7 +21,7 @@ struct Campaign {
     name: &'static str,
     /// Its command, from the root of the repository.
     command: &'static str,
-    /// Seconds after which it has found nothing.
+    /// Seconds after which it has found nothing, on a machine that has ten other things to do.
     budget_s: u64,
 }
 
@@ -29,7 +29,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "node",
         command: "cargo test -q --locked -p counterfoil-node --features misbehaviour --lib",
-        budget_s: 300,
+        budget_s: 600,
     },
     system("recovery", "cargo test -q --locked -p counterfoil-tests --test recovery"),
     system(
@@ -59,7 +59,7 @@ const CAMPAIGNS: &[Campaign] = &[
 
 /// One that starts real nodes.
 const fn system(name: &'static str, command: &'static str) -> Campaign {
-    Campaign { name, command, budget_s: 240 }
+    Campaign { name, command, budget_s: 480 }
 }
 
 /// A bug, on which nodes, and who ought to find it.
@@ -99,9 +99,9 @@ const TRIALS: &[Trial] = &[
     trial("unchecked-signature", ALL, &["node"]),
     trial("weak-certificate", ALL, &["recovery"]),
     trial("contradiction-ignored", ALL, &["node"]),
+    trial("firewall-off", ALL, &["a forged membership"]),
     trial("local-read", ALL, &["chaos"]),
     trial("final-read-ordered", ALL, &["chaos"]),
-    trial("firewall-off", ALL, &["a forged membership"]),
 ];
 
 /// What a campaign came to.

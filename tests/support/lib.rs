@@ -9,6 +9,7 @@ pub mod checker;
 pub mod comparison;
 pub mod consortium;
 pub mod data;
+pub mod desk;
 pub mod footprint;
 pub mod identities;
 pub mod kept;

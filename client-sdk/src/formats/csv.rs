@@ -11,7 +11,6 @@ use ::csv::ReaderBuilder;
 use ::csv::StringRecord;
 use ::csv::Trim;
 use counterfoil_ledger::bic::Bic;
-use counterfoil_ledger::block::Side;
 
 use crate::formats::detect::Kind;
 use crate::formats::error::FormatError;
@@ -21,6 +20,8 @@ use crate::formats::fields;
 use crate::formats::fields::Amount;
 use crate::formats::fields::ExponentOf;
 use crate::formats::fields::Field;
+use crate::formats::mapping;
+use crate::formats::mapping::Mapping;
 use crate::formats::payment::MissingUetr;
 use crate::formats::payment::Payment;
 use crate::formats::payment::refuse_repeated_uetr;
@@ -113,7 +114,7 @@ pub fn read_payments(
     missing_uetr: MissingUetr,
 ) -> Result<Vec<Payment>, FormatError> {
     let mut payments = Vec::new();
-    for_each_row(bytes, &PAYMENT_COLUMNS, &[], |row| {
+    for_each_row(bytes, &PAYMENT_COLUMNS, |row| {
         let uetr = row.filled("uetr").map(|cell| fields::uetr(&cell)).transpose()?;
         if uetr.is_none() && missing_uetr == MissingUetr::Refuse {
             return Err(row.cell("uetr").refuse(
@@ -146,26 +147,10 @@ pub fn read_payments(
     Ok(payments)
 }
 
-/// Reads a table of book entries. All or none are read.
+/// Reads a table of book entries. All or none are read. [`mapping::stream`] with
+/// [`Mapping::standard`] reads one of any length.
 pub fn read_book(bytes: &[u8], exponent_of: ExponentOf<'_>) -> Result<BookTable, FormatError> {
-    let mut table = BookTable { rows: Vec::new(), warnings: Warnings::default() };
-    for_each_row(bytes, &ENTRY_COLUMNS, &ACCOUNT_COLUMNS, |row| {
-        let warnings = &mut table.warnings;
-        let entry = Entry {
-            place: row.place(),
-            reference: fields::lenient_reference(&row.cell("entry_reference"), warnings),
-            side: side(row)?,
-            reversal: false,
-            amount: amount(row, exponent_of)?,
-            booking_date: fields::date(&row.cell("booking_date"))?,
-            value_date: row.filled("value_date").map(|cell| fields::date(&cell)).transpose()?,
-            uetr: row.filled("uetr").map(|cell| fields::uetr(&cell)).transpose()?,
-            end_to_end_id: fields::lenient_reference(&row.cell("end_to_end_id"), warnings),
-        };
-        table.rows.push(BookRow { account: account(row)?, entry });
-        Ok(())
-    })?;
-    Ok(table)
+    mapping::read(bytes, &Mapping::standard(), exponent_of)
 }
 
 fn amount(row: &Row<'_>, exponent_of: ExponentOf<'_>) -> Result<Amount, FormatError> {
@@ -175,30 +160,6 @@ fn amount(row: &Row<'_>, exponent_of: ExponentOf<'_>) -> Result<Amount, FormatEr
         return Err(cell.refuse("the amount is zero", "remove the row"));
     }
     Ok(amount)
-}
-
-fn side(row: &Row<'_>) -> Result<Side, FormatError> {
-    let cell = row.cell("side");
-    match cell.text {
-        "DEBIT" => Ok(Side::Debit),
-        "CREDIT" => Ok(Side::Credit),
-        other => Err(cell.refuse(
-            format!("{} is no side", quote(other)),
-            "write CREDIT for what raises the balance of the account, DEBIT for what lowers it",
-        )),
-    }
-}
-
-fn account(row: &Row<'_>) -> Result<Option<AccountName>, FormatError> {
-    if !row.has("account_servicer") {
-        return Ok(None);
-    }
-    let name = row.cell("account_name");
-    Ok(Some(AccountName {
-        servicer: fields::bic(&row.cell("account_servicer"))?,
-        owner: fields::bic(&row.cell("account_owner"))?,
-        name: fields::reference(&name)?,
-    }))
 }
 
 /// Where each column stands.
@@ -219,10 +180,6 @@ struct Cell<'r> {
 impl Row<'_> {
     fn place(&self) -> String {
         format!("row {}", self.line)
-    }
-
-    fn has(&self, column: &str) -> bool {
-        self.columns.contains_key(column)
     }
 
     fn cell(&self, column: &'static str) -> Cell<'_> {
@@ -249,13 +206,11 @@ impl Field for Cell<'_> {
 fn for_each_row(
     bytes: &[u8],
     required: &[&'static str],
-    together: &[&'static str],
     mut take: impl FnMut(&Row<'_>) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
     let text = utf8(bytes)?;
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
-    let columns =
-        columns(reader.headers().map_err(|error| table_error(1, &error))?, required, together)?;
+    let columns = columns(reader.headers().map_err(|error| table_error(1, &error))?, required)?;
     let mut record = StringRecord::new();
     // Counted here: where lines end in CR LF, the positions of the csv crate are one line behind.
     for line in 2.. {
@@ -267,32 +222,24 @@ fn for_each_row(
     Ok(())
 }
 
-/// Finds the columns; all of `required`, and all or none of `together`.
-fn columns(
-    header: &StringRecord,
-    required: &[&'static str],
-    together: &[&'static str],
-) -> Result<Columns, FormatError> {
+/// Finds the columns: all of them, and no others.
+fn columns(header: &StringRecord, required: &[&'static str]) -> Result<Columns, FormatError> {
     let mut columns = Columns::new();
-    let known = || required.iter().chain(together).copied().collect::<Vec<_>>().join(",");
+    let known = || format!("the columns are {}", required.join(","));
     for (index, name) in header.iter().enumerate() {
-        let name = name.to_owned();
-        if !required.contains(&name.as_str()) && !together.contains(&name.as_str()) {
-            let fact = format!("the column {} is not known", quote(&name));
-            return Err(FormatError::new("row 1", fact, format!("the columns are {}", known())));
+        if !required.contains(&name) {
+            let fact = format!("the column {} is not known", quote(name));
+            return Err(FormatError::new("row 1", fact, known()));
         }
-        if columns.contains_key(&name) {
-            let fact = format!("the column {} stands there twice", quote(&name));
+        if columns.insert(name.to_owned(), index).is_some() {
+            let fact = format!("the column {} stands there twice", quote(name));
             return Err(FormatError::new("row 1", fact, "remove one of them"));
         }
-        columns.insert(name, index);
     }
-    let some = together.iter().any(|name| columns.contains_key(*name));
-    let expected = required.iter().chain(together.iter().filter(|_| some));
-    for name in expected {
+    for name in required {
         if !columns.contains_key(*name) {
             let fact = format!("the column {name} is missing");
-            return Err(FormatError::new("row 1", fact, format!("the columns are {}", known())));
+            return Err(FormatError::new("row 1", fact, known()));
         }
     }
     Ok(columns)
@@ -315,6 +262,8 @@ fn table_error(line: u64, error: &::csv::Error) -> FormatError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use counterfoil_ledger::block::Side;
+
     use super::*;
 
     const UETR: &str = "eb6305c9-1f7f-49de-aed0-16487c27b42d";

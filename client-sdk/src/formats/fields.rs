@@ -206,6 +206,32 @@ pub fn canonical_decimal(text: &str) -> Option<String> {
     Some(if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") })
 }
 
+/// Longest identification of an account: twice what ISO 20022 and SWIFT give it.
+const ACCOUNT_LENGTH_MAX: usize = 70;
+
+/// Reads an identification of an account, which is kept as it is written.
+pub fn account_text(field: &impl Field) -> Result<String, FormatError> {
+    let text = field.value();
+    if text.is_empty() || text.len() > ACCOUNT_LENGTH_MAX {
+        let fact = format!("{} has 0 or more than {ACCOUNT_LENGTH_MAX} bytes", quote(text));
+        return Err(field.refuse(fact, "write the number of the account"));
+    }
+    Ok(text.to_owned())
+}
+
+/// ISO 13616: the letters as numbers from 10, the first four characters last, 1 modulo 97.
+pub fn is_iban(text: &str) -> bool {
+    let Some((head, tail)) = text.split_at_checked(4) else { return false };
+    let mut remainder = 0;
+    for character in tail.chars().chain(head.chars()) {
+        let Some(value) = character.to_digit(36).filter(|_| !character.is_ascii_lowercase()) else {
+            return false;
+        };
+        remainder = (remainder * if value < 10 { 10 } else { 100 } + value) % 97;
+    }
+    (15..=34).contains(&text.len()) && remainder == 1
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -277,6 +303,16 @@ mod tests {
         }
         for bad in ["", ".", "-1", "1e3", "1.2.3"] {
             assert_eq!(canonical_decimal(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn check_digits() {
+        assert!(is_iban("CH9300762011623852957") && is_iban("NL91ABNA0417164300"));
+        for bad in
+            ["", "CH93", "CH9400762011623852957", "ch9300762011623852957", "CH93é0762011623852957"]
+        {
+            assert!(!is_iban(bad), "{bad}");
         }
     }
 }

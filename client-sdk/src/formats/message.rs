@@ -6,7 +6,7 @@ use crate::formats::error::FormatError;
 use crate::formats::error::quote;
 
 /// What every message's namespace begins with.
-const NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:";
+pub(super) const NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:";
 
 /// Such as `pacs.009.001.08`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

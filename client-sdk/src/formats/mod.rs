@@ -1,5 +1,7 @@
 //! The files that banks exchange, read into plain values: payments (pacs.008, pacs.009, CSV) and
-//! books (camt.053, CSV).
+//! books (camt.052, camt.053, camt.054, MT940, MT942, MT950, CSV).
+//!
+//! What leaves, [`outgoing`], are statements of the ledger's accounts.
 //!
 //! Everything here is a function of bytes: no network, no clock, no ledger. Input is hostile until
 //! it is read: sizes and counts are bounded, and what is refused is refused with the element or the
@@ -17,16 +19,18 @@
 //! # Ok::<(), counterfoil_client::formats::error::FormatError>(())
 //! ```
 
-pub mod camt053;
+pub mod camt;
 pub mod csv;
 pub mod detect;
 pub mod error;
 pub mod fields;
+pub mod integrity;
+pub mod mapping;
 pub mod message;
+pub mod mt;
+pub mod outgoing;
 pub mod pacs;
 pub mod payment;
 pub mod statement;
+pub mod stream;
 pub mod xml;
-
-#[cfg(test)]
-mod hostile;

@@ -92,7 +92,7 @@ pub fn read(
 }
 
 /// The header of an envelope must speak of the message that is in it.
-pub(crate) fn check_header(tree: &Tree<'_>) -> Result<(), FormatError> {
+pub(crate) fn check_header(tree: &Tree) -> Result<(), FormatError> {
     let Some(header) = tree.header() else { return Ok(()) };
     match header.find("MsgDefIdr")? {
         Some(definition) if definition.text() != tree.message().to_string() => Err(definition
@@ -118,7 +118,7 @@ fn layout_of(message: MessageName) -> Result<&'static Layout, FormatError> {
     }
 }
 
-fn root_of<'t>(tree: &'t Tree<'t>, layout: &Layout) -> Result<Element<'t>, FormatError> {
+fn root_of<'t>(tree: &'t Tree, layout: &Layout) -> Result<Element<'t>, FormatError> {
     let document = tree.document();
     for name in layout.roots {
         if let Some(root) = document.find(name)? {
@@ -128,7 +128,7 @@ fn root_of<'t>(tree: &'t Tree<'t>, layout: &Layout) -> Result<Element<'t>, Forma
     Err(document.missing(layout.roots[0]))
 }
 
-fn refuse_advice(tree: &Tree<'_>, header: Element<'_>) -> Result<(), FormatError> {
+fn refuse_advice(tree: &Tree, header: Element<'_>) -> Result<(), FormatError> {
     let service = match tree.header() {
         Some(header) => header.find("BizSvc")?,
         None => None,

@@ -63,7 +63,7 @@ pub fn read(
     match detect(bytes)? {
         Kind::Pacs008 | Kind::Pacs009 => pacs::read(bytes, exponent_of, missing_uetr),
         Kind::PaymentsCsv => csv::read_payments(bytes, exponent_of, missing_uetr),
-        kind @ (Kind::Camt053 | Kind::BookEntriesCsv | Kind::OtherMessage(_)) => {
+        kind @ (Kind::Camt(_) | Kind::Mt | Kind::BookEntriesCsv | Kind::OtherMessage(_)) => {
             Err(FormatError::new(
                 "the file",
                 format!("it is {kind}, which carries no payments to settle"),

@@ -24,6 +24,8 @@ pub const FUNDED: u64 = 1_000_000;
 pub struct Ledger {
     pub chain: Chain,
     pub movements: Vec<v1::WatchMovementsResponse>,
+    /// What every account is said to have.
+    pub balance: Option<v1::GetBalanceResponse>,
     pub findings: Vec<v1::WatchReconciliationResponse>,
     pub agreement: Option<v1::GetAgreementResponse>,
     pub blocks: Vec<v1::ExportBlocksResponse>,
@@ -40,6 +42,7 @@ impl Ledger {
         let mut ledger = Ledger {
             chain,
             movements: Vec::new(),
+            balance: None,
             findings: Vec::new(),
             agreement: None,
             blocks: Vec::new(),

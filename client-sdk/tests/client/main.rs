@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod chain;
 mod consortium;
+mod days;
 #[allow(dead_code)]
 #[path = "../../examples/first_transfer.rs"]
 mod first_transfer;

@@ -356,7 +356,10 @@ impl AccountService for Service {
         &self,
         _: Request<v1::GetBalanceRequest>,
     ) -> Answer<v1::GetBalanceResponse> {
-        no()
+        match &self.ledger().balance {
+            Some(balance) => Ok(Response::new(balance.clone())),
+            None => no(),
+        }
     }
 
     async fn list_movements(
@@ -372,6 +375,10 @@ impl AccountService for Service {
             .filter_map(|message| match &message.event {
                 Some(v1::watch_movements_response::Event::Movement(movement)) => Some(movement),
                 _ => None,
+            })
+            .filter(|movement| {
+                let last = if request.to_date == 0 { u32::MAX } else { request.to_date };
+                (request.from_date..=last).contains(&movement.settlement_date)
             })
             .collect();
         let last = (first + request.page_size as usize).min(all.len());

@@ -103,4 +103,6 @@ pub fn read_failed(error: &StorageError) {
 }
 
 #[cfg(test)]
+mod quorum;
+#[cfg(test)]
 mod suite;

@@ -64,20 +64,25 @@ pub(super) fn genesis() -> Genesis {
     Genesis::create(message).unwrap()
 }
 
+/// A log and a state machine that have nothing yet, and the directory that they are in.
+pub(super) fn stores() -> (tempfile::TempDir, Log, StateMachine) {
+    let guard = tempfile::tempdir().unwrap();
+    let genesis = genesis();
+    let chain_id = genesis.chain_id();
+    let directory = DataDirectory::init(&guard.path().join("data"), 1, &chain_id).unwrap();
+    let log = LogStore::open(&directory).unwrap();
+    let store = StateStore::open(&directory, log.clone()).unwrap();
+    let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);
+    let (executor, _) = Executor::open(store, genesis).unwrap();
+    let machine = StateMachine::new(Arc::new(executor), Arc::new(preparer), None).unwrap();
+    (guard, Log::new(log), machine)
+}
+
 struct Stores;
 
 impl StoreBuilder<Types, Log, StateMachine, tempfile::TempDir> for Stores {
     async fn build(&self) -> Result<(tempfile::TempDir, Log, StateMachine), StorageError<u64>> {
-        let guard = tempfile::tempdir().unwrap();
-        let genesis = genesis();
-        let chain_id = genesis.chain_id();
-        let directory = DataDirectory::init(&guard.path().join("data"), 1, &chain_id).unwrap();
-        let log = LogStore::open(&directory).unwrap();
-        let store = StateStore::open(&directory, log.clone()).unwrap();
-        let preparer = Preparer::new(Arc::new(Registry::of(&genesis)), chain_id);
-        let (executor, _) = Executor::open(store, genesis).unwrap();
-        let machine = StateMachine::new(Arc::new(executor), Arc::new(preparer), None).unwrap();
-        Ok((guard, Log::new(log), machine))
+        Ok(stores())
     }
 }
 

@@ -33,6 +33,7 @@ use super::StorageError;
 use super::batch::Family;
 use super::batch::WriteBatch;
 use super::high_water::HighWater;
+use super::manifest_mark::ManifestMark;
 #[cfg(feature = "simulation")]
 use super::simulated;
 
@@ -68,6 +69,8 @@ pub(super) struct Database {
     stopped: OnceLock<String>,
     /// Where synced writes are taken down, if they are.
     high_water: Option<HighWater>,
+    /// None where the disk is simulated.
+    manifest: Option<ManifestMark>,
 }
 
 /// What keeps the pairs.
@@ -126,10 +129,11 @@ impl Database {
         families: Vec<(&'static str, Options)>,
         high_water: Option<HighWater>,
     ) -> Result<Database, StorageError> {
-        let engine = Engine::open(path, instance, options, families)?;
+        let (engine, manifest) = Engine::open(path, instance, options, families)?;
         let (path, stopped) = (path.to_owned(), OnceLock::new());
-        let database = Database { engine, path, instance, stopped, high_water };
+        let database = Database { engine, path, instance, stopped, high_water, manifest };
         database.check_high_water()?;
+        database.mark_manifest()?;
         match database.get(META, FORMAT)? {
             Some(found) if &*found == format.as_bytes() => {}
             Some(found) => {
@@ -185,6 +189,12 @@ impl Database {
             Engine::Simulated(_) => self.engine.write(WriteBatch::default(), true),
         };
         synced.map_err(|message| self.failure(message))
+    }
+
+    /// Takes down which tables there are: what is damaged of that later is noticed at the next start.
+    pub(super) fn mark_manifest(&self) -> Result<(), StorageError> {
+        let marked = self.manifest.as_ref().map_or(Ok(()), ManifestMark::renew);
+        marked.inspect_err(|error| self.stop(error))
     }
 
     /// Refuses every later write.
@@ -326,6 +336,15 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.stopped.get().is_none() {
+            // An older mark is as true as a newer one.
+            let _ = self.mark_manifest();
+        }
+    }
+}
+
 impl Engine {
     /// The sequence number of the last write; a simulated disk counts none.
     fn end(&self) -> Option<u64> {
@@ -353,24 +372,26 @@ impl Engine {
         instance: &'static str,
         options: &Options,
         families: Vec<(&'static str, Options)>,
-    ) -> Result<Engine, StorageError> {
+    ) -> Result<(Engine, Option<ManifestMark>), StorageError> {
         #[cfg(feature = "simulation")]
         if let Some(disk) = path.parent().and_then(simulated::Disk::of) {
             let names = families.iter().map(|(name, _)| *name).chain([META]);
             let opened = disk.open(path, names);
             return opened
-                .map(Engine::Simulated)
+                .map(|opened| (Engine::Simulated(opened), None))
                 .map_err(|error| StorageError::io("open", path, error));
         }
         let mut options = options.clone();
         options.create_if_missing(is_fresh(path)?);
+        // RocksDB would go on from a manifest that has lost its end.
+        let manifest = ManifestMark::open(path)?;
         let mut descriptors: Vec<_> = families
             .into_iter()
             .map(|(name, options)| ColumnFamilyDescriptor::new(name, options))
             .collect();
         descriptors.push(ColumnFamilyDescriptor::new(META, family_options(4 << 20)));
         DB::open_cf_descriptors(&options, path, descriptors)
-            .map(Engine::Rocks)
+            .map(|database| (Engine::Rocks(database), Some(manifest)))
             .map_err(|error| StorageError::Database { instance, message: error.into_string() })
     }
 

@@ -20,6 +20,7 @@ mod database;
 pub mod directory;
 mod high_water;
 pub mod log;
+mod manifest_mark;
 #[doc(hidden)]
 pub mod probe;
 mod runs;

@@ -13,6 +13,9 @@ const CUTS: usize = 3;
 /// How long it may take to stand for election, and to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it may take to learn that another leads.
+const TURN: Duration = Duration::from_secs(5);
+
 /// Says what is wrong if a vote is gone after a cut.
 pub fn survive(directory: &Path) -> Result<(), String> {
     let mut disk = Disk::make(directory, "voter")?;
@@ -47,19 +50,28 @@ pub fn survive(directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until the node follows another: one that leads would go on leading when it is alone.
+/// Waits until the node follows another: one that leads would go on leading when it is alone. While it
+/// is paused another leads; it stands sooner than they do, and may be the next leader again.
 fn follows(consortium: &Consortium) -> Result<(), String> {
     let shows = |name: &str, figure: f64| consortium.metric(0, name) == Some(figure);
     until(consortium, "it knows no leader", || shows("counterfoil_raft_has_leader", 1.0))?;
-    consortium.signal_node(0, "-STOP");
-    consortium.leader();
-    consortium.signal_node(0, "-CONT");
+    let mut paused: Option<Instant> = None;
     until(consortium, "it leads", || {
+        if paused.is_none_or(|paused| paused.elapsed() >= TURN) {
+            consortium.signal_node(0, "-STOP");
+            consortium.leader();
+            consortium.signal_node(0, "-CONT");
+            paused = Some(Instant::now());
+        }
         shows("counterfoil_raft_is_leader", 0.0) && shows("counterfoil_raft_has_leader", 1.0)
     })
 }
 
-fn until(consortium: &Consortium, otherwise: &str, is: impl Fn() -> bool) -> Result<(), String> {
+fn until(
+    consortium: &Consortium,
+    otherwise: &str,
+    mut is: impl FnMut() -> bool,
+) -> Result<(), String> {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
         if Instant::now() > deadline {

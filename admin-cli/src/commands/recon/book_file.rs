@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use counterfoil_client::formats::detect::{Kind, detect};
 use counterfoil_client::formats::error::{FormatError, Warnings};
+use counterfoil_client::formats::integrity::{Finding, FindingKind, History};
+use counterfoil_client::formats::mapping::{Mapping, SIZE_MAX as MAPPING_SIZE_MAX};
+use counterfoil_client::formats::statement::StatementKind;
 use counterfoil_client::formats::xml::SIZE_MAX;
-use counterfoil_client::formats::{camt053, csv, statement};
+use counterfoil_client::formats::{camt, csv, mapping, mt, statement};
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::parse_amount;
@@ -28,9 +31,12 @@ use crate::files;
 /// Which book, and what the file does not say of itself.
 #[derive(Debug, clap::Args)]
 pub struct BookFile {
-    /// The book: camt.053 or a book entries CSV
+    /// The book: camt.053, camt.052, camt.054, MT940, MT942 or a CSV of entries
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
+    /// What the columns of a bank's own CSV mean: a TOML file (docs/how-to/import-books.md)
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
     /// The account's owner, where the file does not say; your institution, unless given
     #[arg(long, value_name = "BIC")]
     pub owner: Option<String>,
@@ -89,6 +95,14 @@ impl BookFile {
         files::read(&self.file, u64::try_from(SIZE_MAX).unwrap_or(u64::MAX))
     }
 
+    fn read_mapping(&self) -> Result<Option<Mapping>, Failure> {
+        let Some(path) = &self.mapping else { return Ok(None) };
+        let bytes = files::read(path, u64::try_from(MAPPING_SIZE_MAX).unwrap_or(u64::MAX))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mapping = Mapping::parse(&text).map_err(|error| format_failure(path, &error))?;
+        Ok(Some(mapping))
+    }
+
     /// Makes the parts of the file; all or none.
     pub fn parts(
         &self,
@@ -98,12 +112,18 @@ impl BookFile {
     ) -> Result<Vec<Part>, Failure> {
         let exponent_of = |code: &str| registry.asset(code).map(|asset| asset.exponent);
         let refuse = |error: FormatError| format_failure(&self.file, &error);
+        if let Some(mapping) = self.read_mapping()? {
+            let table = mapping::read(bytes, &mapping, &exponent_of).map_err(refuse)?;
+            return self.of_table(table, defaults);
+        }
         match detect(bytes).map_err(refuse)? {
-            Kind::Camt053 => {
-                let statements = camt053::read(bytes, &exponent_of).map_err(refuse)?;
-                let only = statements.len() == 1;
-                self.refuse_flags_for_many(only)?;
-                statements.into_iter().map(|one| self.of_statement(one, defaults)).collect()
+            Kind::Camt(_) => {
+                let statements = camt::read(bytes, &exponent_of).map_err(refuse)?;
+                self.of_statements(statements, defaults)
+            }
+            Kind::Mt => {
+                let statements = mt::read(bytes, &exponent_of).map_err(refuse)?;
+                self.of_statements(statements, defaults)
             }
             Kind::BookEntriesCsv => {
                 let table = csv::read_book(bytes, &exponent_of).map_err(refuse)?;
@@ -113,7 +133,7 @@ impl BookFile {
                 let message = format!("{} is {kind}", self.file.display());
                 Err(Failure::usage("FILE_NO_BOOK", message)
                     .fact("nothing of the file was used")
-                    .fix("give camt.053 or a book entries CSV"))
+                    .fix("give camt.053, camt.052, camt.054, MT940, MT942 or a book entries CSV"))
             }
         }
     }
@@ -133,9 +153,24 @@ impl BookFile {
             .fix("split the file, or leave them out"))
     }
 
+    fn of_statements(
+        &self,
+        statements: Vec<statement::Statement>,
+        defaults: &Defaults,
+    ) -> Result<Vec<Part>, Failure> {
+        self.refuse_flags_for_many(statements.len() == 1)?;
+        let mut history = History::default();
+        let made = statements.into_iter().map(|statement| {
+            let findings = history.check(&statement, &statement.movements());
+            self.of_statement(statement, &findings, defaults)
+        });
+        made.collect()
+    }
+
     fn of_statement(
         &self,
         statement: statement::Statement,
+        findings: &[Finding],
         defaults: &Defaults,
     ) -> Result<Part, Failure> {
         let difference = statement.difference().unwrap_or(0);
@@ -153,19 +188,28 @@ impl BookFile {
         };
         let owner = self.owner(statement.owner, defaults)?;
         let account = account_id(&servicer, &owner, asset, &self.name)?;
-        let entries = statement.entries.iter().map(|entry| self.entry(account, entry)).collect();
+        let postings = statement.entries.iter().flat_map(statement::Entry::postings);
+        let entries = postings.map(|entry| self.entry(account, entry)).collect();
         let mut warnings = texts(&statement.warnings);
+        // What flags complete is no fault of the import.
+        let findings = findings.iter().filter(|one| one.kind != FindingKind::BalanceMissing);
+        warnings.extend(findings.map(Finding::to_string));
         for left_out in &statement.left_out {
             warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
         }
-        let declared = if statement.last_page {
-            Some(self.declared(account, &statement)?)
-        } else {
-            warnings.push(format!(
-                "{}: it goes on in another file; entries are taken, nothing is decided missing",
-                statement.place
-            ));
-            None
+        if !statement.expectations.is_empty() {
+            let count = statement.expectations.len();
+            warnings.push(format!("{}: {count} entries are not booked", statement.place));
+        }
+        let declared = match partial(&statement) {
+            None => Some(self.declared(account, &statement)?),
+            Some(why) => {
+                warnings.push(format!(
+                    "{}: {why}; entries are taken, nothing is decided missing",
+                    statement.place
+                ));
+                None
+            }
         };
         Ok(Part {
             title: format!("{} {asset} of {owner} at {servicer}", self.name),
@@ -277,7 +321,7 @@ impl BookFile {
         let made = instructions::book_entry(account, side, entry.amount.units, entry.booking_date);
         v1::BookEntry {
             value_date: entry.value_date.map(Date::yyyymmdd).unwrap_or_default(),
-            entry_reference: entry.reference.clone(),
+            entry_reference: entry.book_reference().to_owned(),
             uetr: entry.uetr.map_or(Bytes::new(), |uetr| Bytes::copy_from_slice(uetr.as_bytes())),
             end_to_end_id: entry.end_to_end_id.clone(),
             ..made
@@ -301,6 +345,17 @@ impl BookFile {
         Failure::usage("STATEMENT_INCOMPLETE", format!("{place} does not say its {flag}"))
             .fact("only a whole statement decides what is missing")
             .fix(format!("give --{flag}"))
+    }
+}
+
+/// Why a statement is not the whole book of its days, if it is not.
+fn partial(statement: &statement::Statement) -> Option<&'static str> {
+    match statement.kind {
+        StatementKind::Intraday => Some("it is a report during the day"),
+        StatementKind::Notification => Some("it is a notification"),
+        StatementKind::EndOfDay if !statement.first_page => Some("it began in another file"),
+        StatementKind::EndOfDay if !statement.last_page => Some("it goes on in another file"),
+        StatementKind::EndOfDay => None,
     }
 }
 
@@ -374,6 +429,9 @@ mod tests {
         )
     }
 
+    const MT: &str = ":20:R\n:25:A\n:28C:7/1\n:60F:C261122CHF100,\n:61:261123C12,50NTRFX//R1\n\
+         :62F:C261123CHF112,50\n";
+
     const TABLE: &str = "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n\
          2026-11-23,,CREDIT,CHF,10,R1,,E1\n2026-11-23,,DEBIT,CHF,2.5,R2,,E2\n";
 
@@ -386,6 +444,50 @@ mod tests {
         assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
         assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
         assert_eq!((part.entries[0].amount, part.entries[0].side()), (1_250, v1::Side::Credit));
+    }
+
+    #[test]
+    fn an_mt940_is_a_statement_like_any_other() {
+        let part = parts(MT, &[]).unwrap().remove(0);
+        let statement = part.statement.unwrap();
+        assert_eq!(statement.statement_id, "R/7/261122");
+        assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
+        assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
+        assert_eq!(part.entries[0].entry_reference, "R1");
+        let next =
+            MT.replace("7/1", "9/1").replace("R\n:25", "R2\n:25").replace("261123", "261124");
+        let gap = parts(&format!("{MT}{next}"), &[]).unwrap().remove(1);
+        assert!(gap.warnings.iter().any(|warning| warning.contains("SequenceGap (1)")));
+    }
+
+    #[test]
+    fn what_is_said_during_the_day_declares_nothing() {
+        let intraday = MT
+            .replace(":60F:C261122CHF100,", ":34F:CHF0,\n:13D:2611231200")
+            .replace(":62F:C261123CHF112,50\n", "");
+        let notification = camt("112.50", "")
+            .replace("camt.053", "camt.054")
+            .replace("BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn")
+            .replace("Stmt>", "Ntfctn>");
+        for text in [intraday, notification] {
+            let part = parts(&text, &[]).unwrap().remove(0);
+            assert!(part.statement.is_none() && part.entries.len() == 1, "{:?}", part.warnings);
+        }
+    }
+
+    #[test]
+    fn a_banks_own_table_is_read_through_a_mapping() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.toml");
+        let mapping = "delimiter = ';'\ndate_format = 'dd.mm.yyyy'\n[columns]\nbooking_date = 'Date'\n\
+            amount = 'Amount'\n[fixed]\ncurrency = 'CHF'\n[sign]\nconvention = 'signed'\n";
+        std::fs::write(&path, mapping).unwrap();
+        let arguments = ["--mapping", path.to_str().unwrap()];
+        let part = parts("Date;Amount\n23.11.2026;-2.50\n", &arguments).unwrap().remove(0);
+        assert_eq!((part.entries[0].amount, part.entries[0].side()), (250, v1::Side::Debit));
+        std::fs::write(&path, mapping.replace("delimiter", "separator")).unwrap();
+        let error = parts("Date;Amount\n", &arguments).unwrap_err();
+        assert!(format!("{error:?}").contains("separator"), "{error:?}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum Command {
     /// On which terms two institutions reconcile
     #[command(subcommand)]
     Agreement(agreement::Command),
-    /// Imports a book of an account: camt.053 or CSV
+    /// Imports a book of an account: camt.05x, MT940, MT942 or CSV
     Import(Box<import::Arguments>),
     /// Proves a book against the ledger, with totals that add up
     Report(Box<report::Arguments>),

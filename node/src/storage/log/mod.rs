@@ -402,6 +402,11 @@ impl LogStore {
         }
     }
 
+    /// Takes down which tables the log has now.
+    pub(super) fn mark_manifest(&self) -> Result<(), StorageError> {
+        self.inner.database.mark_manifest()
+    }
+
     fn put_sealed(
         &self,
         name: &str,

@@ -127,6 +127,9 @@ impl Flush {
             defect::pause();
             inner.database.write(late, Durability::Buffered)?;
         }
+        // Seldom enough, and nobody waits for it: the log's, too.
+        inner.log.mark_manifest()?;
+        inner.database.mark_manifest()?;
         let mut memory = inner.memory_mut();
         inner.runs.publish(runs);
         // Dropped after the lock: a tail of many maps takes its time.

@@ -12,6 +12,7 @@ use super::CERTIFICATES;
 use super::DataDirectory;
 use super::HEADERS;
 use super::certificates;
+use crate::storage::manifest_mark;
 
 /// The state as it was found.
 pub struct Salvage(DB);
@@ -21,6 +22,7 @@ impl Salvage {
     pub fn open(directory: &DataDirectory) -> Option<Salvage> {
         let families = ["default", HEADERS, CERTIFICATES];
         let path = directory.state();
+        manifest_mark::check(&path).ok()?;
         let database =
             DB::open_cf_for_read_only(&Options::default(), path, families, false).ok()?;
         Some(Salvage(database))

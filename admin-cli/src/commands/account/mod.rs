@@ -1,4 +1,6 @@
-//! `account`: opening accounts, balances and postings.
+//! `account`: opening accounts, balances, postings and statements.
+
+mod statement;
 
 use std::path::PathBuf;
 
@@ -38,6 +40,8 @@ pub enum Command {
     Show(Box<Show>),
     /// Saves what proves an account's balance at two heights and every posting between them
     Prove(Box<Prove>),
+    /// Writes the statement of an account's day: camt.053, camt.052, camt.054, CSV or JSON
+    Statement(Box<statement::Arguments>),
 }
 
 /// Arguments of `account open`.
@@ -116,6 +120,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
         Command::List { asset, connection } => session::run(list(asset, &connection)),
         Command::Show(show) => session::run(show.run()),
         Command::Prove(prove) => session::run(prove.run()),
+        Command::Statement(arguments) => session::run(arguments.run()),
     }
 }
 
