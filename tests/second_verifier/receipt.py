@@ -334,7 +334,8 @@ def read_genesis(data):
 # --- The receipt ----------------------------------------------------------------------------------
 
 
-REASONS = {*range(101, 139), *range(201, 208), *range(301, 307), *range(401, 408), 501, 502, 601, *range(801, 813)}
+REASONS = {*range(101, 139), *range(150, 156), *range(201, 208), *range(301, 307), *range(401, 408), *range(501, 503), 601,
+           *range(801, 809), *range(810, 813), *range(820, 834)}
 ITEMS_MAX = 8192
 RECEIPT_MAX, EPOCHS_MAX = 8 << 20, 64 << 20
 
@@ -356,7 +357,7 @@ def check_outcome(outcome):
     need(1 <= state <= 4, "an outcome has an unknown state")
     need(reason == 0 or reason in REASONS, "an outcome has an unknown reason")
     need((reason != 0) == (state == 2), "an outcome has a reason and is not rejected, or the reverse")
-    need(event <= 7, "an outcome has an unknown event")
+    need(event <= 12, "an outcome has an unknown event")
     need((postings != 0) == (first != 0), "an outcome has postings without a number, or the reverse")
 
 
