@@ -17,7 +17,7 @@ use counterfoil_ledger::matching::{
     assign::{Assignment, assign},
     bucket::{Pair, Refusals},
     desk::{Change, Desk, Standing},
-    item::{Id, Item, Place},
+    item::{Id, Item, Place, Strength},
     pair::{self, Defect, Judgement},
     runs::{self, Cursor, Finding, Open},
     terms::Terms,
@@ -345,7 +345,12 @@ proptest! {
             let (first, second) = (item(Place::First, pair.first), item(Place::Second, pair.second));
             let score = pair.judgement.score();
             prop_assert!(!refused.contains_pair(first, second));
-            prop_assert!(pair::share(first, second, pair.judgement.strength));
+            let strength = pair.judgement.strength;
+            let keys = |other| (first.key(other), second.key(other));
+            let stronger = Strength::ALL.into_iter().take_while(|other| *other < strength);
+            let differs = |(one, two): (Option<_>, Option<_>)| one.is_some() && two.is_some() && one != two;
+            prop_assert!(keys(strength).0.is_some() && keys(strength).0 == keys(strength).1);
+            prop_assert!(!stronger.map(keys).any(differs), "a stronger key contradicts {pair:?}");
             let is_match = pair.judgement.category.is_none();
             prop_assert_eq!(is_match, pair.judgement.defect < Defect::Counterparty);
             prop_assert_eq!(is_match, found.matches.contains(pair));

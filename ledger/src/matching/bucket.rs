@@ -26,9 +26,10 @@ impl Refusals {
 
     /// Numbers of the second source's items that are kept apart from one of the first source.
     pub fn of(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
-        let id = Id { place: Place::First, number: first };
-        let from = self.0.range((id, Id::FIRST)..);
-        from.take_while(move |(one, _)| *one == id).map(|(_, two)| two.number)
+        let pair = |number| {
+            (Id { place: Place::First, number: first }, Id { place: Place::Second, number })
+        };
+        self.0.range(pair(0)..=pair(u64::MAX)).map(|(_, two)| two.number)
     }
 
     /// Numbers of the first source's items that are kept apart from some.
@@ -53,12 +54,7 @@ impl Refusals {
             return false;
         }
         let second: BTreeSet<u64> = second.iter().map(|item| item.number).collect();
-        first.iter().any(|item| {
-            let one = Id { place: Place::First, number: item.number };
-            let pairs = |number| (one, Id { place: Place::Second, number });
-            let mut refused = self.0.range(pairs(0)..=pairs(u64::MAX));
-            refused.any(|(_, two)| second.contains(&two.number))
-        })
+        first.iter().any(|item| self.of(item.number).any(|number| second.contains(&number)))
     }
 }
 
@@ -214,6 +210,8 @@ mod tests {
         let mut refused = Refusals::default();
         refused.insert(two, one);
         assert!(refused.contains(one, two) && refused.contains(two, one));
+        refused.insert(one, Id { place: Place::First, number: 8 });
+        assert_eq!(refused.of(7).collect::<Vec<_>>(), [3]);
         refused.remove(one, two);
         assert!(!refused.contains(two, one));
     }
