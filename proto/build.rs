@@ -12,6 +12,7 @@ const PROTOS: &[&str] = &[
     "counterfoil/v1/evidence.proto",
     "counterfoil/v1/settlement_service.proto",
     "counterfoil/v1/account_service.proto",
+    "counterfoil/v1/reconciliation.proto",
     "counterfoil/v1/reconciliation_service.proto",
     "counterfoil/v1/audit_service.proto",
     "counterfoil/v1/node_service.proto",
