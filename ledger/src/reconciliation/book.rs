@@ -9,6 +9,7 @@ use crate::{
     hash::Hash,
     instruction::Statement,
     merkle::Frontier,
+    purpose::Purpose,
 };
 
 /// What the items of a date come to. Amounts in minor units.
@@ -22,10 +23,19 @@ pub struct Day {
     pub debit_count: u64,
     /// Their sum.
     pub debits: u128,
+    /// Of both sums: what was lent.
+    pub lent: u128,
+    /// Of both sums: what was repaid.
+    pub repaid: u128,
 }
 
 impl Day {
-    pub(super) fn add(&mut self, side: Side, amount: u64) {
+    pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
+        match purpose {
+            None => {}
+            Some(Purpose::Lending) => self.lent += u128::from(amount),
+            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+        }
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
             Side::Debit => (&mut self.debit_count, &mut self.debits),
@@ -120,9 +130,10 @@ impl Book {
     /// Takes the next item in; returns its number.
     pub(super) fn add(&mut self, item: &Counted, hash: Hash) -> u64 {
         self.count += 1;
-        self.booked.entry(item.booked).or_default().add(item.side, item.amount);
+        let Counted { side, amount, purpose, .. } = *item;
+        self.booked.entry(item.booked).or_default().add(side, amount, purpose);
         let (day, items) = self.valued.entry(item.valued).or_default();
-        day.add(item.side, item.amount);
+        day.add(side, amount, purpose);
         items.push(hash);
         self.count
     }
@@ -225,6 +236,7 @@ pub(super) struct Counted {
     pub amount: u64,
     pub booked: Date,
     pub valued: Date,
+    pub purpose: Option<Purpose>,
 }
 
 /// Statements are numbered from 1.

@@ -156,7 +156,7 @@ impl Reconciliation {
         }
         let Posting { number, side, amount, date, uetr, end_to_end_id, counterparty } = *posting;
         let item = Item::of_posting(number, side, amount, date, uetr, end_to_end_id, counterparty);
-        let counted = book::Counted { side, amount, booked: date, valued: date };
+        let counted = book::Counted { side, amount, booked: date, valued: date, purpose: None };
         self.arrive(governed, (Source::Ledger, counted, posting.hash()), item, drawn, now)
     }
 
@@ -176,6 +176,7 @@ impl Reconciliation {
             amount: entry.amount,
             booked: entry.booking_date,
             valued: entry.date,
+            purpose: entry.purpose,
         };
         self.arrive(governed, (source, counted, hash), item, &entry.salt, now)
     }
@@ -308,12 +309,12 @@ impl Reconciliation {
     pub(crate) fn work(
         &mut self,
         governed: Governed<'_>,
-        (number, drawn): (u64, &[u8; 16]),
+        (number, by, drawn): (u64, Party, &[u8; 16]),
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<Vec<u8>, Reason> {
         self.try_change(governed.account, drawn, now, |sheet| {
-            sheet.work_on(number, &governed.rules(), now, step)
+            sheet.work_on((number, by), &governed.rules(), now, step)
         })
     }
 

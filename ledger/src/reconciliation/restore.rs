@@ -14,7 +14,7 @@ use super::{
         REFUSALS, SHEET, STATEMENT,
     },
     sheet::{Recorded, Sheet},
-    work::{Hand, Offer, Work, WorkState},
+    work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},
 };
 use crate::{
     account::{Account, AccountId},
@@ -32,6 +32,7 @@ use crate::{
         runs::{Anchor, Cursor},
     },
     merkle::Frontier,
+    purpose::Purpose,
     uetr::Uetr,
 };
 
@@ -272,7 +273,7 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     let position = read_position(value)?;
     let time_ms = u64::from_be_bytes(value.take()?);
     let deadline_ms = u64::from_be_bytes(value.take()?);
-    let [flags] = value.take()?;
+    let [flags, purpose] = value.take()?;
     let booked = read_date(value)?;
     let [side] = value.take()?;
     let amount = u64::from_be_bytes(value.take()?);
@@ -307,7 +308,8 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     };
     let item = Arc::new(Item::of_entry(number, &fields));
     let is_late = flags & 1 != 0;
-    Some(Recorded { item, booked, position, time_ms, deadline_ms, is_late })
+    let purpose = Purpose::of(purpose.into()).ok()?;
+    Some(Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late })
 }
 
 fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
@@ -380,8 +382,12 @@ fn party(number: u8) -> Option<Option<Party>> {
 
 fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     let [state, owner, spoke] = value.take()?;
-    let steps = u32::from_be_bytes(value.take()?);
-    let last_at = read_position(value)?;
+    let step_counts = [u16::from_be_bytes(value.take()?), u16::from_be_bytes(value.take()?)];
+    let counted: usize = step_counts.iter().map(|count| usize::from(*count)).sum();
+    if counted > STEPS_IN_ALL_MAX {
+        return None;
+    }
+    let steps = (0..counted).map(|_| read_position(value)).collect::<Option<_>>()?;
     let offer = match value.take()? {
         [0] => None,
         [1] => {
@@ -405,7 +411,7 @@ fn read_work(value: &mut Reader<'_>) -> Option<Work> {
         _ => return None,
     };
     let (owner, spoke) = (party(owner)?, party(spoke)?);
-    Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, last_at, offer })
+    Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, step_counts, offer })
 }
 
 fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
@@ -414,6 +420,8 @@ fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
         credits: u128::from_be_bytes(value.take()?),
         debit_count: u64::from_be_bytes(value.take()?),
         debits: u128::from_be_bytes(value.take()?),
+        lent: u128::from_be_bytes(value.take()?),
+        repaid: u128::from_be_bytes(value.take()?),
     })
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     account::AccountId,
-    agreement::Terms,
+    agreement::{Party, Terms},
     block::Position,
     date::Date,
     hash::Hash,
@@ -30,6 +30,7 @@ use crate::{
         pair::Category,
         runs::Cursor,
     },
+    purpose::Purpose,
     reason::Reason,
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct Moment {
 pub(super) struct Recorded {
     pub item: Arc<Item>,
     pub booked: Date,
+    pub purpose: Option<Purpose>,
     pub position: Position,
     pub time_ms: u64,
     /// When it is missing if it has no counterpart.
@@ -176,11 +178,12 @@ impl Sheet {
         self.touched.days.insert((source, counted.valued));
         self.touched.days.insert((source, counted.booked));
         let item = Arc::new(item);
-        let Counted { booked, valued, .. } = counted;
+        let Counted { booked, valued, purpose, .. } = counted;
         let deadline_ms = deadline_ms(valued, now.time_ms, terms);
         let recorded = Recorded {
             item: item.clone(),
             booked,
+            purpose,
             position: now.at,
             time_ms: now.time_ms,
             deadline_ms,
@@ -321,7 +324,7 @@ impl Sheet {
         let effect = Effect::new(kind, Some(comparison), code, number);
         self.effects.push(Effect { items: items.clone(), ..effect });
         if class == Class::Break {
-            self.works.insert(number, Work::new(now.at));
+            self.works.insert(number, Work::default());
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
         let finding = Finding { number, comparison, items, says, judgement, opened_at, closed_at };
@@ -335,16 +338,18 @@ impl Sheet {
     /// more but they themselves.
     pub(super) fn work_on(
         &mut self,
-        number: u64,
+        (number, by): (u64, Party),
         rules: &matching::terms::Terms<'_>,
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
         let work = self.works.get_mut(&number).ok_or(Reason::BreakUnknown)?;
         let was_ended = work.state.is_ended();
-        step(work)?;
-        work.steps = work.steps.saturating_add(1);
-        work.last_at = now.at;
+        // What is refused changes nothing.
+        let mut done = work.clone();
+        step(&mut done)?;
+        done.count_step(by, now.at)?;
+        *work = done;
         let (state, ended) = (work.state, work.state.is_ended());
         let key = (Class::Break, number);
         let finding = self.findings.get_mut(&key).ok_or(Reason::BreakUnknown)?;

@@ -4,7 +4,7 @@ use super::{
     effect::{Effect, Kind},
     finding::{Class, Says},
     orders::{DecideMatch, Decision, Resolution, ResolutionKind, SignPosition, View},
-    work::{Agreed, Hand, WorkState},
+    work::{Agreed, Hand, STEPS_MAX, WorkState},
     *,
 };
 use crate::{
@@ -141,6 +141,7 @@ impl Scene {
             exchanged: false,
             asset: None,
             expected: false,
+            purpose: None,
             salt: [2; 16],
         };
         let hash = Hash::of(&[uetr]);
@@ -392,7 +393,8 @@ fn what_both_have_signed_ends_a_break() {
         Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
     let hand = |party| Hand { party, key_id: Hash::ZERO };
     let step = |scene: &mut Scene, step: &dyn Fn(&mut Work) -> Result<(), Reason>| {
-        scene.act(|all, governed, now| all.work(governed, (1, &[6; 16]), now, step))
+        let by = (1, Party::Owner, &[6; 16]);
+        scene.act(|all, governed, now| all.work(governed, by, now, step))
     };
     step(&mut scene, &|work| work.assign(Party::Owner)).unwrap();
     step(&mut scene, &|work| work.say(Party::Owner)).unwrap();
@@ -413,4 +415,37 @@ fn what_both_have_signed_ends_a_break() {
     assert_eq!(scene.sheet().work(1).unwrap().state, WorkState::Resolved);
     step(&mut scene, &|work| work.reopen(Party::Servicer)).unwrap();
     assert_eq!(scene.open_breaks(), [(1, Category::Amount)]);
+}
+
+#[test]
+fn a_conversation_has_an_end_and_neither_party_can_use_up_the_others_part() {
+    let mut scene = Scene::of(BOOKS);
+    scene.book(Source::OwnerBook, 1, 500);
+    scene.book(Source::ServicerBook, 1, 900);
+    let resolution =
+        Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
+    let hand = |party| Hand { party, key_id: Hash::ZERO };
+    let step = |scene: &mut Scene, by, step: &dyn Fn(&mut Work) -> Result<(), Reason>| {
+        scene.act(|all, governed, now| all.work(governed, (1, by, &[6; 16]), now, step))
+    };
+    for _ in 0..STEPS_MAX / 2 {
+        step(&mut scene, Party::Owner, &|work| work.say(Party::Owner)).unwrap();
+    }
+    let before = scene.sheet().work(1).unwrap().clone();
+    let refused = step(&mut scene, Party::Owner, &|work| work.assign(Party::Owner));
+    assert_eq!(refused, Err(Reason::BreakConversationFull));
+    assert_eq!(scene.sheet().work(1), Some(&before), "what is refused changes nothing");
+    let offer = |work: &mut Work| work.propose(hand(Party::Servicer), resolution.clone());
+    step(&mut scene, Party::Servicer, &offer).unwrap();
+    let refused = step(&mut scene, Party::Owner, &|work| work.decline(Party::Owner));
+    assert_eq!(refused, Err(Reason::BreakConversationFull));
+    step(&mut scene, Party::Owner, &|work| {
+        work.agree(Agreed::Ended);
+        Ok(())
+    })
+    .unwrap();
+    let work = scene.sheet().work(1).unwrap();
+    assert_eq!((work.state, work.step_counts), (WorkState::Resolved, [1, 129]));
+    assert_eq!(work.steps.len(), 130);
+    assert_eq!(work.steps[0], Position { height: 3, leaf: 0 });
 }

@@ -51,11 +51,18 @@ impl Sheet {
             };
             ids.iter().all(there)
         });
+        let worked = self.findings(Class::Break).all(|finding| {
+            let work = self.works.get(&finding.number);
+            work.is_some_and(|work| {
+                work.is_whole(finding.opened_at)
+                    && work.state.is_ended() == finding.closed_at.is_some()
+            })
+        });
         let stand = self.stands.iter().all(|((comparison, _), key)| {
             let found = self.findings.get(key);
             key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
         });
-        counted && named && stand
+        counted && named && worked && stand
     }
 
     /// A book's days are what its items come to; entries are numbered without gaps.
@@ -66,8 +73,9 @@ impl Sheet {
         let mut valued: BTreeMap<Date, Day> = BTreeMap::new();
         for (_, recorded) in items() {
             let item = &recorded.item;
-            booked.entry(recorded.booked).or_default().add(item.side, item.amount);
-            valued.entry(item.date).or_default().add(item.side, item.amount);
+            let (side, amount, purpose) = (item.side, item.amount, recorded.purpose);
+            booked.entry(recorded.booked).or_default().add(side, amount, purpose);
+            valued.entry(item.date).or_default().add(side, amount, purpose);
         }
         let numbered = source == Source::Ledger
             || (1..).zip(items()).all(|(number, ((_, found), _))| number == *found);
