@@ -4,10 +4,12 @@
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
 pub mod book;
+pub mod day;
 mod decide;
 mod due;
 pub mod effect;
 pub mod finding;
+mod look;
 pub mod orders;
 pub mod pass;
 pub mod position;
@@ -16,6 +18,7 @@ mod restore;
 mod run;
 pub mod sheet;
 mod statement;
+mod unclear;
 mod whole;
 pub mod work;
 

@@ -5,7 +5,7 @@
 
 use super::{
     book::{Book, Day, StatementRecord},
-    finding::{Class, Finding, Says},
+    finding::{About, Class, Finding, Says},
     orders::{Resolution, View},
     position::DayPosition,
     sheet::{Recorded, Sheet},
@@ -202,7 +202,7 @@ fn mark(sheet: &Sheet, comparison: Comparison, source: Source, item: &Item) -> O
 
 /// opened at · closed at, height 0 = open · code u8 (pass or category) · by u8 (confirmed, or by whom) ·
 /// judgement: has u8, strength u8, defect u8, distance u32, difference u64 · counts u16 ×2 · named u8 ·
-/// numbers, if all are named · of a break: work.
+/// numbers, if all are named · of a break: about, work.
 fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     let mut value = Vec::with_capacity(96);
     write_position(&mut value, &found.opened_at);
@@ -232,9 +232,21 @@ fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
         numbers.for_each(|number| value.extend(number.to_be_bytes()));
     }
     if let Some(work) = work {
+        write_about(&mut value, found.about);
         write_work(&mut value, work);
     }
     value
+}
+
+/// kind u8: 0 its items, 1 a statement, 2 a day · source u8 · the statement's number or the date u64.
+fn write_about(value: &mut Vec<u8>, about: Option<About>) {
+    let (kind, source, number) = match about {
+        None => (0, 0, 0),
+        Some(About::Statement(source, number)) => (1, source as u8, number),
+        Some(About::Day(date)) => (2, 0, date.yyyymmdd().into()),
+    };
+    value.extend([kind, source]);
+    value.extend(number.to_be_bytes());
 }
 
 /// state u8 · owner u8 · spoke u8, 0 = nobody · steps of the servicer u16, of the owner u16 · where each

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     Reconciliation,
     book::{Day, StatementFault, StatementRecord},
-    finding::{Class, Finding, Says},
+    finding::{About, Class, Finding, Says},
     orders::{Resolution, ResolutionKind, View},
     pass::Pass,
     position::DayPosition,
@@ -91,7 +91,7 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let recorded = read_item(number, value)?;
             draft.marks.push((source, number, read_marks(value)?));
             let book = sheet.books.entry(source).or_default();
-            book.count += 1;
+            book.restore_item(number, recorded.item.date);
             if sheet.items.insert((source, number), recorded).is_some() {
                 return None;
             }
@@ -128,9 +128,13 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let (_, class) = FINDINGS.into_iter().find(|(found, _)| *found == kind)?;
             let comparison = Comparison::from_number(part)?;
             sheet.desks.entry(comparison).or_insert_with(|| Desk::new(comparison));
-            let found = read_finding(number, class, comparison, value)?;
+            let mut found = read_finding(number, class, comparison, value)?;
             if class == Class::Break {
+                found.about = read_about(value)?;
                 sheet.works.insert(number, read_work(value)?);
+            }
+            if class != Class::Match && found.closed_at.is_none() {
+                sheet.open.insert((class, number));
             }
             sheet.findings.insert((class, number), found);
         }
@@ -213,7 +217,7 @@ impl Sheet {
             self.deadlines.insert((deadline_ms, comparison, id));
         }
         if !self.is_clear(comparison, id) {
-            self.unclear.insert((comparison, item.date, id));
+            self.unclear.insert(comparison, id, &item);
         }
         Some((item, standing))
     }
@@ -370,7 +374,19 @@ fn read_finding(
             }
         }
     }
-    Some(Finding { number, comparison, items, says, judgement, opened_at, closed_at })
+    let about = None;
+    Some(Finding { number, comparison, items, says, about, judgement, opened_at, closed_at })
+}
+
+fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
+    let [kind, part] = value.take()?;
+    let number = u64::from_be_bytes(value.take()?);
+    Some(match kind {
+        0 => None,
+        1 => Some(About::Statement(source(part)?, number)),
+        2 => Some(About::Day(date(number)?)),
+        _ => return None,
+    })
 }
 
 fn party(number: u8) -> Option<Option<Party>> {

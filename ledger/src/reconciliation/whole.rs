@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 
 use super::{
     book::Day,
-    finding::Class,
+    finding::{About, Class, Says},
     sheet::{Sheet, ids_of},
 };
 use crate::{
     account::Account,
     date::Date,
     instruction::AMOUNT_MAX,
-    matching::item::{Id, Source},
+    matching::{
+        item::{Id, Source},
+        pair::Category,
+    },
 };
 
 impl Sheet {
@@ -22,10 +25,8 @@ impl Sheet {
             && self.items_are_whole()
             && self.findings_are_whole()
             && self.books.keys().all(|source| self.book_is_whole(*source))
-            && self.positions.values().all(|position| {
-                position
-                    .break_number
-                    .is_none_or(|it| self.findings.contains_key(&(Class::Break, it)))
+            && self.positions.iter().all(|(date, position)| {
+                position.break_number.is_none_or(|it| self.is_about(it, About::Day(*date)))
             })
     }
 
@@ -62,7 +63,18 @@ impl Sheet {
             let found = self.findings.get(key);
             key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
         });
-        counted && named && worked && stand
+        let about = self.findings.values().all(|finding| match (&finding.says, finding.about) {
+            (Says::Break { category: Category::Position }, Some(About::Day(date))) => {
+                self.positions.contains_key(&date)
+            }
+            (
+                Says::Break { category: Category::StatementGap | Category::StatementUnbalanced },
+                Some(About::Statement(source, number)),
+            ) => self.books.get(&source).is_some_and(|book| book.statement_at(number).is_some()),
+            (Says::Break { category }, None) => *category < Category::StatementGap,
+            (says, about) => says.class() != Class::Break && about.is_none(),
+        });
+        counted && named && worked && stand && about
     }
 
     /// A book's days are what its items come to; entries are numbered without gaps.
@@ -79,9 +91,11 @@ impl Sheet {
         }
         let numbered = source == Source::Ledger
             || (1..).zip(items()).all(|(number, ((_, found), _))| number == *found);
-        let faults = book.faults.values();
+        let mut faults = book.faults.iter();
         numbered
             && book.is_of(&booked, &valued)
-            && faults.copied().all(|it| self.findings.contains_key(&(Class::Break, it)))
+            && faults.all(|((number, _), opened)| {
+                self.is_about(*opened, About::Statement(source, *number))
+            })
     }
 }
