@@ -3,11 +3,14 @@
 //! [`sheet`] is one account; [`crate::matching`] says what belongs together; findings, the work on
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
+pub mod ageing;
 pub mod book;
 pub mod day;
 mod decide;
 mod due;
 pub mod effect;
+pub mod explanation;
+pub mod figures;
 pub mod finding;
 mod look;
 pub mod orders;
@@ -18,6 +21,7 @@ mod restore;
 mod run;
 pub mod sheet;
 mod statement;
+pub mod trial;
 mod unclear;
 mod whole;
 pub mod work;
@@ -119,19 +123,10 @@ impl<'a> Governed<'a> {
 
 fn rules<'a>(terms: &'a Terms, asset: &AssetCode) -> matching::terms::Terms<'a> {
     matching::terms::Terms {
-        tolerance: tolerance(terms, asset),
+        tolerance: terms.tolerance(asset),
         window: terms.value_date_window,
         days: &terms.calendar,
         bounds: Bounds::RULE_SET_1,
-    }
-}
-
-fn tolerance(terms: &Terms, asset: &AssetCode) -> matching::terms::Tolerance {
-    let agreed = terms.tolerance(asset);
-    matching::terms::Tolerance {
-        absolute: agreed.absolute,
-        basis_points: agreed.basis_points.into(),
-        exchange_rounding: agreed.exchange_rounding,
     }
 }
 

@@ -191,6 +191,10 @@ impl Sheet {
     pub(super) fn take(&mut self, comparison: Comparison, changes: Vec<Change>, now: Moment) {
         for Change { id, after, .. } in &changes {
             self.touched.items.insert((comparison.source(id.place), id.number));
+            if *after != Some(Standing::Free) {
+                let recorded = &self.items[&(comparison.source(id.place), id.number)];
+                self.deadlines.remove(&(recorded.deadline_ms, comparison, *id));
+            }
             // Whoever pins an item has said what it stands in.
             if *after == Some(Standing::Pinned) {
                 continue;

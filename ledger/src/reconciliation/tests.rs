@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+mod figures;
+mod look;
+
 const DAY_MS: u64 = 86_400_000;
 
 fn bic(name: &str) -> Bic {
@@ -107,13 +110,17 @@ impl Scene {
     }
 
     fn post(&mut self, uetr: u8, amount: u64) -> Vec<Effect> {
+        self.post_on(uetr, amount, date(23))
+    }
+
+    fn post_on(&mut self, uetr: u8, amount: u64, date: Date) -> Vec<Effect> {
         self.postings += 1;
         self.account.balance -= i128::from(amount);
         let posting = Posting {
             number: self.postings,
             side: Side::Debit,
             amount,
-            date: date(23),
+            date,
             uetr: Uetr::from_random([uetr; 16]),
             end_to_end_id: "",
             counterparty: bic("BRNECHZZXXX"),
@@ -123,11 +130,16 @@ impl Scene {
     }
 
     fn book(&mut self, source: Source, uetr: u8, amount: u64) -> Vec<Effect> {
-        let entry = BookEntry {
+        let entry = self.entry(uetr, amount, [date(23); 2]);
+        self.record(source, &entry)
+    }
+
+    fn entry(&self, uetr: u8, amount: u64, [booking_date, date]: [Date; 2]) -> BookEntry {
+        BookEntry {
             side: Side::Debit,
             amount,
-            booking_date: date(23),
-            date: date(23),
+            booking_date,
+            date,
             entry_reference: format!("R{uetr}-{}", self.height),
             uetr: Some(Uetr::from_random([uetr; 16])),
             end_to_end_id: String::new(),
@@ -143,19 +155,31 @@ impl Scene {
             expected: false,
             purpose: None,
             salt: [2; 16],
-        };
-        let hash = Hash::of(&[uetr]);
+        }
+    }
+
+    fn record(&mut self, source: Source, entry: &BookEntry) -> Vec<Effect> {
+        let hash = Hash::of(entry.entry_reference.as_bytes());
         let effects =
-            self.act(|all, governed, now| all.entry(governed, source, (&entry, hash), now));
+            self.act(|all, governed, now| all.entry(governed, source, (entry, hash), now));
         read(&effects)
     }
 
     fn state(&mut self, source: Source, opening: i64, closing: i64) -> Vec<Effect> {
+        self.state_between(source, [date(23); 2], [opening, closing])
+    }
+
+    fn state_between(
+        &mut self,
+        source: Source,
+        [from, to]: [Date; 2],
+        [opening, closing]: [i64; 2],
+    ) -> Vec<Effect> {
         let statement = Statement {
             account: self.account.id,
             id: format!("ST{}", self.height),
-            from: date(23),
-            to: date(23),
+            from,
+            to,
             opening,
             closing,
             sequence: 0,
