@@ -82,7 +82,10 @@ impl FromStr for AccountWord {
             None => (place, None),
         };
         let asset = parse_asset(asset).map_err(|failure| {
-            format!("{}: give an id, or ASSET[@OWNER][:NAME], such as CHF@ALPSCHZZ", failure.message)
+            format!(
+                "{}: give an id, or ASSET[@OWNER][:NAME], such as CHF@ALPSCHZZ",
+                failure.message
+            )
         })?;
         let owner = owner.map(parse_bic).transpose().map_err(said)?;
         check_name(name).map_err(said)?;
@@ -170,7 +173,9 @@ mod tests {
 
     #[test]
     fn words() {
-        for word in ["CHF", "CHF@ALPSCHZZXXX", "CHF:FEES", "CHF@ALPSCHZZXXX:FEES: 2", &"0a".repeat(16)] {
+        for word in
+            ["CHF", "CHF@ALPSCHZZXXX", "CHF:FEES", "CHF@ALPSCHZZXXX:FEES: 2", &"0a".repeat(16)]
+        {
             assert_eq!(word.parse::<AccountWord>().unwrap().to_string(), *word);
         }
         let named: AccountWord = "CHF@ALPSCHZZ:SETTLEMENT".parse().unwrap();

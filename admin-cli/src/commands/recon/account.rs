@@ -120,3 +120,22 @@ impl Reconciled {
         })
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// The settlement account of a bank in francs, as its owner sees it.
+    pub fn reconciled() -> Reconciled {
+        let account = v1::Account {
+            servicer: "SNBZCHZZXXX".to_owned(),
+            owner: "BANKCHZZXXX".to_owned(),
+            asset: "CHF".to_owned(),
+            name: "SETTLEMENT".to_owned(),
+            exponent: 2,
+            ..v1::Account::default()
+        };
+        let id = AccountId::from_bytes(&[1; 16]).unwrap();
+        Reconciled { id, account, own: Some(Party::Owner) }
+    }
+}
