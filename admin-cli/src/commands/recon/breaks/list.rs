@@ -19,7 +19,7 @@ use crate::session::Session;
 
 /// Arguments of `recon breaks`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct List {
     /// The account: its id, or ASSET[@OWNER][:NAME]
     #[arg(value_name = "ACCOUNT")]
     account: AccountWord,
@@ -43,7 +43,7 @@ pub struct Arguments {
     connection: Connection,
 }
 
-impl Arguments {
+impl List {
     /// Lists them.
     pub async fn run(&self) -> Result<Answer, Failure> {
         let session = Session::reading(&self.connection)?;

@@ -20,7 +20,7 @@ pub struct Arguments {
     #[command(subcommand)]
     show: Option<Command>,
     #[command(flatten)]
-    list: Option<list::Arguments>,
+    list: Option<list::List>,
 }
 
 /// Verbs of `recon breaks`; without one it lists them.
