@@ -21,8 +21,8 @@ use crate::session::Session;
 #[derive(Debug, clap::Args)]
 pub struct List {
     /// The account: its id, or ASSET[@OWNER][:NAME]
-    #[arg(value_name = "ACCOUNT")]
-    account: AccountWord,
+    #[arg(value_name = "ACCOUNT", required = true)]
+    account: Option<AccountWord>,
     /// Which.
     #[command(flatten)]
     filter: Filter,
@@ -46,8 +46,12 @@ pub struct List {
 impl List {
     /// Lists them.
     pub async fn run(&self) -> Result<Answer, Failure> {
+        // The parser requires it, unless a verb follows.
+        let account = self.account.as_ref().ok_or_else(|| {
+            Failure::usage("USAGE", "no account is named").fix("counterfoil recon breaks ACCOUNT")
+        })?;
         let session = Session::reading(&self.connection)?;
-        let of = Reconciled::find(&session, &self.account).await?;
+        let of = Reconciled::find(&session, account).await?;
         let found = session.client.breaks(of.id, self.filter.compared(), self.filter.wants_ended());
         let found = found.all().await?;
         let mut breaks = self.filter.choose(found.value);
