@@ -125,11 +125,23 @@ impl<'a> TransferReader<'a> {
         }))
     }
 
-    /// The transfer of a leaf that an index or a match names.
+    /// The transfer of a leaf that an index names.
     pub(super) fn settled(&mut self, position: Position) -> Result<Found, Status> {
         self.find(position)?
             .filter(Found::is_settled)
             .ok_or_else(|| status::inconsistent("a settled transfer"))
+    }
+
+    /// The instruction of a leaf, and the time of its block in Unix milliseconds.
+    pub(super) fn instruction(
+        &mut self,
+        position: Position,
+    ) -> Result<(&v1::Instruction, u64), Status> {
+        let block = self.block(position.height)?;
+        let leaf = usize::try_from(position.leaf).ok().and_then(|place| block.leaves.get(place));
+        let leaf = leaf.ok_or_else(|| status::inconsistent("a leaf"))?;
+        let opened = self.open(&block, leaf.instruction)?;
+        Ok((&opened.instruction, block.header.block_time_ms))
     }
 
     fn open(&mut self, block: &StoredBlock, number: u32) -> Result<&mut Opened, Status> {
