@@ -316,8 +316,11 @@ impl Ledger {
             _ => self.now_ms + HOUR_MS,
         };
         let consortium = &self.chain.consortium;
-        let body = match choices.below(10) {
-            8 | 9 => decision(choices, &self.account(choices), &label),
+        let body = match choices.below(16) {
+            8..12 => {
+                let account = self.account(choices);
+                decision(choices, &account, &label)
+            }
             0 => {
                 build::open(&bic, &bic_of(choices.bank()), ["CHF", "JPY"][choices.below(2)], "main")
             }
@@ -491,7 +494,7 @@ mod tests {
             "InsufficientFunds",
             "AccountExists",
             "BreakUnknown",
-            "ItemUnknown",
+            "NotReconciled",
         ] {
             assert!(reached.keys().any(|verdict| verdict.contains(state)), "{state}: {reached:#?}");
         }

@@ -104,7 +104,7 @@ pub fn record(bytes: &[u8]) {
             let written = effect::encode(account, &hash(salt), effects);
             rest = rest.strip_prefix(&written[..]).unwrap();
         }
-        assert_eq!(rest, []);
+        assert!(rest.is_empty());
     }
     if let Some(account) = Account::decode(bytes) {
         assert_eq!(account.encode(), bytes);
