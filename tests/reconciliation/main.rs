@@ -9,12 +9,12 @@ mod desk;
 use std::time::Duration;
 
 use bytes::Bytes;
-use counterfoil_client::agreements::Party;
 use counterfoil_client::instructions::{self, Order};
 use counterfoil_client::orders::{Saying, resolution};
 use counterfoil_client::reconciliation::StandsIn;
 use counterfoil_client::v1;
 use counterfoil_client::watch::Checkpoint;
+use counterfoil_ledger::agreement::Party;
 use counterfoil_tests::banking::{accepted, account, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 
@@ -154,8 +154,8 @@ async fn a_break_ends_with_a_transfer(desk: &Desk) {
     assert_eq!(ended.found.state(), v1::BreakState::Resolved);
     assert_eq!((ended.found.step_count, ended.found.owner()), (4, v1::Party::Owner));
     let by: Vec<_> = ended.steps.iter().map(v1::BreakStep::by).collect();
-    use v1::Party::{Owner, Servicer};
-    assert_eq!(by, [Owner, Owner, Servicer, Owner]);
+    let (owner, servicer) = (v1::Party::Owner, v1::Party::Servicer);
+    assert_eq!(by, [owner, owner, servicer, owner]);
     assert_eq!(ended.steps[3].position, ended.found.ended_at);
     let balance = desk.owner.balance(desk.account, None).await.unwrap().value.balance.unwrap();
     assert_eq!(balance.minor_units, 1_000_000 - 650);
