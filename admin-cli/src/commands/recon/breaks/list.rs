@@ -19,10 +19,10 @@ use crate::session::Session;
 
 /// Arguments of `recon breaks`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct List {
     /// The account: its id, or ASSET[@OWNER][:NAME]
-    #[arg(value_name = "ACCOUNT")]
-    account: AccountWord,
+    #[arg(value_name = "ACCOUNT", required = true)]
+    account: Option<AccountWord>,
     /// Which.
     #[command(flatten)]
     filter: Filter,
@@ -43,11 +43,15 @@ pub struct Arguments {
     connection: Connection,
 }
 
-impl Arguments {
+impl List {
     /// Lists them.
     pub async fn run(&self) -> Result<Answer, Failure> {
+        // The parser requires it, unless a verb follows.
+        let account = self.account.as_ref().ok_or_else(|| {
+            Failure::usage("USAGE", "no account is named").fix("counterfoil recon breaks ACCOUNT")
+        })?;
         let session = Session::reading(&self.connection)?;
-        let of = Reconciled::find(&session, &self.account).await?;
+        let of = Reconciled::find(&session, account).await?;
         let found = session.client.breaks(of.id, self.filter.compared(), self.filter.wants_ended());
         let found = found.all().await?;
         let mut breaks = self.filter.choose(found.value);

@@ -20,7 +20,7 @@ pub struct Arguments {
     #[command(subcommand)]
     show: Option<Command>,
     #[command(flatten)]
-    list: Option<list::Arguments>,
+    list: list::List,
 }
 
 /// Verbs of `recon breaks`; without one it lists them.
@@ -47,11 +47,35 @@ pub struct Show {
 impl Arguments {
     /// Does it.
     pub async fn run(&self) -> Result<Answer, Failure> {
-        match (&self.show, &self.list) {
-            (Some(Command::Show(show)), _) => show.run().await,
-            (None, Some(list)) => list.run().await,
-            (None, None) => Err(Failure::usage("USAGE", "no account is named")
-                .fix("counterfoil recon breaks ACCOUNT")),
+        match &self.show {
+            Some(Command::Show(show)) => show.run().await,
+            None => self.list.run().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        breaks: Arguments,
+    }
+
+    #[test]
+    fn a_verb_takes_the_place_of_the_account() {
+        let list = Program::parse_from(["breaks", "CHF", "--sort", "amount"]).breaks;
+        assert!(list.show.is_none());
+        let Some(Command::Show(show)) =
+            Program::parse_from(["breaks", "show", "CHF", "3"]).breaks.show
+        else {
+            panic!("a verb")
+        };
+        assert_eq!((show.account.to_string().as_str(), show.number), ("CHF", 3));
+        assert!(Program::try_parse_from(["breaks"]).is_err());
     }
 }
