@@ -46,13 +46,34 @@ impl Html {
 
     /// Adds a cell of a table that holds a figure.
     pub fn figure(&mut self, text: &str) -> &mut Html {
-        self.raw("<td class=\"n\">").text(text).raw("</td>")
+        self.raw("<td class=\"n\">").text(&grouped(text)).raw("</td>")
     }
 
     /// The page.
     pub fn finish(self) -> String {
         self.text
     }
+}
+
+/// A figure with its thousands apart; any other text as it is.
+pub fn grouped(text: &str) -> String {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text),
+    };
+    let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    if whole.is_empty() || !whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    let mut grouped = sign.to_owned();
+    for (at, digit) in whole.char_indices() {
+        if at > 0 && (whole.len() - at) % 3 == 0 {
+            // A narrow blank at which no line breaks.
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
 }
 
 fn is_direction(character: char) -> bool {
@@ -62,6 +83,14 @@ fn is_direction(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(grouped("-1234567.89"), "-1\u{202f}234\u{202f}567.89");
+        for same in ["999", "0.05", "-0.05", "-", "not known", "", "12a4", "2-3"] {
+            assert_eq!(grouped(same), same);
+        }
+    }
 
     #[test]
     fn texts_stay_texts() {

@@ -7,7 +7,7 @@ mod sections;
 use counterfoil_client::reconciliation::Report;
 use counterfoil_proto::v1;
 
-use self::html::Html;
+use self::html::{Html, grouped};
 use super::account::Reconciled;
 use super::breaks::{Ageing, at_stake};
 use super::report::range;
@@ -78,7 +78,9 @@ impl Page<'_> {
             .iter()
             .fold(0_u128, |sum, one| sum.saturating_add(at_stake(one, &self.of.account.asset)));
         let stake = self.of.figure(i128::try_from(stake).unwrap_or(i128::MAX));
-        tile(html, &open.to_string(), &format!("open breaks, about {stake}"));
+        let asset = &self.of.account.asset;
+        let about = format!("open breaks, about {} {asset}", grouped(&stake));
+        tile(html, &grouped(&open.to_string()), &about);
         let oldest = self.breaks.iter().map(|one| one.age_days).max();
         let oldest = oldest.map_or("-".to_owned(), |age| counted(age.into(), "day"));
         tile(html, &oldest, "oldest open break, in business days");

@@ -2,7 +2,7 @@
 
 use counterfoil_client::reconciliation::Report;
 
-use super::html::Html;
+use super::html::{Html, grouped};
 use crate::commands::recon::breaks::{Ageing, BUCKETS};
 use crate::commands::recon::words::category;
 
@@ -54,7 +54,8 @@ pub fn shares(html: &mut Html, report: &Report) {
     let names = ["matched", "proposed", "waiting", "in breaks"];
     html.raw("<ul class=\"legend\">");
     for ((class, count), name) in parts.iter().zip(names) {
-        html.raw("<li><i class=\"").raw(class).raw("\"></i>").raw(name).raw(" ").number(*count);
+        html.raw("<li><i class=\"").raw(class).raw("\"></i>").raw(name).raw(" ");
+        html.text(&grouped(&count.to_string()));
         html.raw("</li>");
     }
     html.raw("</ul>");
