@@ -521,18 +521,15 @@ impl Planter {
         self.plan.day(until, case.partner).morning.push(late);
     }
 
-    /// A statement is sent twice: both have a number that another one has.
+    /// A statement is sent twice: the second has a number that another one has.
     fn again(&mut self, case: Case) {
         self.planted += 1;
         let (next, until) = (after(case.date, 1), after(case.date, 2));
         let again = Step::StateAgain(case.party, case.date);
         self.plan.day(next, case.partner).morning.push(again);
-        for _ in 0..2 {
-            let stages = vec![(next, Category::StatementGap)];
-            let which = self.story(case, Vec::new(), stages, until);
-            let end = Step::Resolve(which, ResolutionKind::NoAction, case.party);
-            self.plan.day(until, case.partner).morning.push(end);
-        }
+        let which = self.story(case, Vec::new(), vec![(next, Category::StatementGap)], until);
+        let end = Step::Resolve(which, ResolutionKind::NoAction, case.party);
+        self.plan.day(until, case.partner).morning.push(end);
     }
 
     /// A statement does not add up; the right one follows.
