@@ -15,6 +15,7 @@ use crate::{
     hash::Hash,
     id::InstructionId,
     merkle,
+    purpose::Purpose,
     reason::Reason,
     reconciliation::orders::{DecideMatch, SignPosition, WorkBreak},
     registry::{Key, Registry},
@@ -170,6 +171,8 @@ pub struct BookEntry {
     pub asset: Option<AssetCode>,
     /// Not booked yet.
     pub expected: bool,
+    /// What it is for, where the book says so.
+    pub purpose: Option<Purpose>,
     /// Random, of the signer.
     pub salt: [u8; 16],
 }
@@ -476,6 +479,7 @@ impl BookEntry {
             exchanged: message.exchanged,
             asset,
             expected: message.expected,
+            purpose: Purpose::of(message.purpose)?,
             salt,
         })
     }

@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod proof;
 pub mod proposal;
 pub mod prove;
+pub mod purpose;
 pub mod reason;
 pub mod reconciliation;
 pub mod registry;

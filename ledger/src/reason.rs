@@ -179,6 +179,9 @@ reasons! {
     ResolutionMalformed = 155, "RESOLUTION_MALFORMED", "CH16",
         "A resolution has no kind, names a transfer where none belongs, or not the one that is agreed to.",
         "Name amount and accounts for a correcting transfer or a return, for nothing else, and repeat the offer as it was made.";
+    PurposeUnknown = 156, "PURPOSE_UNKNOWN", "CH16",
+        "A book entry has a purpose that is not one of those listed.",
+        "Set purpose to lending or repayment, or leave it out.";
 
     SignatureMissing = 201, "SIGNATURE_MISSING", "DS0A",
         "The instruction does not carry exactly one signature.",
@@ -329,6 +332,9 @@ reasons! {
     PositionWrong = 833, "POSITION_WRONG", "AM10",
         "The figures are not what the ledger has of this book and date.",
         "Post what is missing, and compute the view again.";
+    BreakConversationFull = 834, "BREAK_CONVERSATION_FULL", "NARR",
+        "The institution has done 128 steps on this break, and this one does not end it.",
+        "Agree to what is offered, or let the other party take the next step.";
 }
 
 impl Reason {

@@ -279,6 +279,8 @@ fn others(fixture: &mut Fixture) {
     fixture.entry(Reason::SaltMissing, "15", |it| it.salt = bytes(15));
     fixture.entry(Reason::SideMissing, "no side", |it| it.side = 0);
     fixture.entry(Reason::SideMissing, "a third side", |it| it.side = 3);
+    fixture.entry(Reason::PurposeUnknown, "a third purpose", |it| it.purpose = 3);
+    fixture.entry(Reason::PurposeUnknown, "a negative one", |it| it.purpose = -1);
     fixture.entry(Reason::SaltMissing, "salt before side", |it| {
         (it.salt, it.side) = (Bytes::new(), 0);
     });

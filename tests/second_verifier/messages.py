@@ -42,7 +42,7 @@ BookEntry     1 account bytes, 2 side enum, 3 amount uint64, 4 booking_date uint
               6 entry_reference string, 7 uetr bytes, 8 end_to_end_id string, 9 commitment bytes, 10 salt bytes,
               11 transaction_id string, 12 instruction_id string, 13 group_id string, 14 counterparty string,
               15 reversal bool, 16 returned bool, 17 charges uint64, 18 exchanged bool, 19 asset string,
-              20 expected bool
+              20 expected bool, 21 purpose enum
 Batch         1 count uint32, 2 items_root bytes, 3 all_or_nothing bool
 Statement     1 account bytes, 2 statement_id string, 3 from_date uint32, 4 to_date uint32,
               5 opening_balance int64, 6 closing_balance int64, 7 salt bytes, 8 sequence uint64,

@@ -49,22 +49,15 @@ impl Tolerance {
         }
     }
 
-    /// By how many minor units two amounts may differ: the larger of the absolute tolerance and the
-    /// basis points of the larger amount, rounded down.
-    pub fn limit(&self, one: u64, other: u64) -> u64 {
-        let share = u128::from(one.max(other)) * u128::from(self.basis_points);
-        let share = share / u128::from(BASIS_POINTS);
-        self.absolute.max(u64::try_from(share).expect("a share of an amount is not larger than it"))
-    }
-
-    /// Whether two amounts differ by no more than the limit.
-    pub fn allows(&self, one: u64, other: u64) -> bool {
-        one.abs_diff(other) <= self.limit(one, other)
-    }
-
-    /// Whether two amounts, one of them exchanged, differ by no more than a rounding.
-    pub fn allows_exchanged(&self, one: u64, other: u64) -> bool {
-        one.abs_diff(other) <= self.exchange_rounding
+    /// Whether two amounts, or sums of them, differ by no more than is allowed: the larger of the
+    /// absolute tolerance and the basis points of the larger amount, rounded down.
+    pub fn covers(&self, one: u128, two: u128) -> bool {
+        let share = match one.max(two).checked_mul(u128::from(self.basis_points)) {
+            Some(product) => product / u128::from(BASIS_POINTS),
+            // Only sums of more than 2^64 amounts come here; then the absolute one holds.
+            None => 0,
+        };
+        one.abs_diff(two) <= share.max(u128::from(self.absolute))
     }
 }
 
@@ -73,18 +66,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_larger_of_the_two_counts() {
-        let tolerance = Tolerance::new(100, 25, 2).unwrap();
-        assert_eq!(tolerance.limit(10_000, 1), 100, "25 basis points are 25");
-        assert_eq!(tolerance.limit(1, 40_399), 100, "rounded down");
-        assert_eq!(tolerance.limit(40_400, 40_399), 101);
-        assert!(tolerance.allows(40_400, 40_299) && !tolerance.allows(40_400, 40_298));
-        assert!(tolerance.allows_exchanged(7, 9) && !tolerance.allows_exchanged(7, 10));
-        let whole = Tolerance::new(0, 10_000, 0).unwrap();
-        assert_eq!(whole.limit(u64::MAX, 0), u64::MAX);
-        assert!(!Tolerance::default().allows(1, 2) && Tolerance::default().allows(2, 2));
+    fn the_larger_tolerance_holds_and_rounds_down() {
+        let tolerance = Tolerance { absolute: 5, basis_points: 10, exchange_rounding: 0 };
+        for (one, two, covered) in [
+            (100, 105, true),
+            (100, 106, false),
+            (9_999, 9_990, true),
+            (9_999, 9_989, false),
+            (10_000, 9_990, true),
+            (9_990, 10_000, true),
+            (10_000, 9_989, false),
+            (u128::MAX, u128::MAX - 6, false),
+            (u128::MAX, u128::MAX - 5, true),
+        ] {
+            assert_eq!(tolerance.covers(one, two), covered, "{one} {two}");
+        }
+        assert!(Tolerance::default().covers(7, 7));
+        assert!(!Tolerance::default().covers(7, 8));
+        let all = Tolerance { basis_points: 10_000, ..Tolerance::default() };
+        assert!(all.covers(0, u128::from(u64::MAX)));
+    }
+
+    #[test]
+    fn what_is_no_tolerance() {
+        assert!(Tolerance::new(AMOUNT_MAX, 10_000, AMOUNT_MAX).is_some());
         assert!(Tolerance::new(0, 10_001, 0).is_none());
         assert!(Tolerance::new(AMOUNT_MAX + 1, 0, 0).is_none());
         assert!(Tolerance::new(0, u32::MAX, 0).is_none());
+        assert!(Tolerance::new(0, 0, AMOUNT_MAX + 1).is_none());
     }
 }

@@ -40,7 +40,8 @@ impl Work<'_> {
         let (now, signer) = (self.moment(), &instruction.institution);
         let key_id = key_id(instruction);
         self.with_newest(&order.account, signer, |all, governed, party| {
-            all.work(governed, (order.number, &order.salt), now, |work| match &order.action {
+            let step = (order.number, party, &order.salt);
+            all.work(governed, step, now, |work| match &order.action {
                 Action::Assign(to) => work.assign(*to),
                 Action::Say => work.say(party),
                 Action::Propose(resolution) => {
@@ -85,8 +86,8 @@ impl Work<'_> {
         agreed: Agreed,
     ) -> Result<Vec<u8>, Reason> {
         let (now, signer) = (self.moment(), &instruction.institution);
-        self.with_newest(&order.account, signer, |all, governed, _| {
-            all.work(governed, (order.number, &order.salt), now, |work| {
+        self.with_newest(&order.account, signer, |all, governed, party| {
+            all.work(governed, (order.number, party, &order.salt), now, |work| {
                 work.agree(agreed);
                 Ok(())
             })

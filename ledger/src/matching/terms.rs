@@ -1,5 +1,6 @@
 //! What an agreement says about one account's comparison.
 
+pub use crate::agreement::tolerance::Tolerance;
 use crate::date::Date;
 
 /// Business days of a calendar.
@@ -7,29 +8,6 @@ pub trait BusinessDays {
     /// Business days after `from` up to and including `to`, where `from` is not after `to`. Never
     /// smaller for a later `to` or an earlier `from`.
     fn distance(&self, from: Date, to: Date) -> u32;
-}
-
-/// How far amounts of what belongs together may differ, for the account's asset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tolerance {
-    /// Minor units.
-    pub absolute: u64,
-    /// Of the larger amount. The larger of the two holds.
-    pub basis_points: u32,
-    /// Minor units by which an exchanged amount may differ.
-    pub exchange_rounding: u64,
-}
-
-impl Tolerance {
-    /// Whether two amounts differ by no more than is allowed.
-    pub fn covers(&self, one: u128, two: u128) -> bool {
-        let share = match one.max(two).checked_mul(u128::from(self.basis_points)) {
-            Some(product) => product / 10_000,
-            // Only sums of more than 2^64 amounts come here; then the absolute one holds.
-            None => 0,
-        };
-        one.abs_diff(two) <= share.max(u128::from(self.absolute))
-    }
 }
 
 /// How much work the rules may cause. Another rule set may have others, and then another result,
@@ -101,28 +79,6 @@ pub(super) mod tests {
             }
             count
         }
-    }
-
-    #[test]
-    fn the_larger_tolerance_holds_and_rounds_down() {
-        let tolerance = Tolerance { absolute: 5, basis_points: 10, exchange_rounding: 0 };
-        for (one, two, covered) in [
-            (100, 105, true),
-            (100, 106, false),
-            (9_999, 9_990, true),
-            (9_999, 9_989, false),
-            (10_000, 9_990, true),
-            (9_990, 10_000, true),
-            (10_000, 9_989, false),
-            (u128::MAX, u128::MAX - 6, false),
-            (u128::MAX, u128::MAX - 5, true),
-        ] {
-            assert_eq!(tolerance.covers(one, two), covered, "{one} {two}");
-        }
-        assert!(Tolerance::default().covers(7, 7));
-        assert!(!Tolerance::default().covers(7, 8));
-        let all = Tolerance { basis_points: 10_000, ..Tolerance::default() };
-        assert!(all.covers(0, u128::from(u64::MAX)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     hash::Hash,
     instruction::Statement,
     merkle::Frontier,
+    purpose::Purpose,
 };
 
 /// What the items of a date come to. Amounts in minor units.
@@ -22,10 +23,19 @@ pub struct Day {
     pub debit_count: u64,
     /// Their sum.
     pub debits: u128,
+    /// Of both sums: what was lent.
+    pub lent: u128,
+    /// Of both sums: what was repaid.
+    pub repaid: u128,
 }
 
 impl Day {
-    pub(super) fn add(&mut self, side: Side, amount: u64) {
+    pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
+        match purpose {
+            None => {}
+            Some(Purpose::Lending) => self.lent += u128::from(amount),
+            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+        }
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
             Side::Debit => (&mut self.debit_count, &mut self.debits),
@@ -78,6 +88,16 @@ impl StatementFault {
     pub const ALL: [StatementFault; 2] = [StatementFault::Gap, StatementFault::Unbalanced];
 }
 
+/// The items of a value date.
+#[derive(Clone, Debug, Default)]
+struct Valued {
+    day: Day,
+    /// The tree over them.
+    items: Frontier,
+    /// Their numbers, ascending.
+    numbers: Vec<u64>,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -85,8 +105,8 @@ pub struct Book {
     pub(super) count: u64,
     /// By booking date: what statements are checked against.
     booked: BTreeMap<Date, Day>,
-    /// By value date: what positions are checked against, with the tree over the items.
-    valued: BTreeMap<Date, (Day, Frontier)>,
+    /// By value date: what positions are checked against.
+    valued: BTreeMap<Date, Valued>,
     statements: Vec<StatementRecord>,
     /// Statements with a fault, and the break that says so.
     pub(super) faults: BTreeMap<(u64, StatementFault), u64>,
@@ -107,33 +127,60 @@ impl Book {
     /// of a book over the entries' bytes, of the ledger over the postings'.
     pub fn day(&self, date: Date) -> (Day, Hash) {
         match self.valued.get(&date) {
-            Some((day, items)) => (day.clone(), items.root()),
+            Some(Valued { day, items, .. }) => (day.clone(), items.root()),
             None => (Day::default(), Frontier::default().root()),
         }
     }
 
-    /// What the items from one value date on come to.
+    /// What the items from one value date on come to. Takes one step a date.
     pub fn movement_from(&self, date: Date) -> i128 {
-        self.valued.range(date..).map(|(_, (day, _))| day.movement()).sum()
+        self.valued.range(date..).map(|(_, valued)| valued.day.movement()).sum()
     }
 
-    /// Takes the next item in; returns its number.
-    pub(super) fn add(&mut self, item: &Counted, hash: Hash) -> u64 {
+    /// What the items before a value date come to. Takes one step a date.
+    pub(super) fn movement_before(&self, date: Date) -> i128 {
+        self.valued.range(..date).map(|(_, valued)| valued.day.movement()).sum()
+    }
+
+    /// Numbers of the items with value dates from one to another, both included, by date.
+    pub fn numbers_between(&self, from: Date, to: Date) -> impl Iterator<Item = u64> + '_ {
+        let valued = if from <= to { Some(self.valued.range(from..=to)) } else { None };
+        valued.into_iter().flatten().flat_map(|(_, valued)| valued.numbers.iter().copied())
+    }
+
+    /// The first value date of an item, not before a date.
+    pub(super) fn date_from(&self, date: Date) -> Option<Date> {
+        self.valued.range(date..).next().map(|(date, _)| *date)
+    }
+
+    /// The last value date of an item.
+    pub(super) fn last_date(&self) -> Option<Date> {
+        self.valued.last_key_value().map(|(date, _)| *date)
+    }
+
+    /// Takes the next item in.
+    pub(super) fn add(&mut self, number: u64, item: &Counted, hash: Hash) {
         self.count += 1;
-        self.booked.entry(item.booked).or_default().add(item.side, item.amount);
-        let (day, items) = self.valued.entry(item.valued).or_default();
-        day.add(item.side, item.amount);
-        items.push(hash);
-        self.count
+        let Counted { side, amount, purpose, .. } = *item;
+        self.booked.entry(item.booked).or_default().add(side, amount, purpose);
+        let valued = self.valued.entry(item.valued).or_default();
+        valued.day.add(side, amount, purpose);
+        valued.items.push(hash);
+        valued.numbers.push(number);
     }
 
     /// Whether these are its days, and their trees have as many leaves.
     pub(super) fn is_of(&self, booked: &BTreeMap<Date, Day>, valued: &BTreeMap<Date, Day>) -> bool {
-        let figures = self.valued.iter().map(|(date, (day, _))| (date, day));
-        let leaves = |(day, items): &(Day, Frontier)| {
-            day.credit_count.checked_add(day.debit_count) == Some(items.size())
+        let figures = self.valued.iter().map(|(date, it)| (date, &it.day));
+        let leaves = |it: &Valued| {
+            it.day.credit_count.checked_add(it.day.debit_count) == Some(it.items.size())
         };
         self.booked == *booked && figures.eq(valued) && self.valued.values().all(leaves)
+    }
+
+    /// A statement by its place in the book, from 1.
+    pub fn statement_at(&self, number: u64) -> Option<&StatementRecord> {
+        self.statements.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
     pub(super) fn statement(&self, id: &str) -> Option<&StatementRecord> {
@@ -184,12 +231,15 @@ impl Book {
         ]
     }
 
-    /// The booked balance at the beginning of a date, as the statements say; none if none covers it.
+    /// The balance by value dates at the beginning of a date; none where no statement tells one. It is
+    /// told by the statement that covers the date, or by the last one before: what that had before its
+    /// first entry, less what had been booked by then, is what the book held before any entry that was
+    /// recorded; and from there the entries lead to the date. Takes one step a date and statement.
     pub fn opening(&self, date: Date) -> Option<i128> {
-        let covering = self.statements.iter().rev().find(|it| it.from <= date && date <= it.to)?;
-        let before = self.booked.range(covering.from..date);
-        let moved: i128 = before.map(|(_, day)| day.movement()).sum();
-        Some(i128::from(covering.opening) + moved)
+        let begun = self.statements.iter().filter(|it| it.from <= date);
+        let told = begun.max_by_key(|it| (it.to.min(date), it.number))?;
+        let booked: i128 = self.booked.range(..told.from).map(|(_, day)| day.movement()).sum();
+        Some(i128::from(told.opening) - booked + self.movement_before(date))
     }
 
     #[cfg(test)]
@@ -200,7 +250,8 @@ impl Book {
     /// What is kept of a date: as booked, as valued, and the tree over what is valued then.
     pub(super) fn parts(&self, date: Date) -> (Day, Day, Frontier) {
         let booked = self.booked.get(&date).cloned().unwrap_or_default();
-        let (valued, items) = self.valued.get(&date).cloned().unwrap_or_default();
+        let valued = self.valued.get(&date).map(|it| (it.day.clone(), it.items.clone()));
+        let (valued, items) = valued.unwrap_or_default();
         (booked, valued, items)
     }
 
@@ -209,8 +260,15 @@ impl Book {
             self.booked.insert(date, booked);
         }
         if items.size() > 0 {
-            self.valued.insert(date, (valued, items));
+            let restored = self.valued.entry(date).or_default();
+            (restored.day, restored.items) = (valued, items);
         }
+    }
+
+    /// Takes an item that was recorded before; its day comes with a record of its own.
+    pub(super) fn restore_item(&mut self, number: u64, valued: Date) {
+        self.count += 1;
+        self.valued.entry(valued).or_default().numbers.push(number);
     }
 
     pub(super) fn restore_statement(&mut self, statement: StatementRecord) -> Option<()> {
@@ -225,6 +283,7 @@ pub(super) struct Counted {
     pub amount: u64,
     pub booked: Date,
     pub valued: Date,
+    pub purpose: Option<Purpose>,
 }
 
 /// Statements are numbered from 1.

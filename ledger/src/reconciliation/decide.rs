@@ -102,12 +102,8 @@ impl Sheet {
     /// The open proposal of exactly these items.
     fn proposal_of(&self, comparison: Comparison, ids: &[Id]) -> Option<u64> {
         let items = items_of(ids);
-        let open = self.findings(Class::Proposal).find(|finding| {
-            finding.comparison == comparison
-                && finding.closed_at.is_none()
-                && finding.items == items
-        });
-        open.map(|finding| finding.number)
+        let mut open = self.proposals_of(comparison, *ids.first()?);
+        open.find(|finding| finding.items == items).map(|finding| finding.number)
     }
 
     /// Runs pass these items by.
@@ -158,9 +154,9 @@ impl Sheet {
                 self.touched.refusals.insert((comparison, first.number));
             }
         }
+        let first = ids.first().ok_or(Reason::ItemUnknown)?;
         let proposals: Vec<(Class, u64)> = self
-            .findings(Class::Proposal)
-            .filter(|finding| finding.comparison == comparison && finding.closed_at.is_none())
+            .proposals_of(comparison, *first)
             .filter(|finding| ids.iter().all(|id| finding.has(*id)))
             .map(|finding| (Class::Proposal, finding.number))
             .collect();

@@ -4,8 +4,9 @@
 use super::pass::Pass;
 use crate::{
     block::Position,
+    date::Date,
     matching::{
-        item::Comparison,
+        item::{Comparison, Source},
         pair::{Category, Judgement},
     },
 };
@@ -67,6 +68,15 @@ impl Says {
     }
 }
 
+/// What a break is about that is about no items, or not about them alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A statement of a book, by its place in the book.
+    Statement(Source, u64),
+    /// A day's position.
+    Day(Date),
+}
+
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -78,6 +88,8 @@ pub struct Finding {
     pub items: [Vec<u64>; 2],
     /// What it says.
     pub says: Says,
+    /// What a break is about, if it is a statement or a day.
+    pub about: Option<About>,
     /// How well a pair goes together, if keys brought it together.
     pub judgement: Option<Judgement>,
     /// Where it was found.

@@ -3,11 +3,16 @@
 //! [`sheet`] is one account; [`crate::matching`] says what belongs together; findings, the work on
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
+pub mod ageing;
 pub mod book;
+pub mod day;
 mod decide;
 mod due;
 pub mod effect;
+pub mod explanation;
+pub mod figures;
 pub mod finding;
+mod look;
 pub mod orders;
 pub mod pass;
 pub mod position;
@@ -16,6 +21,8 @@ mod restore;
 mod run;
 pub mod sheet;
 mod statement;
+pub mod trial;
+mod unclear;
 mod whole;
 pub mod work;
 
@@ -116,19 +123,10 @@ impl<'a> Governed<'a> {
 
 fn rules<'a>(terms: &'a Terms, asset: &AssetCode) -> matching::terms::Terms<'a> {
     matching::terms::Terms {
-        tolerance: tolerance(terms, asset),
+        tolerance: terms.tolerance(asset),
         window: terms.value_date_window,
         days: &terms.calendar,
         bounds: Bounds::RULE_SET_1,
-    }
-}
-
-fn tolerance(terms: &Terms, asset: &AssetCode) -> matching::terms::Tolerance {
-    let agreed = terms.tolerance(asset);
-    matching::terms::Tolerance {
-        absolute: agreed.absolute,
-        basis_points: agreed.basis_points.into(),
-        exchange_rounding: agreed.exchange_rounding,
     }
 }
 
@@ -156,7 +154,7 @@ impl Reconciliation {
         }
         let Posting { number, side, amount, date, uetr, end_to_end_id, counterparty } = *posting;
         let item = Item::of_posting(number, side, amount, date, uetr, end_to_end_id, counterparty);
-        let counted = book::Counted { side, amount, booked: date, valued: date };
+        let counted = book::Counted { side, amount, booked: date, valued: date, purpose: None };
         self.arrive(governed, (Source::Ledger, counted, posting.hash()), item, drawn, now)
     }
 
@@ -176,6 +174,7 @@ impl Reconciliation {
             amount: entry.amount,
             booked: entry.booking_date,
             valued: entry.date,
+            purpose: entry.purpose,
         };
         self.arrive(governed, (source, counted, hash), item, &entry.salt, now)
     }
@@ -308,12 +307,12 @@ impl Reconciliation {
     pub(crate) fn work(
         &mut self,
         governed: Governed<'_>,
-        (number, drawn): (u64, &[u8; 16]),
+        (number, by, drawn): (u64, Party, &[u8; 16]),
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<Vec<u8>, Reason> {
         self.try_change(governed.account, drawn, now, |sheet| {
-            sheet.work_on(number, &governed.rules(), now, step)
+            sheet.work_on((number, by), &governed.rules(), now, step)
         })
     }
 

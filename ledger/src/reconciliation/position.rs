@@ -6,9 +6,9 @@
 
 use super::{
     Governed,
-    book::{Book, Day},
+    day::viewed,
     effect::{Effect, Kind},
-    finding::{Class, Says},
+    finding::{About, Class, Says},
     orders::{SignPosition, View},
     sheet::{Moment, Sheet},
 };
@@ -16,7 +16,6 @@ use crate::{
     agreement::{Party, Terms},
     block::Position as Place,
     date::Date,
-    hash::Hash,
     matching::{
         item::{Comparison, Id, Source},
         pair::Category,
@@ -67,28 +66,6 @@ fn seat(party: Party) -> usize {
     }
 }
 
-/// Whether a view is what the ledger has of a source's day. A source without a statement of the day
-/// tells no balance, and then what the view says of the balances has to run: opening and movements give
-/// the closing.
-pub(super) fn is_right(view: &View, day: &Day, digest: Hash, opening: Option<i128>) -> bool {
-    let moved = i128::from(view.opening) + day.movement();
-    let figures = (u128::from(view.credits), u128::from(view.debits));
-    figures == (day.credits, day.debits)
-        && (view.credit_count, view.debit_count) == (day.credit_count, day.debit_count)
-        && view.digest == digest
-        && moved == i128::from(view.closing)
-        && opening.is_none_or(|opening| opening == i128::from(view.opening))
-}
-
-/// What a party's view is of: its own book, or the ledger where that is not compared.
-fn source_of(party: Party, terms: &Terms) -> Source {
-    match party {
-        Party::Owner if terms.sources.owner_book => Source::OwnerBook,
-        Party::Servicer if terms.sources.servicer_book => Source::ServicerBook,
-        _ => Source::Ledger,
-    }
-}
-
 impl Sheet {
     /// Takes a party's view, if it is right.
     pub(super) fn sign_position(
@@ -98,15 +75,9 @@ impl Sheet {
         governed: Governed<'_>,
         now: Moment,
     ) -> Result<(), Reason> {
-        let source = source_of(party, governed.terms);
-        let nothing = Book::default();
-        let book = self.books.get(&source).unwrap_or(&nothing);
-        let (day, digest) = book.day(order.date);
-        let opening = match source {
-            Source::Ledger => Some(governed.account.balance - book.movement_from(order.date)),
-            _ => book.opening(order.date),
-        };
-        if !is_right(&order.view, &day, digest, opening) {
+        let source = viewed(party, governed.terms);
+        let figures = self.figures(governed.account, source, order.date);
+        if figures.view(order.view.opening) != Some(order.view) {
             return Err(Reason::PositionWrong);
         }
         let date = u64::from(order.date.yyyymmdd());
@@ -124,7 +95,7 @@ impl Sheet {
         for date in dates {
             let Some(position) = self.positions.get_mut(&date) else { continue };
             for party in [Party::Servicer, Party::Owner] {
-                if source_of(party, terms) == source && position.outdate(party) {
+                if viewed(party, terms) == source && position.outdate(party) {
                     let number = u64::from(date.yyyymmdd());
                     let effect = Effect::new(Kind::PositionOutdated, None, party as u8, number);
                     self.effects.push(effect);
@@ -153,12 +124,14 @@ impl Sheet {
                     let number = u64::from(date.yyyymmdd());
                     self.effects.push(Effect::new(Kind::PositionAgreed, None, 0, number));
                     if let Some(number) = broken {
-                        self.close((Class::Break, number), now);
+                        self.heal(number, now);
                     }
                 }
                 (Some((comparison, ids)), None) => {
                     let says = Says::Break { category: Category::Position };
                     let number = self.open_about(comparison, &ids, says, now);
+                    let found = self.findings.get_mut(&(Class::Break, number));
+                    found.expect("it was just opened").about = Some(About::Day(date));
                     let position = self.positions.get_mut(&date).expect("it was just there");
                     position.break_number = Some(number);
                 }
@@ -170,12 +143,8 @@ impl Sheet {
 
     /// The first items of a date about which the sources do not agree, and where.
     fn differing(&self, date: Date) -> Option<(Comparison, Vec<Id>)> {
-        let first = Id::FIRST;
         self.desks.keys().find_map(|comparison| {
-            let from = (*comparison, date, first);
-            let of_date = self.unclear.range(from..);
-            let of_date = of_date.take_while(|(at, on, _)| (at, on) == (comparison, &date));
-            let ids: Vec<Id> = of_date.map(|(.., id)| *id).take(NAMED_MAX).collect();
+            let ids: Vec<Id> = self.unclear.of(*comparison, date).take(NAMED_MAX).collect();
             (!ids.is_empty()).then_some((*comparison, ids))
         })
     }

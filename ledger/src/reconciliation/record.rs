@@ -5,7 +5,7 @@
 
 use super::{
     book::{Book, Day, StatementRecord},
-    finding::{Class, Finding, Says},
+    finding::{About, Class, Finding, Says},
     orders::{Resolution, View},
     position::DayPosition,
     sheet::{Recorded, Sheet},
@@ -147,17 +147,18 @@ fn write_cursor(value: &mut Vec<u8>, cursor: &Cursor) {
     }
 }
 
-/// position · time u64 · deadline u64 · flags u8 (1 late, 2 reversal, 4 returned, 8 exchanged) · booked
-/// u32 · side u8 · amount u64 · date u32 · charges u64 · uetr [16] · counterparty [11] · texts ×6 ·
+/// position · time u64 · deadline u64 · flags u8 (1 late, 2 reversal, 4 returned, 8 exchanged) ·
+/// purpose u8, 0 = none · booked u32 · side u8 · amount u64 · date u32 · charges u64 · uetr [16] · counterparty [11] · texts ×6 ·
 /// comparisons: count u8, each comparison u8 · mark u8 · class u8 · number u64.
 fn item(sheet: &Sheet, source: Source, recorded: &Recorded) -> Vec<u8> {
-    let Recorded { item, booked, position, time_ms, deadline_ms, is_late } = recorded;
+    let Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late } = recorded;
     let mut value = Vec::with_capacity(192);
     write_position(&mut value, position);
     value.extend(time_ms.to_be_bytes());
     value.extend(deadline_ms.to_be_bytes());
     let flags = [*is_late, item.reversal, item.returned, item.exchanged];
     value.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
+    value.push(purpose.map_or(0, |purpose| purpose as u8));
     value.extend(booked.yyyymmdd().to_be_bytes());
     value.push(item.side as u8);
     value.extend(item.amount.to_be_bytes());
@@ -201,7 +202,7 @@ fn mark(sheet: &Sheet, comparison: Comparison, source: Source, item: &Item) -> O
 
 /// opened at · closed at, height 0 = open · code u8 (pass or category) · by u8 (confirmed, or by whom) ·
 /// judgement: has u8, strength u8, defect u8, distance u32, difference u64 · counts u16 ×2 · named u8 ·
-/// numbers, if all are named · of a break: work.
+/// numbers, if all are named · of a break: about, work.
 fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     let mut value = Vec::with_capacity(96);
     write_position(&mut value, &found.opened_at);
@@ -231,18 +232,31 @@ fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
         numbers.for_each(|number| value.extend(number.to_be_bytes()));
     }
     if let Some(work) = work {
+        write_about(&mut value, found.about);
         write_work(&mut value, work);
     }
     value
 }
 
-/// state u8 · owner u8 · spoke u8, 0 = nobody · steps u32 · last at · offer: has u8, party u8, key [32],
+/// kind u8: 0 its items, 1 a statement, 2 a day · source u8 · the statement's number or the date u64.
+fn write_about(value: &mut Vec<u8>, about: Option<About>) {
+    let (kind, source, number) = match about {
+        None => (0, 0, 0),
+        Some(About::Statement(source, number)) => (1, source as u8, number),
+        Some(About::Day(date)) => (2, 0, date.yyyymmdd().into()),
+    };
+    value.extend([kind, source]);
+    value.extend(number.to_be_bytes());
+}
+
+/// state u8 · owner u8 · spoke u8, 0 = nobody · steps of the servicer u16, of the owner u16 · where each
+/// was · offer: has u8, party u8, key [32],
 /// resolution: kind u8 · transfers u8, amount u64, debit [16], credit [16] · commitment [32].
 fn write_work(value: &mut Vec<u8>, work: &Work) {
     let party = |party: Option<crate::agreement::Party>| party.map_or(0, |party| party as u8);
     value.extend([work.state as u8, party(work.owner), party(work.spoke)]);
-    value.extend(work.steps.to_be_bytes());
-    write_position(value, &work.last_at);
+    work.step_counts.iter().for_each(|count| value.extend(count.to_be_bytes()));
+    work.steps.iter().for_each(|at| write_position(value, at));
     let Some(Offer { by, resolution }) = &work.offer else {
         value.push(0);
         return;
@@ -259,16 +273,18 @@ fn write_work(value: &mut Vec<u8>, work: &Work) {
     value.extend(commitment.as_bytes());
 }
 
-/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · size u64 ·
-/// peaks.
+/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · lent u128 ·
+/// repaid u128 · size u64 · peaks.
 fn day(book: &Book, date: crate::date::Date) -> Vec<u8> {
     let mut value = Vec::with_capacity(160);
     let (booked, valued, items) = book.parts(date);
-    for Day { credit_count, credits, debit_count, debits } in [booked, valued] {
+    for Day { credit_count, credits, debit_count, debits, lent, repaid } in [booked, valued] {
         value.extend(credit_count.to_be_bytes());
         value.extend(credits.to_be_bytes());
         value.extend(debit_count.to_be_bytes());
         value.extend(debits.to_be_bytes());
+        value.extend(lent.to_be_bytes());
+        value.extend(repaid.to_be_bytes());
     }
     value.extend(items.size().to_be_bytes());
     items.peaks().iter().for_each(|peak| value.extend(peak.as_bytes()));

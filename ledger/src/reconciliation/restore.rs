@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     Reconciliation,
     book::{Day, StatementFault, StatementRecord},
-    finding::{Class, Finding, Says},
+    finding::{About, Class, Finding, Says},
     orders::{Resolution, ResolutionKind, View},
     pass::Pass,
     position::DayPosition,
@@ -14,7 +14,7 @@ use super::{
         REFUSALS, SHEET, STATEMENT,
     },
     sheet::{Recorded, Sheet},
-    work::{Hand, Offer, Work, WorkState},
+    work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},
 };
 use crate::{
     account::{Account, AccountId},
@@ -32,6 +32,7 @@ use crate::{
         runs::{Anchor, Cursor},
     },
     merkle::Frontier,
+    purpose::Purpose,
     uetr::Uetr,
 };
 
@@ -90,7 +91,7 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let recorded = read_item(number, value)?;
             draft.marks.push((source, number, read_marks(value)?));
             let book = sheet.books.entry(source).or_default();
-            book.count += 1;
+            book.restore_item(number, recorded.item.date);
             if sheet.items.insert((source, number), recorded).is_some() {
                 return None;
             }
@@ -127,9 +128,13 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let (_, class) = FINDINGS.into_iter().find(|(found, _)| *found == kind)?;
             let comparison = Comparison::from_number(part)?;
             sheet.desks.entry(comparison).or_insert_with(|| Desk::new(comparison));
-            let found = read_finding(number, class, comparison, value)?;
+            let mut found = read_finding(number, class, comparison, value)?;
             if class == Class::Break {
+                found.about = read_about(value)?;
                 sheet.works.insert(number, read_work(value)?);
+            }
+            if class != Class::Match && found.closed_at.is_none() {
+                sheet.open.insert((class, number));
             }
             sheet.findings.insert((class, number), found);
         }
@@ -212,7 +217,7 @@ impl Sheet {
             self.deadlines.insert((deadline_ms, comparison, id));
         }
         if !self.is_clear(comparison, id) {
-            self.unclear.insert((comparison, item.date, id));
+            self.unclear.insert(comparison, id, &item);
         }
         Some((item, standing))
     }
@@ -272,7 +277,7 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     let position = read_position(value)?;
     let time_ms = u64::from_be_bytes(value.take()?);
     let deadline_ms = u64::from_be_bytes(value.take()?);
-    let [flags] = value.take()?;
+    let [flags, purpose] = value.take()?;
     let booked = read_date(value)?;
     let [side] = value.take()?;
     let amount = u64::from_be_bytes(value.take()?);
@@ -307,7 +312,8 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     };
     let item = Arc::new(Item::of_entry(number, &fields));
     let is_late = flags & 1 != 0;
-    Some(Recorded { item, booked, position, time_ms, deadline_ms, is_late })
+    let purpose = Purpose::of(purpose.into()).ok()?;
+    Some(Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late })
 }
 
 fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
@@ -368,7 +374,19 @@ fn read_finding(
             }
         }
     }
-    Some(Finding { number, comparison, items, says, judgement, opened_at, closed_at })
+    let about = None;
+    Some(Finding { number, comparison, items, says, about, judgement, opened_at, closed_at })
+}
+
+fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
+    let [kind, part] = value.take()?;
+    let number = u64::from_be_bytes(value.take()?);
+    Some(match kind {
+        0 => None,
+        1 => Some(About::Statement(source(part)?, number)),
+        2 => Some(About::Day(date(number)?)),
+        _ => return None,
+    })
 }
 
 fn party(number: u8) -> Option<Option<Party>> {
@@ -380,8 +398,12 @@ fn party(number: u8) -> Option<Option<Party>> {
 
 fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     let [state, owner, spoke] = value.take()?;
-    let steps = u32::from_be_bytes(value.take()?);
-    let last_at = read_position(value)?;
+    let step_counts = [u16::from_be_bytes(value.take()?), u16::from_be_bytes(value.take()?)];
+    let counted: usize = step_counts.iter().map(|count| usize::from(*count)).sum();
+    if counted > STEPS_IN_ALL_MAX {
+        return None;
+    }
+    let steps = (0..counted).map(|_| read_position(value)).collect::<Option<_>>()?;
     let offer = match value.take()? {
         [0] => None,
         [1] => {
@@ -405,7 +427,7 @@ fn read_work(value: &mut Reader<'_>) -> Option<Work> {
         _ => return None,
     };
     let (owner, spoke) = (party(owner)?, party(spoke)?);
-    Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, last_at, offer })
+    Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, step_counts, offer })
 }
 
 fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
@@ -414,6 +436,8 @@ fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
         credits: u128::from_be_bytes(value.take()?),
         debit_count: u64::from_be_bytes(value.take()?),
         debits: u128::from_be_bytes(value.take()?),
+        lent: u128::from_be_bytes(value.take()?),
+        repaid: u128::from_be_bytes(value.take()?),
     })
 }
 

@@ -15,11 +15,12 @@ use super::{
     finding::{Class, Finding, Says},
     pass::Pass,
     position::DayPosition,
+    unclear::Unclear,
     work::Work,
 };
 use crate::{
     account::AccountId,
-    agreement::Terms,
+    agreement::{Party, Terms},
     block::Position,
     date::Date,
     hash::Hash,
@@ -30,6 +31,7 @@ use crate::{
         pair::Category,
         runs::Cursor,
     },
+    purpose::Purpose,
     reason::Reason,
 };
 
@@ -42,14 +44,20 @@ pub(crate) struct Moment {
     pub time_ms: u64,
 }
 
-/// An item that is in memory.
+/// An item, and where and when it was recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Recorded {
+pub struct Recorded {
+    /// As it is compared.
     pub item: Arc<Item>,
+    /// When it was booked.
     pub booked: Date,
+    /// What it is for, where the book says so.
+    pub purpose: Option<Purpose>,
+    /// The leaf.
     pub position: Position,
+    /// Its block's time, Unix milliseconds.
     pub time_ms: u64,
-    /// When it is missing if it has no counterpart.
+    /// When it is missing if it has no counterpart, Unix milliseconds.
     pub deadline_ms: u64,
     /// It came after the deadline of its value date: a statement decides at once.
     pub is_late: bool,
@@ -80,11 +88,12 @@ pub struct Sheet {
     /// The open proposals that name an item.
     pub(super) proposed: BTreeSet<(Comparison, Id, u64)>,
     pub(super) findings: BTreeMap<(Class, u64), Finding>,
+    /// Proposals and breaks that have not ended.
+    pub(super) open: BTreeSet<(Class, u64)>,
     pub(super) works: BTreeMap<u64, Work>,
     /// Findings so far, by class.
     pub(super) counts: BTreeMap<Class, u64>,
-    /// Items about which the sources do not agree, by value date.
-    pub(super) unclear: BTreeSet<(Comparison, Date, Id)>,
+    pub(super) unclear: Unclear,
     /// When open items become missing.
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
@@ -113,9 +122,10 @@ impl Sheet {
             stands: BTreeMap::new(),
             proposed: BTreeSet::new(),
             findings: BTreeMap::new(),
+            open: BTreeSet::new(),
             works: BTreeMap::new(),
             counts: BTreeMap::new(),
-            unclear: BTreeSet::new(),
+            unclear: Unclear::default(),
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
@@ -128,41 +138,6 @@ impl Sheet {
         }
     }
 
-    /// A source, once it has had an item or a statement.
-    pub fn book(&self, source: Source) -> Option<&Book> {
-        self.books.get(&source)
-    }
-
-    /// A finding that is in memory: every open one, and those that ended lately.
-    pub fn finding(&self, class: Class, number: u64) -> Option<&Finding> {
-        self.findings.get(&(class, number))
-    }
-
-    /// The findings of a class that are in memory, by number.
-    pub fn findings(&self, class: Class) -> impl Iterator<Item = &Finding> {
-        self.findings.range((class, 0)..=(class, u64::MAX)).map(|(_, finding)| finding)
-    }
-
-    /// The work on a break.
-    pub fn work(&self, number: u64) -> Option<&Work> {
-        self.works.get(&number)
-    }
-
-    /// An item that is in memory.
-    pub fn item(&self, source: Source, number: u64) -> Option<&Item> {
-        self.items.get(&(source, number)).map(|recorded| &*recorded.item)
-    }
-
-    /// A comparison.
-    pub fn desk(&self, comparison: Comparison) -> Option<&Desk> {
-        self.desks.get(&comparison)
-    }
-
-    /// What is known of a day.
-    pub fn position(&self, date: Date) -> Option<&DayPosition> {
-        self.positions.get(&date)
-    }
-
     /// The next item of a source comes. `hash` is what its day's digest covers.
     pub(super) fn arrive(
         &mut self,
@@ -172,15 +147,16 @@ impl Sheet {
         now: Moment,
     ) {
         let number = item.number;
-        self.books.entry(source).or_default().add(&counted, hash);
+        self.books.entry(source).or_default().add(number, &counted, hash);
         self.touched.days.insert((source, counted.valued));
         self.touched.days.insert((source, counted.booked));
         let item = Arc::new(item);
-        let Counted { booked, valued, .. } = counted;
+        let Counted { booked, valued, purpose, .. } = counted;
         let deadline_ms = deadline_ms(valued, now.time_ms, terms);
         let recorded = Recorded {
             item: item.clone(),
             booked,
+            purpose,
             position: now.at,
             time_ms: now.time_ms,
             deadline_ms,
@@ -202,7 +178,7 @@ impl Sheet {
             self.take(comparison, changes, now);
             let id = Id { place, number };
             if !self.is_clear(comparison, id) {
-                self.unclear.insert((comparison, valued, id));
+                self.unclear.insert(comparison, id, &item);
             }
             if self.other_is_complete(comparison, place, valued) {
                 self.judge_absence(comparison, id, now);
@@ -215,6 +191,10 @@ impl Sheet {
     pub(super) fn take(&mut self, comparison: Comparison, changes: Vec<Change>, now: Moment) {
         for Change { id, after, .. } in &changes {
             self.touched.items.insert((comparison.source(id.place), id.number));
+            if *after != Some(Standing::Free) {
+                let recorded = &self.items[&(comparison.source(id.place), id.number)];
+                self.deadlines.remove(&(recorded.deadline_ms, comparison, *id));
+            }
             // Whoever pins an item has said what it stands in.
             if *after == Some(Standing::Pinned) {
                 continue;
@@ -321,11 +301,16 @@ impl Sheet {
         let effect = Effect::new(kind, Some(comparison), code, number);
         self.effects.push(Effect { items: items.clone(), ..effect });
         if class == Class::Break {
-            self.works.insert(number, Work::new(now.at));
+            self.works.insert(number, Work::default());
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
-        let finding = Finding { number, comparison, items, says, judgement, opened_at, closed_at };
+        let about = None;
+        let finding =
+            Finding { number, comparison, items, says, about, judgement, opened_at, closed_at };
         self.findings.insert((class, number), finding);
+        if class != Class::Match {
+            self.open.insert((class, number));
+        }
         self.touched.findings.insert((class, number));
         self.touched.sheet = true;
         number
@@ -335,21 +320,27 @@ impl Sheet {
     /// more but they themselves.
     pub(super) fn work_on(
         &mut self,
-        number: u64,
+        (number, by): (u64, Party),
         rules: &matching::terms::Terms<'_>,
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
         let work = self.works.get_mut(&number).ok_or(Reason::BreakUnknown)?;
         let was_ended = work.state.is_ended();
-        step(work)?;
-        work.steps = work.steps.saturating_add(1);
-        work.last_at = now.at;
+        // What is refused changes nothing.
+        let mut done = work.clone();
+        step(&mut done)?;
+        done.count_step(by, now.at)?;
+        *work = done;
         let (state, ended) = (work.state, work.state.is_ended());
         let key = (Class::Break, number);
         let finding = self.findings.get_mut(&key).ok_or(Reason::BreakUnknown)?;
         let (comparison, ids) = (finding.comparison, ids_of(&finding.items));
         finding.closed_at = ended.then_some(now.at);
+        match ended {
+            true => self.open.remove(&key),
+            false => self.open.insert(key),
+        };
         self.touched.findings.insert(key);
         let effect = Effect::new(Kind::BreakWorked, Some(comparison), state as u8, number);
         self.effects.push(effect);
@@ -359,13 +350,14 @@ impl Sheet {
         let standing = |id: &&Id| self.stands.get(&(comparison, **id)) == Some(&key);
         let ids: Vec<Id> = ids.iter().filter(standing).copied().collect();
         for id in &ids {
-            let date = self.items.get(&(comparison.source(id.place), id.number));
-            let Some(date) = date.map(|recorded| recorded.item.date) else { continue };
-            match ended {
-                true => drop(self.unclear.remove(&(comparison, date, *id))),
-                false => drop(self.unclear.insert((comparison, date, *id))),
+            let recorded = self.items.get(&(comparison.source(id.place), id.number));
+            let Some(item) = recorded.map(|recorded| &recorded.item) else { continue };
+            if ended {
+                self.unclear.remove(comparison, *id, item);
+            } else {
+                self.unclear.insert(comparison, *id, item);
             }
-            self.unsettled.insert(date);
+            self.unsettled.insert(item.date);
         }
         if ended && let Some(desk) = self.desks.get_mut(&comparison) {
             let changes = desk.pin_all(&ids, rules);
@@ -386,9 +378,9 @@ impl Sheet {
             self.touched.items.insert((comparison.source(id.place), id.number));
             if let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) {
                 self.deadlines.remove(&(recorded.deadline_ms, *comparison, id));
-                let (date, class) = (recorded.item.date, says.class());
-                if class == Class::Match && self.unclear.remove(&(*comparison, date, id)) {
-                    self.unsettled.insert(date);
+                let (item, class) = (&recorded.item, says.class());
+                if class == Class::Match && self.unclear.remove(*comparison, id, item) {
+                    self.unsettled.insert(item.date);
                 }
             }
         }
@@ -398,6 +390,7 @@ impl Sheet {
     pub(super) fn close(&mut self, key: (Class, u64), now: Moment) {
         let finding = self.findings.get_mut(&key).expect("a finding that something names");
         finding.closed_at = Some(now.at);
+        self.open.remove(&key);
         let (comparison, items) = (finding.comparison, finding.items.clone());
         for id in ids_of(&items) {
             self.proposed.remove(&(comparison, id, key.1));
@@ -419,6 +412,14 @@ impl Sheet {
         self.touched.findings.insert(key);
     }
 
+    /// Ends a break because what was wrong is so no more; one that the parties have ended stays as they
+    /// have signed it.
+    pub(super) fn heal(&mut self, number: u64, now: Moment) {
+        if self.open.contains(&(Class::Break, number)) {
+            self.close((Class::Break, number), now);
+        }
+    }
+
     /// Whether the sources agree about an item: it is matched, or how its break ended is signed.
     pub(super) fn is_clear(&self, comparison: Comparison, id: Id) -> bool {
         self.stands.get(&(comparison, id)).is_some_and(|(class, number)| match class {
@@ -430,7 +431,7 @@ impl Sheet {
 
     pub(super) fn becomes_unclear(&mut self, comparison: Comparison, id: Id) {
         if let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) {
-            self.unclear.insert((comparison, recorded.item.date, id));
+            self.unclear.insert(comparison, id, &recorded.item);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     book::StatementFault,
     effect::{Effect, Kind},
-    finding::{Class, Says},
+    finding::{About, Class, Says},
     sheet::{Moment, Sheet, comparisons},
 };
 use crate::{
@@ -135,11 +135,14 @@ impl Sheet {
             match (is, was) {
                 (true, None) => {
                     let opened = self.open(comparison, &[], Says::Break { category }, now);
+                    let about = Some(About::Statement(source, number));
+                    let finding = self.findings.get_mut(&(Class::Break, opened));
+                    finding.expect("it was just opened").about = about;
                     let book = self.books.get_mut(&source).expect("it has a statement");
                     book.faults.insert(key, opened);
                 }
                 (false, Some(opened)) => {
-                    self.close((Class::Break, opened), now);
+                    self.heal(opened, now);
                     let book = self.books.get_mut(&source).expect("it has a statement");
                     book.faults.remove(&key);
                 }

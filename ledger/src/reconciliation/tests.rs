@@ -4,7 +4,7 @@ use super::{
     effect::{Effect, Kind},
     finding::{Class, Says},
     orders::{DecideMatch, Decision, Resolution, ResolutionKind, SignPosition, View},
-    work::{Agreed, Hand, WorkState},
+    work::{Agreed, Hand, STEPS_MAX, WorkState},
     *,
 };
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
         pair::Category,
     },
 };
+
+mod figures;
+mod look;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -107,13 +110,17 @@ impl Scene {
     }
 
     fn post(&mut self, uetr: u8, amount: u64) -> Vec<Effect> {
+        self.post_on(uetr, amount, date(23))
+    }
+
+    fn post_on(&mut self, uetr: u8, amount: u64, date: Date) -> Vec<Effect> {
         self.postings += 1;
         self.account.balance -= i128::from(amount);
         let posting = Posting {
             number: self.postings,
             side: Side::Debit,
             amount,
-            date: date(23),
+            date,
             uetr: Uetr::from_random([uetr; 16]),
             end_to_end_id: "",
             counterparty: bic("BRNECHZZXXX"),
@@ -123,11 +130,16 @@ impl Scene {
     }
 
     fn book(&mut self, source: Source, uetr: u8, amount: u64) -> Vec<Effect> {
-        let entry = BookEntry {
+        let entry = self.entry(uetr, amount, [date(23); 2]);
+        self.record(source, &entry)
+    }
+
+    fn entry(&self, uetr: u8, amount: u64, [booking_date, date]: [Date; 2]) -> BookEntry {
+        BookEntry {
             side: Side::Debit,
             amount,
-            booking_date: date(23),
-            date: date(23),
+            booking_date,
+            date,
             entry_reference: format!("R{uetr}-{}", self.height),
             uetr: Some(Uetr::from_random([uetr; 16])),
             end_to_end_id: String::new(),
@@ -141,20 +153,33 @@ impl Scene {
             exchanged: false,
             asset: None,
             expected: false,
+            purpose: None,
             salt: [2; 16],
-        };
-        let hash = Hash::of(&[uetr]);
+        }
+    }
+
+    fn record(&mut self, source: Source, entry: &BookEntry) -> Vec<Effect> {
+        let hash = Hash::of(entry.entry_reference.as_bytes());
         let effects =
-            self.act(|all, governed, now| all.entry(governed, source, (&entry, hash), now));
+            self.act(|all, governed, now| all.entry(governed, source, (entry, hash), now));
         read(&effects)
     }
 
     fn state(&mut self, source: Source, opening: i64, closing: i64) -> Vec<Effect> {
+        self.state_between(source, [date(23); 2], [opening, closing])
+    }
+
+    fn state_between(
+        &mut self,
+        source: Source,
+        [from, to]: [Date; 2],
+        [opening, closing]: [i64; 2],
+    ) -> Vec<Effect> {
         let statement = Statement {
             account: self.account.id,
             id: format!("ST{}", self.height),
-            from: date(23),
-            to: date(23),
+            from,
+            to,
             opening,
             closing,
             sequence: 0,
@@ -392,7 +417,8 @@ fn what_both_have_signed_ends_a_break() {
         Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
     let hand = |party| Hand { party, key_id: Hash::ZERO };
     let step = |scene: &mut Scene, step: &dyn Fn(&mut Work) -> Result<(), Reason>| {
-        scene.act(|all, governed, now| all.work(governed, (1, &[6; 16]), now, step))
+        let by = (1, Party::Owner, &[6; 16]);
+        scene.act(|all, governed, now| all.work(governed, by, now, step))
     };
     step(&mut scene, &|work| work.assign(Party::Owner)).unwrap();
     step(&mut scene, &|work| work.say(Party::Owner)).unwrap();
@@ -413,4 +439,37 @@ fn what_both_have_signed_ends_a_break() {
     assert_eq!(scene.sheet().work(1).unwrap().state, WorkState::Resolved);
     step(&mut scene, &|work| work.reopen(Party::Servicer)).unwrap();
     assert_eq!(scene.open_breaks(), [(1, Category::Amount)]);
+}
+
+#[test]
+fn a_conversation_has_an_end_and_neither_party_can_use_up_the_others_part() {
+    let mut scene = Scene::of(BOOKS);
+    scene.book(Source::OwnerBook, 1, 500);
+    scene.book(Source::ServicerBook, 1, 900);
+    let resolution =
+        Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
+    let hand = |party| Hand { party, key_id: Hash::ZERO };
+    let step = |scene: &mut Scene, by, step: &dyn Fn(&mut Work) -> Result<(), Reason>| {
+        scene.act(|all, governed, now| all.work(governed, (1, by, &[6; 16]), now, step))
+    };
+    for _ in 0..STEPS_MAX / 2 {
+        step(&mut scene, Party::Owner, &|work| work.say(Party::Owner)).unwrap();
+    }
+    let before = scene.sheet().work(1).unwrap().clone();
+    let refused = step(&mut scene, Party::Owner, &|work| work.assign(Party::Owner));
+    assert_eq!(refused, Err(Reason::BreakConversationFull));
+    assert_eq!(scene.sheet().work(1), Some(&before), "what is refused changes nothing");
+    let offer = |work: &mut Work| work.propose(hand(Party::Servicer), resolution.clone());
+    step(&mut scene, Party::Servicer, &offer).unwrap();
+    let refused = step(&mut scene, Party::Owner, &|work| work.decline(Party::Owner));
+    assert_eq!(refused, Err(Reason::BreakConversationFull));
+    step(&mut scene, Party::Owner, &|work| {
+        work.agree(Agreed::Ended);
+        Ok(())
+    })
+    .unwrap();
+    let work = scene.sheet().work(1).unwrap();
+    assert_eq!((work.state, work.step_counts), (WorkState::Resolved, [1, 129]));
+    assert_eq!(work.steps.len(), 130);
+    assert_eq!(work.steps[0], Position { height: 3, leaf: 0 });
 }

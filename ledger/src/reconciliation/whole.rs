@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 
 use super::{
     book::Day,
-    finding::Class,
+    finding::{About, Class, Says},
     sheet::{Sheet, ids_of},
 };
 use crate::{
     account::Account,
     date::Date,
     instruction::AMOUNT_MAX,
-    matching::item::{Id, Source},
+    matching::{
+        item::{Id, Source},
+        pair::Category,
+    },
 };
 
 impl Sheet {
@@ -22,10 +25,8 @@ impl Sheet {
             && self.items_are_whole()
             && self.findings_are_whole()
             && self.books.keys().all(|source| self.book_is_whole(*source))
-            && self.positions.values().all(|position| {
-                position
-                    .break_number
-                    .is_none_or(|it| self.findings.contains_key(&(Class::Break, it)))
+            && self.positions.iter().all(|(date, position)| {
+                position.break_number.is_none_or(|it| self.is_about(it, About::Day(*date)))
             })
     }
 
@@ -51,11 +52,29 @@ impl Sheet {
             };
             ids.iter().all(there)
         });
+        let worked = self.findings(Class::Break).all(|finding| {
+            let work = self.works.get(&finding.number);
+            work.is_some_and(|work| {
+                work.is_whole(finding.opened_at)
+                    && work.state.is_ended() == finding.closed_at.is_some()
+            })
+        });
         let stand = self.stands.iter().all(|((comparison, _), key)| {
             let found = self.findings.get(key);
             key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
         });
-        counted && named && stand
+        let about = self.findings.values().all(|finding| match (&finding.says, finding.about) {
+            (Says::Break { category: Category::Position }, Some(About::Day(date))) => {
+                self.positions.contains_key(&date)
+            }
+            (
+                Says::Break { category: Category::StatementGap | Category::StatementUnbalanced },
+                Some(About::Statement(source, number)),
+            ) => self.books.get(&source).is_some_and(|book| book.statement_at(number).is_some()),
+            (Says::Break { category }, None) => *category < Category::StatementGap,
+            (says, about) => says.class() != Class::Break && about.is_none(),
+        });
+        counted && named && worked && stand && about
     }
 
     /// A book's days are what its items come to; entries are numbered without gaps.
@@ -66,14 +85,17 @@ impl Sheet {
         let mut valued: BTreeMap<Date, Day> = BTreeMap::new();
         for (_, recorded) in items() {
             let item = &recorded.item;
-            booked.entry(recorded.booked).or_default().add(item.side, item.amount);
-            valued.entry(item.date).or_default().add(item.side, item.amount);
+            let (side, amount, purpose) = (item.side, item.amount, recorded.purpose);
+            booked.entry(recorded.booked).or_default().add(side, amount, purpose);
+            valued.entry(item.date).or_default().add(side, amount, purpose);
         }
         let numbered = source == Source::Ledger
             || (1..).zip(items()).all(|(number, ((_, found), _))| number == *found);
-        let faults = book.faults.values();
+        let mut faults = book.faults.iter();
         numbered
             && book.is_of(&booked, &valued)
-            && faults.copied().all(|it| self.findings.contains_key(&(Class::Break, it)))
+            && faults.all(|((number, _), opened)| {
+                self.is_about(*opened, About::Statement(source, *number))
+            })
     }
 }

@@ -12,11 +12,19 @@
 use super::{orders::Resolution, orders::ResolutionKind};
 use crate::{agreement::Party, block::Position, hash::Hash, reason::Reason};
 
+/// Most steps that do not end a break: a conversation that nobody can blow up. Each party has half of
+/// them, so that neither can leave the other one without a word.
+pub const STEPS_MAX: usize = 256;
+
+/// Most steps of a break in all: each time it ends it takes a step of [`STEPS_MAX`] to open it again.
+pub(super) const STEPS_IN_ALL_MAX: usize = 2 * STEPS_MAX + 1;
+
 /// How far the work on a break is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum WorkState {
     /// Nobody has it.
+    #[default]
     Open = 1,
     /// A party works on it.
     Assigned = 2,
@@ -77,7 +85,7 @@ pub struct Offer {
 }
 
 /// The work on one break.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// How far it is.
     pub state: WorkState,
@@ -85,10 +93,10 @@ pub struct Work {
     pub owner: Option<Party>,
     /// Who spoke last.
     pub spoke: Option<Party>,
-    /// How many steps there were, this conversation's length.
-    pub steps: u32,
-    /// Where the last one was.
-    pub last_at: Position,
+    /// Where the steps stand, in order.
+    pub steps: Vec<Position>,
+    /// How many of them are the servicer's, and how many the owner's.
+    pub step_counts: [u16; 2],
     /// What is offered, or was agreed.
     pub offer: Option<Offer>,
 }
@@ -105,16 +113,29 @@ pub enum Agreed {
 }
 
 impl Work {
-    /// On a break that was just found.
-    pub fn new(at: Position) -> Work {
-        Work {
-            state: WorkState::Open,
-            owner: None,
-            spoke: None,
-            steps: 0,
-            last_at: at,
-            offer: None,
+    /// Counts a step that was just done.
+    pub(super) fn count_step(&mut self, by: Party, at: Position) -> Result<(), Reason> {
+        let count = &mut self.step_counts[by as usize - 1];
+        if usize::from(*count) >= STEPS_MAX / 2 && !self.state.is_ended() {
+            return Err(Reason::BreakConversationFull);
         }
+        *count += 1;
+        self.steps.push(at);
+        Ok(())
+    }
+
+    /// Whether it may stand like this on a break that was found at a place.
+    pub(super) fn is_whole(&self, opened_at: Position) -> bool {
+        let counted: usize = self.step_counts.iter().map(|count| usize::from(*count)).sum();
+        let offered = match self.state {
+            WorkState::Open | WorkState::Assigned | WorkState::Awaiting => Some(false),
+            WorkState::Healed => None,
+            _ => Some(true),
+        };
+        counted == self.steps.len()
+            && self.steps.first().is_none_or(|first| opened_at < *first)
+            && self.steps.is_sorted_by(|one, next| one < next)
+            && offered.is_none_or(|offered| offered == self.offer.is_some())
     }
 
     /// Gives it to a party.

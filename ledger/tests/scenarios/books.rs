@@ -139,7 +139,20 @@ impl Bank {
         Ok((Source::Ledger, found.sequence))
     }
 
+    /// A step of the work on a break, or the same step several times.
     pub(super) fn work(&mut self, words: &Words<'_>) -> Result<Vec<Answer>, Failure> {
+        let times = words.after("times").map_or(Ok(1), str::parse::<u32>);
+        let times = times.map_err(|error| error.to_string())?;
+        let answers = self.work_once(words)?;
+        for _ in 1..times {
+            if self.work_once(words)? != answers {
+                return Err("the answers differ".to_owned());
+            }
+        }
+        Ok(answers)
+    }
+
+    fn work_once(&mut self, words: &Words<'_>) -> Result<Vec<Answer>, Failure> {
         let number = words.at(1)?.parse().map_err(|_| "a break has a number")?;
         let account = self.account(words.need("of")?)?.clone();
         let label = self.step_label(words);
@@ -289,6 +302,9 @@ fn entry(label: &str, account: &Account, words: &Words<'_>) -> Result<v1::BookEn
     entry.reversal = words.has("reversal");
     entry.returned = words.has("returned");
     entry.exchanged = words.has("exchanged");
+    let purposes = [("lending", v1::Purpose::Lending), ("repayment", v1::Purpose::Repayment)];
+    let purpose = purposes.into_iter().find(|(word, _)| words.has(word));
+    entry.purpose = purpose.map_or(0, |(_, purpose)| purpose.into());
     entry.expected = words.has("expected");
     if let Some(other) = words.after("uetr") {
         entry.uetr = Bytes::copy_from_slice(uetr_of(other).as_bytes());

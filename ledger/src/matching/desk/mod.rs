@@ -291,6 +291,18 @@ impl Desk {
         free.take_while(move |(date, ..)| *date <= to).map(|(.., number)| *number)
     }
 
+    /// Numbers of a source's free items, set aside or not, of one value date, side and amount.
+    pub fn free_alike(
+        &self,
+        place: Place,
+        date: Date,
+        side: Side,
+        amount: u64,
+    ) -> impl Iterator<Item = u64> + use<'_> {
+        let alike = (date, side, amount, 0)..=(date, side, amount, u64::MAX);
+        self.free[index(place)].range(alike).map(|(.., number)| *number)
+    }
+
     /// What runs compare: items that are free and not set aside, in intrinsic order.
     pub fn open(&self, place: Place) -> Vec<&Item> {
         let free = self.free[index(place)].iter();
