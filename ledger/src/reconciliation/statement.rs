@@ -32,6 +32,10 @@ impl Sheet {
         let number = self.books.entry(source).or_default().add_statement(statement, now.at);
         self.touched.statements.insert((source, number));
         self.check_statement(source, number, now);
+        // Statements may come in any order: what follows this one had nothing to follow before.
+        for follower in self.books[&source].followers(number) {
+            self.check_statement(source, follower, now);
+        }
         self.check_statements(source, now);
         for comparison in comparisons(terms) {
             if comparison.place(source).is_none() {
