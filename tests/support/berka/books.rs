@@ -196,7 +196,8 @@ pub fn books(data: &Data) -> Books {
         data.orders.iter().map(|order| (order.id, names::partner(&order.parties.bank))).collect();
     for Instalment { order, date, amount } in instalments(data) {
         let reference = Reference::of_instalment(order, date.yyyymmdd() / 100 % 100);
-        let payment = Payment { partner: banks[&order], side: Side::Credit, amount, date, reference };
+        let payment =
+            Payment { partner: banks[&order], side: Side::Credit, amount, date, reference };
         write(Party::Owner, &payment, format!("{order}/{}", date.yyyymmdd()));
     }
     for book in books.values_mut() {
@@ -208,12 +209,12 @@ pub fn books(data: &Data) -> Books {
 /// A quarter of each bank's entries carries one of the two, the rest both; but the home bank's carries
 /// both where the partner's has one, so that the two have a key in common.
 fn carries(party: Party, uetr: &Uetr) -> Carries {
-    let drawn = |party| match names::derived(&["carries", party, &uetr.to_string()]).as_bytes()[0] % 4
-    {
-        0 => Carries::EndToEnd,
-        1 => Carries::Uetr,
-        _ => Carries::Both,
-    };
+    let drawn =
+        |party| match names::derived(&["carries", party, &uetr.to_string()]).as_bytes()[0] % 4 {
+            0 => Carries::EndToEnd,
+            1 => Carries::Uetr,
+            _ => Carries::Both,
+        };
     match (party, drawn("owner")) {
         (Party::Owner, owner) => owner,
         (Party::Servicer, Carries::Both) => drawn("servicer"),

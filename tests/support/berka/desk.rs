@@ -22,6 +22,13 @@ struct Valued {
     leaves: Vec<Hash>,
 }
 
+impl Valued {
+    /// What they add to the balance.
+    fn moved(&self) -> i128 {
+        i128::from(self.credits.1) - i128::from(self.debits.1)
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Desk {
@@ -89,9 +96,14 @@ impl Desk {
         message
     }
 
-    /// The balance at the beginning of a date.
-    fn opening(&self, date: Date) -> i128 {
+    /// The balance at the beginning of a date, by booking dates, as statements have it.
+    fn booked_opening(&self, date: Date) -> i128 {
         self.opening + self.booked.range(..date).map(|(_, amount)| amount).sum::<i128>()
+    }
+
+    /// The balance at the beginning of a date, by value dates, as positions have it.
+    fn valued_opening(&self, date: Date) -> i128 {
+        self.opening + self.valued.range(..date).map(|(_, valued)| valued.moved()).sum::<i128>()
     }
 
     /// The statement of a day, with the number that the day has; or, as one more of that day, none.
@@ -105,8 +117,8 @@ impl Desk {
             statement_id: format!("{}/{}", date.yyyymmdd(), self.statements),
             from_date: date.yyyymmdd(),
             to_date: date.yyyymmdd(),
-            opening_balance: hellers(self.opening(date)),
-            closing_balance: hellers(self.opening(date.next())),
+            opening_balance: hellers(self.booked_opening(date)),
+            closing_balance: hellers(self.booked_opening(date.next())),
             salt: bytes(&names::salt(&what, self.statements)),
             sequence: if numbered { sequence } else { 0 },
             ..v1::Statement::default()
@@ -117,8 +129,7 @@ impl Desk {
     pub fn view(&mut self, date: Date, salt: u64) -> v1::SignPosition {
         let none = Valued::default();
         let valued = self.valued.get(&date).unwrap_or(&none);
-        let opening = self.opening(date);
-        let moved = i128::from(valued.credits.1) - i128::from(valued.debits.1);
+        let opening = self.valued_opening(date);
         let what = format!("position {:?} {}", self.party, self.partner);
         self.unsigned.remove(&date);
         self.signed.insert(date);
@@ -130,7 +141,7 @@ impl Desk {
             credits: valued.credits.1,
             debit_count: valued.debits.0,
             debits: valued.debits.1,
-            closing_balance: hellers(opening + moved),
+            closing_balance: hellers(opening + valued.moved()),
             digest: bytes(tree(&valued.leaves).as_bytes()),
             salt: bytes(&names::salt(&what, salt)),
         }

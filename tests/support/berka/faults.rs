@@ -216,7 +216,9 @@ impl Planter {
             Kind::Late | Kind::PaidLate | Kind::Forgotten => {
                 self.not_booked(kind, case, payment, pair);
             }
-            Kind::Invented | Kind::Unidentified => self.booked_of_nothing(kind, case, payment, pair),
+            Kind::Invented | Kind::Unidentified => {
+                self.booked_of_nothing(kind, case, payment, pair)
+            }
             Kind::Amount | Kind::Currency | Kind::Direction => {
                 self.booked_wrongly(kind, case, payment, pair);
             }
@@ -480,7 +482,8 @@ impl Planter {
             let quiet = self.quiet_days(partner);
             // Five days apart, so that no two are under way at once.
             let day = |kind: &str, offset: u32| {
-                let draw = names::derived(&["misstated", &seed.to_string(), partner.as_str(), kind]);
+                let draw =
+                    names::derived(&["misstated", &seed.to_string(), partner.as_str(), kind]);
                 let new_year = Date::from_yyyymmdd(19_930_103).expect("a day");
                 let week = u32::from(draw.as_bytes()[0]) % 20;
                 let days = (0..18).map(move |turn| (week + turn) % 20 * 15 + offset);

@@ -166,7 +166,8 @@ impl Year {
         for (partner, day) in days {
             for party in [Party::Servicer, Party::Owner] {
                 let entries = day.entries.iter().filter(|(of, _)| *of == party);
-                let entries = self.shuffled(date, entries.map(|(_, entry)| entry.clone()).collect());
+                let entries =
+                    self.shuffled(date, entries.map(|(_, entry)| entry.clone()).collect());
                 let (one, two) = entries.split_at(entries.len() / 2);
                 pieces.push(Piece::Entries(*partner, party, one.to_vec()));
                 pieces.push(Piece::Entries(*partner, party, two.to_vec()));
@@ -215,7 +216,8 @@ impl Year {
         let mut instructions = Vec::new();
         let keys: Vec<(Bic, Party)> = self.desks.keys().copied().collect();
         for key in self.shuffled(date, keys) {
-            let misstated = days.get(&key.0).and_then(|day| day.misstated.iter().find(|(of, _)| *of == key.1));
+            let misstated =
+                days.get(&key.0).and_then(|day| day.misstated.iter().find(|(of, _)| *of == key.1));
             let misstated = misstated.map(|(_, misstated)| *misstated);
             if misstated == Some(Misstated::Absent) {
                 continue;
