@@ -48,8 +48,8 @@ impl World {
             now_ms: NOON_MS,
         };
         world.found();
-        (0..days).for_each(|day| world.business(day));
         world.agree();
+        (0..days).for_each(|day| world.business(day));
         let hashes = world.chain.blocks.iter().map(|block| block.hash);
         world.history = hashes.map(|hash| merkle::leaf_hash(hash.as_bytes())).collect();
         world
@@ -236,7 +236,7 @@ impl World {
         let mut orders = Vec::new();
         for bank in &self.names[1..] {
             let parties = (&bic_of(central), &bic_of(bank));
-            let mut terms = terms(bank, parties, &[self.account(bank)], DAY + 1);
+            let mut terms = terms(bank, parties, &[self.account(bank)], DAY);
             let calendar = terms.calendar.get_or_insert_default();
             calendar.utc_offset_minutes = -60;
             calendar.holidays = vec![v1::Holiday { date: DAY }];
@@ -282,5 +282,6 @@ fn with_p256_nodes(consortium: Consortium, quorum: u32, places: &[u64]) -> Conso
         (quorum != 0).then(|| v1::Policy { finality_quorum: quorum, ..v1::Policy::default() });
     let genesis = Genesis::create(genesis).unwrap();
     assert_eq!(nodes.keys().collect::<BTreeSet<_>>().len(), genesis.message().nodes.len());
-    Consortium { genesis, signers: consortium.signers, nodes }
+    let Consortium { signers, second_signers, .. } = consortium;
+    Consortium { genesis, signers, second_signers, nodes }
 }
