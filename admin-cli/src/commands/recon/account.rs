@@ -66,7 +66,7 @@ impl Reconciled {
             Some(between) => Ok(vec![between.message()]),
             None => {
                 let agreement = self.agreement(session).await?;
-                Ok(reconciliation::comparisons(&agreement.terms.sources))
+                Ok(reconciliation::comparisons(&agreement.terms))
             }
         }
     }
@@ -116,7 +116,7 @@ impl Reconciled {
             "owner": owner,
             "asset": asset,
             "name": name,
-            "party": self.own.map(|party| words::party(words::party_message(party))),
+            "party": self.own.map(|party| words::party(party.message())),
         })
     }
 }

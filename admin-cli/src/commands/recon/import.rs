@@ -249,7 +249,7 @@ impl Compared {
             error::warn(&format!("nothing is agreed about {title}: its books are not compared"));
             return Ok(Compared { source, comparisons: Vec::new() });
         };
-        let agreed = reconciliation::comparisons(&agreement.terms.sources);
+        let agreed = reconciliation::comparisons(&agreement.terms);
         let own = |one: &v1::Comparison| {
             reconciliation::sources(*one).is_some_and(|sources| sources.contains(&source))
         };

@@ -93,7 +93,7 @@ async fn standing(
 ) -> Result<Standing, Failure> {
     let mut reports = Vec::new();
     let mut moment = v1::AsOf::default();
-    for comparison in comparisons(&agreement.terms.sources) {
+    for comparison in comparisons(&agreement.terms) {
         let found = session.client.report(of.id, comparison, None).await?;
         reports.push(found.value);
         moment = found.as_of;
