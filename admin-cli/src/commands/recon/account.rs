@@ -52,7 +52,9 @@ impl Reconciled {
             let message = format!("nothing is agreed about {}", self.title());
             Failure::new(Exit::NotFound, "NOTHING_AGREED", message)
                 .fact("books are compared once both parties have signed an agreement")
-                .fix("counterfoil recon agreement propose, or list to see what was offered")
+                .fix(
+                    "counterfoil recon agreement list shows what was offered; propose offers terms",
+                )
         })
     }
 

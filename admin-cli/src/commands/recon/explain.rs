@@ -14,7 +14,7 @@ use crate::commands::account::{as_of, as_of_json};
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::moment;
-use crate::output::Answer;
+use crate::output::{Answer, printable};
 use crate::session::Session;
 
 /// Arguments of `recon explain`.
@@ -59,7 +59,8 @@ impl Arguments {
             Some(item) => answer.table(item::table(&session, &[item])),
             None => answer,
         };
-        Ok(lines.into_iter().fold(answer, Answer::line))
+        // References are what banks wrote, as a node tells them.
+        Ok(lines.iter().fold(answer, |answer, line| answer.line(printable(line))))
     }
 
     /// Those of some comparisons that have the item's source.

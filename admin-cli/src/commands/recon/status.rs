@@ -112,7 +112,7 @@ async fn last_days(
     else {
         return Ok(Vec::new());
     };
-    // Days without anything are not told: so far back as so many business days may go.
+    // Days of which nothing is known are not told: twice as many are asked for.
     let from = before(last, 2 * DAYS_SHOWN);
     let mut days = session.client.positions(id, Some(from), Some(last)).all().await?.value;
     days.drain(..days.len().saturating_sub(DAYS_SHOWN));
