@@ -12,9 +12,12 @@ const ANSWER_MAX: u64 = 64;
 /// asked: nothing is signed then.
 pub async fn confirm(shown: &str, question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("CONFIRMATION_MISSING", "nobody can be asked: no terminal")
-            .fact("nothing was signed")
-            .fix("read the terms, then run the same command with --yes"));
+        let failure = Failure::usage("CONFIRMATION_MISSING", "nobody can be asked: no terminal")
+            .fact("nothing was signed");
+        let lines = shown.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        return Err(lines
+            .fold(failure, Failure::fact)
+            .fix("read what would be signed, then run the same command with --yes"));
     }
     let question = format!("{shown}\n{question} [y/N] ");
     // Whoever interrupts the program is not kept waiting by the terminal.

@@ -56,7 +56,7 @@ impl Answer {
 
     /// Adds a title.
     pub fn title(mut self, title: impl Into<String>) -> Answer {
-        self.parts.push(Part::Title(title.into()));
+        self.parts.push(Part::Title(printable(&title.into())));
         self
     }
 
@@ -232,7 +232,7 @@ pub fn cell(text: &str) -> String {
 }
 
 /// Text without control characters: what a bank wrote must not steer a terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|character| if character.is_control() { '\u{fffd}' } else { character })
         .collect()

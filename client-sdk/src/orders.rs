@@ -115,11 +115,7 @@ impl Order {
 
     /// Takes a break over, or gives it to the other party.
     pub fn assign_break(account: AccountId, number: u64, to: Party) -> Order {
-        let owner = match to {
-            Party::Servicer => v1::Party::Servicer,
-            Party::Owner => v1::Party::Owner,
-        };
-        work(account, number, Action::Assign(v1::AssignBreak { owner: owner.into() }))
+        work(account, number, Action::Assign(v1::AssignBreak { owner: to.message().into() }))
     }
 
     /// Says something about a break to the other party.

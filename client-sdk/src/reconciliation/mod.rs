@@ -9,8 +9,10 @@ mod watch;
 
 use std::future::Future;
 
-use counterfoil_ledger::agreement::Party;
-use counterfoil_ledger::agreement::terms::Sources;
+use counterfoil_ledger::agreement::{Party, Terms};
+use counterfoil_ledger::matching::item::Source;
+use counterfoil_ledger::reconciliation::day::viewed;
+use counterfoil_ledger::reconciliation::lookup::compared;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::reconciliation_service_client::ReconciliationServiceClient;
 use futures::FutureExt;
@@ -36,25 +38,18 @@ pub fn sources(comparison: v1::Comparison) -> Option<[v1::Source; 2]> {
     }
 }
 
-/// The comparisons of an agreement that compares these sources.
-pub fn comparisons(compared: &Sources) -> Vec<v1::Comparison> {
-    let has = |source: v1::Source| match source {
-        v1::Source::Unspecified => false,
-        v1::Source::Ledger => compared.ledger,
-        v1::Source::OwnerBook => compared.owner_book,
-        v1::Source::ServicerBook => compared.servicer_book,
-    };
-    use v1::Comparison::{LedgerOwner, LedgerServicer, OwnerServicer};
-    let all = [LedgerOwner, LedgerServicer, OwnerServicer].into_iter();
-    all.filter(|one| sources(*one).is_some_and(|both| both.into_iter().all(has))).collect()
+/// What terms compare: with all three sources each book against the ledger.
+pub fn comparisons(terms: &Terms) -> Vec<v1::Comparison> {
+    let message = |comparison| v1::Comparison::try_from(comparison as i32).unwrap_or_default();
+    compared(terms).map(message).collect()
 }
 
 /// What a party's view of a day is of: its own book, or the ledger where that book is not compared.
-pub fn own_source(party: Party, compared: &Sources) -> v1::Source {
-    match party {
-        Party::Owner if compared.owner_book => v1::Source::OwnerBook,
-        Party::Servicer if compared.servicer_book => v1::Source::ServicerBook,
-        _ => v1::Source::Ledger,
+pub fn own_source(party: Party, terms: &Terms) -> v1::Source {
+    match viewed(party, terms) {
+        Source::Ledger => v1::Source::Ledger,
+        Source::OwnerBook => v1::Source::OwnerBook,
+        Source::ServicerBook => v1::Source::ServicerBook,
     }
 }
 
@@ -99,17 +94,32 @@ where
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use counterfoil_ledger::account::AccountId;
+    use counterfoil_ledger::bic::Bic;
+    use counterfoil_ledger::date::Date;
+
     use super::*;
+    use crate::instructions;
 
     #[test]
     fn who_compares_what() {
-        let all = Sources { ledger: true, owner_book: true, servicer_book: true };
-        assert_eq!(comparisons(&all).len(), 3);
-        let books = Sources { ledger: false, ..all };
-        assert_eq!(comparisons(&books), [v1::Comparison::OwnerServicer]);
-        assert_eq!(own_source(Party::Owner, &books), v1::Source::OwnerBook);
-        let settled = Sources { servicer_book: false, ..all };
-        assert_eq!(comparisons(&settled), [v1::Comparison::LedgerOwner]);
+        let bic = |text| Bic::parse(text).unwrap();
+        let (servicer, owner) = (bic("AGNTCHZZ"), bic("BANKCHZZ"));
+        let account = AccountId::of(&servicer, &owner, "CHF", "settlement");
+        let from = Date::from_yyyymmdd(20_261_201).unwrap();
+        let message = instructions::agreement_terms(&servicer, &owner, &[account], from);
+        let all = Terms::of(&message).unwrap();
+        use v1::Comparison::{LedgerOwner, LedgerServicer, OwnerServicer};
+        assert_eq!(comparisons(&all), [LedgerOwner, LedgerServicer]);
+        assert_eq!(own_source(Party::Servicer, &all), v1::Source::ServicerBook);
+        let books = Terms::of(&v1::AgreementTerms { ledger: false, ..message.clone() }).unwrap();
+        assert_eq!(comparisons(&books), [OwnerServicer]);
+        let settled = v1::AgreementTerms { servicer_book: false, ..message };
+        let settled = Terms::of(&settled).unwrap();
+        assert_eq!(comparisons(&settled), [LedgerOwner]);
         assert_eq!(own_source(Party::Servicer, &settled), v1::Source::Ledger);
+        assert_eq!(own_source(Party::Owner, &settled), v1::Source::OwnerBook);
     }
 }

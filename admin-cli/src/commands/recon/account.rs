@@ -52,7 +52,9 @@ impl Reconciled {
             let message = format!("nothing is agreed about {}", self.title());
             Failure::new(Exit::NotFound, "NOTHING_AGREED", message)
                 .fact("books are compared once both parties have signed an agreement")
-                .fix("counterfoil recon agreement propose, or list to see what was offered")
+                .fix(
+                    "counterfoil recon agreement list shows what was offered; propose offers terms",
+                )
         })
     }
 
@@ -66,7 +68,7 @@ impl Reconciled {
             Some(between) => Ok(vec![between.message()]),
             None => {
                 let agreement = self.agreement(session).await?;
-                Ok(reconciliation::comparisons(&agreement.terms.sources))
+                Ok(reconciliation::comparisons(&agreement.terms))
             }
         }
     }
@@ -116,7 +118,7 @@ impl Reconciled {
             "owner": owner,
             "asset": asset,
             "name": name,
-            "party": self.own.map(|party| words::party(words::party_message(party))),
+            "party": self.own.map(|party| words::party(party.message())),
         })
     }
 }

@@ -249,7 +249,13 @@ impl Run {
             false => format!("matching did not run over {}", of.title()),
         };
         let answer = verdict::answer(&outcome, &what, json!({ "account": of.json() }));
-        Ok(answer.line(format!("what came of it: counterfoil recon status {}", self.account)))
+        match outcome.is_accepted() {
+            true => {
+                Ok(answer
+                    .line(format!("what came of it: counterfoil recon status {}", self.account)))
+            }
+            false => Ok(answer),
+        }
     }
 }
 

@@ -8,15 +8,13 @@ use super::account::Reconciled;
 use super::breaks::break_json;
 use super::decide::{match_json, proposal_json};
 use super::item::{self, ItemName};
-use super::words::{
-    self, Between, both, category, chosen, counted, key_phrase, pass, pass_phrase, state,
-};
+use super::words::{self, Between, both, category, counted, key_phrase, pass, pass_phrase, state};
 use crate::account_name::AccountWord;
 use crate::commands::account::{as_of, as_of_json};
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::moment;
-use crate::output::Answer;
+use crate::output::{Answer, printable};
 use crate::session::Session;
 
 /// Arguments of `recon explain`.
@@ -28,7 +26,7 @@ pub struct Arguments {
     /// The item: ledger:N, owner:N or servicer:N
     #[arg(value_name = "ITEM")]
     item: ItemName,
-    /// Between which sources, where it is compared with two
+    /// Between which sources; every two that are agreed and have the item, unless given
     #[arg(long, value_enum, value_name = "SOURCES")]
     comparison: Option<Between>,
     /// How to connect.
@@ -37,20 +35,48 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Explains it.
+    /// Explains it, in every comparison that it stands in.
     pub async fn run(&self) -> Result<Answer, Failure> {
         let session = Session::reading(&self.connection)?;
         let of = Reconciled::find(&session, &self.account).await?;
         let ItemName { source, number } = self.item;
-        let comparison = chosen(self.comparison);
-        let found = session.client.explain(of.id, comparison, source, number).await?;
-        let why = &found.value;
-        let mut json = explanation_json(&session, &of, why);
-        json["asOf"] = as_of_json(&found.as_of);
-        let told = Told { session: &session, of: &of, why };
-        let answer = Answer::new(json).table(item::table(&session, &[&why.item])).line("");
-        let answer = told.sentences().into_iter().fold(answer, Answer::line);
-        Ok(answer.line("").line(as_of(&found.as_of)))
+        let mut list = Vec::new();
+        let mut lines = Vec::new();
+        let mut item = None;
+        for comparison in self.compared(&of.comparisons(&session, self.comparison).await?)? {
+            let found = session.client.explain(of.id, comparison, source, number).await?;
+            let why = &found.value;
+            let mut json = explanation_json(&session, &of, why);
+            json["asOf"] = as_of_json(&found.as_of);
+            list.push(json);
+            lines.push(String::new());
+            lines.extend(Told { session: &session, of: &of, why }.sentences());
+            lines.extend([String::new(), as_of(&found.as_of)]);
+            item = Some(found.value.item);
+        }
+        let answer = Answer::new(Value::Array(list));
+        let answer = match &item {
+            Some(item) => answer.table(item::table(&session, &[item])),
+            None => answer,
+        };
+        // References are what banks wrote, as a node tells them.
+        Ok(lines.iter().fold(answer, |answer, line| answer.line(printable(line))))
+    }
+
+    /// Those of some comparisons that have the item's source.
+    fn compared(&self, agreed: &[v1::Comparison]) -> Result<Vec<v1::Comparison>, Failure> {
+        let has = |comparison: &v1::Comparison| {
+            let sources = counterfoil_client::reconciliation::sources(*comparison);
+            sources.is_some_and(|sources| sources.contains(&self.item.source))
+        };
+        let compared: Vec<_> = agreed.iter().copied().filter(has).collect();
+        if compared.is_empty() {
+            let message = format!("{} is not compared there", self.item);
+            return Err(Failure::usage("ITEM_NOT_COMPARED", message)
+                .fact("the sources that are compared are those of the agreement")
+                .fix("counterfoil recon status shows them"));
+        }
+        Ok(compared)
     }
 }
 
@@ -78,8 +104,18 @@ impl Told<'_> {
         if self.why.others.is_empty() {
             lines.push("No other item came into question.".to_owned());
         }
-        lines.extend(self.why.others.iter().map(|other| self.other(other)));
+        let others = self.why.others.iter().filter(|other| !self.is_proposed(other));
+        lines.extend(others.map(|other| self.other(other)));
         lines
+    }
+
+    /// Whether an open proposal names another item, too: then it is not out of the question.
+    fn is_proposed(&self, other: &v1::OtherItem) -> bool {
+        let named = |proposal: &v1::Proposal| {
+            let mut items = proposal.first.iter().chain(&proposal.second);
+            items.any(|it| it.source() == other.source() && it.number == other.number)
+        };
+        self.why.proposals.iter().any(named)
     }
 
     fn standing(&self) -> String {

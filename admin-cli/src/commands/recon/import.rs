@@ -249,7 +249,7 @@ impl Compared {
             error::warn(&format!("nothing is agreed about {title}: its books are not compared"));
             return Ok(Compared { source, comparisons: Vec::new() });
         };
-        let agreed = reconciliation::comparisons(&agreement.terms.sources);
+        let agreed = reconciliation::comparisons(&agreement.terms);
         let own = |one: &v1::Comparison| {
             reconciliation::sources(*one).is_some_and(|sources| sources.contains(&source))
         };
@@ -431,4 +431,36 @@ fn fate(done: &Imported) -> String {
 
 fn count(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(statement: Option<v1::Statement>, dates: &[(u32, u32)]) -> Part {
+        let entry = |(booking_date, value_date): &(u32, u32)| v1::BookEntry {
+            booking_date: *booking_date,
+            value_date: *value_date,
+            ..v1::BookEntry::default()
+        };
+        let account = counterfoil_ledger::account::AccountId::from_bytes(&[1; 16]).unwrap();
+        let entries = dates.iter().map(entry).collect();
+        Part { account, title: String::new(), entries, statement, warnings: Vec::new() }
+    }
+
+    #[test]
+    fn a_part_is_of_the_dates_of_its_statement_or_of_its_entries() {
+        let date = |yyyymmdd| Date::from_yyyymmdd(yyyymmdd).unwrap();
+        let entries = [(20_261_123, 0), (20_261_120, 20_261_125)];
+        let both = (date(20_261_123), date(20_261_125));
+        assert_eq!(dates(&part(None, &entries)), Some(both));
+        let statement = v1::Statement {
+            from_date: 20_261_101,
+            to_date: 20_261_130,
+            ..v1::Statement::default()
+        };
+        let stated = (date(20_261_101), date(20_261_130));
+        assert_eq!(dates(&part(Some(statement), &entries)), Some(stated));
+        assert_eq!(dates(&part(None, &[])), None);
+    }
 }

@@ -130,7 +130,8 @@ fn remarks(session: &Session, item: &v1::Item) -> Vec<String> {
     let mut remarks = Vec::new();
     let flags =
         [(item.reversal, "reversal"), (item.returned, "return"), (item.exchanged, "exchanged")];
-    remarks.extend(flags.into_iter().filter_map(|(set, name)| set.then(|| name.to_owned())));
+    let set = flags.into_iter().filter(|(set, _)| *set);
+    remarks.extend(set.map(|(_, name)| name.to_owned()));
     if let Some(charges) = charges(item) {
         remarks.push(format!("charges {}", session.money(Some(&charges))));
     }

@@ -93,7 +93,7 @@ async fn standing(
 ) -> Result<Standing, Failure> {
     let mut reports = Vec::new();
     let mut moment = v1::AsOf::default();
-    for comparison in comparisons(&agreement.terms.sources) {
+    for comparison in comparisons(&agreement.terms) {
         let found = session.client.report(of.id, comparison, None).await?;
         reports.push(found.value);
         moment = found.as_of;
@@ -112,7 +112,7 @@ async fn last_days(
     else {
         return Ok(Vec::new());
     };
-    // Days without anything are not told: so far back as so many business days may go.
+    // Days of which nothing is known are not told: twice as many are asked for.
     let from = before(last, 2 * DAYS_SHOWN);
     let mut days = session.client.positions(id, Some(from), Some(last)).all().await?.value;
     days.drain(..days.len().saturating_sub(DAYS_SHOWN));

@@ -17,7 +17,7 @@ use crate::commands::account::{date, date_json};
 use crate::context::Connection;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::output::{Answer, Format};
+use crate::output::{Answer, Format, printable};
 use crate::session::Session;
 use crate::waiting::Waiting;
 
@@ -151,11 +151,6 @@ fn line(of: &Reconciled, finding: &Finding) -> String {
         Happened::Position(event) => format!("day {}: {}", date(event.date), change(event)),
     };
     format!("{height}:{leaf}  {:<8}  {}", word(&finding.what), printable(&told))
-}
-
-/// What a bank wrote must not steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
 }
 
 fn change(event: &v1::PositionEvent) -> String {

@@ -2,7 +2,6 @@
 //! sentences.
 
 use counterfoil_client::reconciliation;
-use counterfoil_ledger::agreement::Party;
 use counterfoil_proto::v1;
 
 pub use super::agreement::words::{category, category_named};
@@ -137,14 +136,6 @@ pub fn party(party: v1::Party) -> &'static str {
 /// The same for programs: none where nobody is meant.
 pub fn party_json(of: v1::Party) -> Option<&'static str> {
     Some(party(of)).filter(|word| *word != "-")
-}
-
-/// A party as messages say it.
-pub fn party_message(party: Party) -> v1::Party {
-    match party {
-        Party::Servicer => v1::Party::Servicer,
-        Party::Owner => v1::Party::Owner,
-    }
 }
 
 /// How a break may end.

@@ -42,7 +42,8 @@ impl Ageing {
     pub fn of<'b>(breaks: impl IntoIterator<Item = &'b v1::Break>, asset: &str) -> Ageing {
         let mut ageing = Ageing::default();
         for one in breaks {
-            let cells = ageing.rows.entry(one.category).or_default();
+            // A category that this program does not know is one row with all others of the kind.
+            let cells = ageing.rows.entry(one.category() as i32).or_default();
             let fits = |(_, last): &(&str, u32)| one.age_days <= *last;
             let at = BUCKETS.iter().position(fits).unwrap_or(BUCKETS.len() - 1);
             cells[at].add(Cell { count: 1, amount: at_stake(one, asset) });

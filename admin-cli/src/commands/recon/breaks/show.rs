@@ -1,6 +1,7 @@
 //! `recon breaks show`: one break with its items, its conversation and what is offered.
 
 use counterfoil_client::reconciliation::WorkedBreak;
+use counterfoil_ledger::agreement::Party;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::work_break::Action;
 use serde_json::{Value, json};
@@ -153,7 +154,7 @@ fn step_json(of: &Reconciled, step: &v1::BreakStep) -> Value {
 /// What can be done now.
 fn next(word: &str, of: &Reconciled, one: &v1::Break) -> Vec<String> {
     let number = one.number;
-    let own = of.own.map(words::party_message);
+    let own = of.own.map(Party::message);
     let own_offer = one.offer.as_ref().is_some_and(|offer| Some(offer.by()) == own);
     let write_off = one.offer.as_ref().and_then(|offer| offer.resolution.as_ref());
     let write_off = write_off.is_some_and(|it| it.kind() == v1::ResolutionKind::WriteOff);

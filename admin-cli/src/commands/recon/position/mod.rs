@@ -74,7 +74,7 @@ impl Position {
         let of = Reconciled::find(&session, &self.account).await?;
         let party = of.party(&session)?;
         let agreement = of.agreement(&session).await?;
-        let own = own_source(party, &agreement.terms.sources);
+        let own = own_source(party, &agreement.terms);
         let day = session.client.position(of.id, self.date).await?.value;
         let date = Date::from_yyyymmdd(day.date).map_err(|_| {
             Failure::usage("DATE_MISSING", "the node names no day").fix("give the date")
@@ -95,10 +95,9 @@ impl Position {
         let order = counterfoil_client::Order::sign_position(of.id, date, &figures);
         let outcome = session.submit(order).await?;
         let what = match outcome.is_accepted() {
-            true => format!(
-                "the position of {date} signed as the {}",
-                words::party(words::party_message(party))
-            ),
+            true => {
+                format!("the position of {date} signed as the {}", words::party(party.message()))
+            }
             false => format!("the position of {date} not signed"),
         };
         let more = json!({

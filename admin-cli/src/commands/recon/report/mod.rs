@@ -116,7 +116,7 @@ fn refuse_wrong(report: &Report) -> Result<(), Failure> {
 
 /// Whether anything is left to do, or was accepted as different.
 fn differs(report: &Report) -> bool {
-    let open = |side: &v1::RangeFigures| side.proposed_count + side.waiting_count > 0;
+    let open = |side: &v1::RangeFigures| side.proposed_count > 0 || side.waiting_count > 0;
     report.open_break_count() > 0
         || report.equation().difference() != 0
         || open(&report.first)

@@ -63,8 +63,10 @@ impl Agree {
         let order = Order::agree_resolution(of.id, self.of.number, offer, transfer);
         let answer = self.of.submit(&session, order, &done, None).await?;
         Ok(match payer {
-            Payer::Other => answer.line("it ends when the payer agrees with --pay"),
-            Payer::Nobody | Payer::Own => answer,
+            Payer::Other if answer.exit == Exit::Success => {
+                answer.line("it ends when the payer agrees with --pay")
+            }
+            _ => answer,
         })
     }
 

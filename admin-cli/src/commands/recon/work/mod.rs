@@ -116,7 +116,7 @@ impl Assign {
             Whom::Servicer => Party::Servicer,
         };
         let order = Order::assign_break(of.id, self.of.number, to);
-        let done = format!("assigned to the {}", party(super::words::party_message(to)));
+        let done = format!("assigned to the {}", party(to.message()));
         self.of.submit(&session, order, &done, None).await
     }
 }

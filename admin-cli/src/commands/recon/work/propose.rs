@@ -9,6 +9,7 @@ use crate::account_name::AccountWord;
 use crate::commands::recon::account::Reconciled;
 use crate::commands::recon::words::{Ending, ending};
 use crate::error::Failure;
+use crate::exit::Exit;
 use crate::output::Answer;
 use crate::session::Session;
 
@@ -46,6 +47,9 @@ impl Propose {
         let order = Order::propose_resolution(of.id, self.of.number, offer);
         let answer = self.of.submit(&session, order, &done, reason.as_ref()).await?;
         let (word, number) = (&self.of.account, self.of.number);
+        if answer.exit != Exit::Success {
+            return Ok(answer);
+        }
         Ok(match self.how {
             Ending::WriteOff => answer.line(format!(
                 "another key of your institution agrees: counterfoil recon agree {word} {number}"
