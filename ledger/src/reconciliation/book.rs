@@ -253,8 +253,13 @@ impl Book {
     pub fn opening(&self, date: Date) -> Option<i128> {
         let begun = self.statements.iter().filter(|it| it.from <= date);
         let told = begun.max_by_key(|it| (it.to.min(date), it.number))?;
-        let booked: i128 = self.booked.range(..told.from).map(|(_, day)| day.movement()).sum();
-        Some(i128::from(told.opening) - booked + self.movement_before(date))
+        let beginning = i128::from(told.opening) - self.booked_before(told.from);
+        Some(beginning + self.movement_before(date))
+    }
+
+    /// What the items that were booked before a date come to. Takes one step a date.
+    pub(super) fn booked_before(&self, date: Date) -> i128 {
+        self.booked.range(..date).map(|(_, day)| day.movement()).sum()
     }
 
     #[cfg(test)]

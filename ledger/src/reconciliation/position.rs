@@ -119,46 +119,60 @@ impl Sheet {
             self.undecided.insert(order.date);
             unsettle(&mut self.unsettled, order.date);
         }
-        self.signed.insert(order.date);
+        self.signed.insert((party, order.date));
         self.touched.positions.insert(order.date);
         self.effects.push(Effect::new(Kind::PositionSigned, None, party as u8, date));
         Ok(())
     }
 
-    /// What was signed of a source is no longer so, from a date on: its balances have changed.
+    /// What was signed of a source is no longer so, from a date on: its balances have changed. Every
+    /// signature is outdated once, so that this costs no more than signing did.
     pub(super) fn outdate_positions(&mut self, source: Source, from: Date, terms: &Terms) {
-        let dates: Vec<Date> = self.signed.range(from..).copied().collect();
-        dates.into_iter().for_each(|date| self.outdate(source, date, terms));
+        for party in PARTIES.into_iter().filter(|party| viewed(*party, terms) == source) {
+            let dates: Vec<Date> = self.signed_from(party, from).collect();
+            dates.into_iter().for_each(|date| self.outdate(party, date));
+        }
     }
 
-    /// A statement may tell another balance than what was signed from its first day on.
-    pub(super) fn outdate_openings(&mut self, source: Source, from: Date, terms: &Terms) {
+    /// A new statement may tell another balance than what was signed from its first day on. What goes
+    /// back to the same beginning as the statement is right.
+    pub(super) fn outdate_openings(
+        &mut self,
+        source: Source,
+        (from, beginning): (Date, i128),
+        terms: &Terms,
+    ) {
         let Some(book) = self.books.get(&source) else { return };
-        let is_other = |date: &Date| {
-            let told = book.opening(*date);
-            let views = self.positions.get(date).into_iter().flat_map(|it| {
-                PARTIES.map(|party| it.view(party).filter(|_| viewed(party, terms) == source))
-            });
-            views.flatten().any(|(view, _)| told.is_some_and(|told| told != view.opening.into()))
-        };
-        let dates: Vec<Date> = self.signed.range(from..).copied().filter(is_other).collect();
-        dates.into_iter().for_each(|date| self.outdate(source, date, terms));
+        let mut outdated = Vec::new();
+        for party in PARTIES.into_iter().filter(|party| viewed(*party, terms) == source) {
+            let is_other = |date: &Date| {
+                let position = &self.positions[date];
+                position.bases[seat(party)] != beginning
+                    && position.view(party).is_some_and(|(view, _)| {
+                        book.opening(*date).is_some_and(|told| told != view.opening.into())
+                    })
+            };
+            let others = self.signed_from(party, from).filter(is_other);
+            outdated.extend(others.map(|date| (party, date)));
+        }
+        outdated.into_iter().for_each(|(party, date)| self.outdate(party, date));
     }
 
-    fn outdate(&mut self, source: Source, date: Date, terms: &Terms) {
+    fn signed_from(&self, party: Party, from: Date) -> impl Iterator<Item = Date> + '_ {
+        let last = Date::from_day_number(Date::LAST_DAY);
+        self.signed.range((party, from)..=(party, last)).map(|(_, date)| *date)
+    }
+
+    fn outdate(&mut self, party: Party, date: Date) {
         let Some(position) = self.positions.get_mut(&date) else { return };
-        for party in PARTIES {
-            if viewed(party, terms) == source && position.outdate(party) {
-                let number = u64::from(date.yyyymmdd());
-                let effect = Effect::new(Kind::PositionOutdated, None, party as u8, number);
-                self.effects.push(effect);
-                self.undecided.remove(&date);
-                self.touched.positions.insert(date);
-            }
+        if position.outdate(party) {
+            let number = u64::from(date.yyyymmdd());
+            let effect = Effect::new(Kind::PositionOutdated, None, party as u8, number);
+            self.effects.push(effect);
+            self.undecided.remove(&date);
+            self.touched.positions.insert(date);
         }
-        if position.views.iter().all(Option::is_none) {
-            self.signed.remove(&date);
-        }
+        self.signed.remove(&(party, date));
     }
 
     /// The parties have ended the break about a day, or opened it again: until a later day's, the

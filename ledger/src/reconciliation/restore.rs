@@ -109,9 +109,9 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
         }
         POSITION => {
             let (day, position) = (date(number)?, read_day_position(value)?);
-            if position.views.iter().any(Option::is_some) {
-                sheet.signed.insert(day);
-            }
+            let parties = [Party::Servicer, Party::Owner].into_iter();
+            let signed = parties.filter(|party| position.view(*party).is_some());
+            sheet.signed.extend(signed.map(|party| (party, day)));
             sheet.positions.insert(day, position);
         }
         REFUSALS => {

@@ -98,8 +98,8 @@ pub struct Sheet {
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
     /// Days of which a party has signed its view.
-    pub(super) signed: BTreeSet<Date>,
-    /// Of those, the days that both have signed and that are not agreed.
+    pub(super) signed: BTreeSet<(Party, Date)>,
+    /// Days that both have signed and that are not agreed.
     pub(super) undecided: BTreeSet<Date>,
     /// From which day on it has to be seen which of them are agreed now.
     pub(super) unsettled: Option<Date>,
