@@ -1,6 +1,7 @@
 //! Agreements: how two institutions reconcile, offered by one and answered by the other.
 
 use bytes::Bytes;
+use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::{AgreementId, Terms};
 use counterfoil_proto::v1;
 use futures::FutureExt;
@@ -44,6 +45,21 @@ impl Client {
             }
             .boxed()
         })
+    }
+
+    /// The agreement that governs an account now or from its first value date on: the active one that
+    /// names it. None if the own institution has no such agreement.
+    pub async fn agreement_of(&self, account: AccountId) -> Result<Option<Agreement>, Error> {
+        let listed = self.agreements().all().await?.value;
+        for summary in listed.iter().filter(|it| it.state() == v1::AgreementState::Active) {
+            let id = AgreementId::from_bytes(&summary.id);
+            let id = id.ok_or_else(|| Error::bad_answer("an agreement without an id"))?;
+            let found = self.agreement(id).await?.value;
+            if found.terms.accounts.contains(&account) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// One of them, with its terms. Terms that another id names are not believed: what is accepted is

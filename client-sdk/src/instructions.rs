@@ -220,7 +220,7 @@ impl Order {
         self.id
     }
 
-    fn single(body: Ordered) -> Order {
+    pub(crate) fn single(body: Ordered) -> Order {
         Order::of(Content::Single(Box::new(body)))
     }
 
@@ -274,7 +274,11 @@ impl Signed {
             | Body::Transfer(_)
             | Body::Statement(_)
             | Body::ProposeAgreement(_)
-            | Body::AnswerAgreement(_) => 0,
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::WorkBreak(_)
+            | Body::SignPosition(_) => 0,
         };
         Ok(Signed {
             id: instruction.id,

@@ -56,6 +56,7 @@ mod feed;
 pub mod formats;
 pub mod instructions;
 mod journal;
+pub mod orders;
 pub mod outcome;
 pub mod pages;
 mod private_file;

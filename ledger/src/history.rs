@@ -73,7 +73,7 @@ impl StoredBlock {
 }
 
 /// The transfer with which the payer agrees to how a break ends.
-pub(crate) fn paid_by(step: &v1::WorkBreak) -> Option<v1::Transfer> {
+pub fn paid_by(step: &v1::WorkBreak) -> Option<v1::Transfer> {
     match step.action.as_ref()? {
         v1::work_break::Action::Agree(agree) => agree.transfer.clone(),
         _ => None,

@@ -125,7 +125,7 @@ impl Sheet {
     /// How many items of a day the sources do not agree about: neither matched, nor in a break that the
     /// parties have ended. With three sources a posting counts once for each book.
     pub fn open_item_count(&self, date: Date) -> u64 {
-        self.unclear.count(date)
+        Comparison::ALL.into_iter().map(|comparison| self.unclear.count(comparison, date)).sum()
     }
 
     /// The break that says that the views of a day differ is about that day, and that about a statement

@@ -14,6 +14,7 @@ pub mod explanation;
 pub mod figures;
 pub mod finding;
 mod look;
+pub mod lookup;
 pub mod orders;
 pub mod pass;
 pub mod position;

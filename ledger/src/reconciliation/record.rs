@@ -314,10 +314,11 @@ fn statement(book: &Book, number: u64) -> Vec<u8> {
 }
 
 /// views ×2: has u8, opening i64, credit count u64, credits u64, debit count u64, debits u64, closing
-/// i64, digest [32], position · agreed at · break u64.
+/// i64, digest [32], position, base i128 · agreed at · break u64 · difference i128 · comparisons: count
+/// u8, each u8.
 fn position(position: &DayPosition) -> Vec<u8> {
     let mut value = Vec::with_capacity(224);
-    for view in &position.views {
+    for (view, base) in position.views.iter().zip(position.bases) {
         let Some((view, at)) = view else {
             value.push(0);
             continue;
@@ -331,9 +332,13 @@ fn position(position: &DayPosition) -> Vec<u8> {
         value.extend(closing.to_be_bytes());
         value.extend(digest.as_bytes());
         write_position(&mut value, at);
+        value.extend(base.to_be_bytes());
     }
     write_position(&mut value, &position.agreed_at.unwrap_or(Position { height: 0, leaf: 0 }));
     value.extend(position.break_number.unwrap_or(0).to_be_bytes());
+    value.extend(position.difference.to_be_bytes());
+    value.push(u8::try_from(position.compared.len()).expect("there are three comparisons"));
+    value.extend(position.compared.iter().map(|comparison| *comparison as u8));
     value
 }
 

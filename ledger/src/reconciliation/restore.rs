@@ -168,6 +168,15 @@ impl Draft {
                 sheet.proposed.extend(ids.map(|id| (found.comparison, id, found.number)));
             }
         }
+        for (date, position) in &sheet.positions {
+            if position.is_signed() && position.agreed_at.is_none() {
+                sheet.undecided.insert(*date);
+            }
+            let broken = position.break_number.and_then(|number| sheet.works.get(&number));
+            if broken.is_some_and(|work| work.state.is_ended()) {
+                sheet.accepted.insert(*date, position.difference);
+            }
+        }
         let mut seats: BTreeMap<Comparison, Seats> = BTreeMap::new();
         let stated = sheet.desks.keys().chain(self.refused.keys());
         seats.extend(stated.map(|comparison| (*comparison, Seats::new())));
@@ -474,8 +483,8 @@ fn read_statement(number: u64, value: &mut Reader<'_>) -> Option<(StatementRecor
 }
 
 fn read_day_position(value: &mut Reader<'_>) -> Option<DayPosition> {
-    let mut views = [None, None];
-    for view in &mut views {
+    let (mut views, mut bases) = ([None, None], [0; 2]);
+    for (view, base) in views.iter_mut().zip(&mut bases) {
         *view = match value.take()? {
             [0] => None,
             [1] => {
@@ -488,14 +497,24 @@ fn read_day_position(value: &mut Reader<'_>) -> Option<DayPosition> {
                     closing: i64::from_be_bytes(value.take()?),
                     digest: Hash(value.take()?),
                 };
-                Some((figures, read_position(value)?))
+                let at = read_position(value)?;
+                *base = i128::from_be_bytes(value.take()?);
+                Some((figures, at))
             }
             _ => return None,
         };
     }
     let agreed_at = some_position(value)?;
     let number = u64::from_be_bytes(value.take()?);
-    Some(DayPosition { views, agreed_at, break_number: (number != 0).then_some(number) })
+    let break_number = (number != 0).then_some(number);
+    let difference = i128::from_be_bytes(value.take()?);
+    let [count] = value.take()?;
+    let read = |_| Comparison::from_number(u8::from_be_bytes(value.take()?));
+    let compared: Vec<Comparison> = (0..count).map(read).collect::<Option<_>>()?;
+    if !compared.is_sorted_by(|one, next| one < next) {
+        return None;
+    }
+    Some(DayPosition { views, agreed_at, break_number, compared, bases, difference })
 }
 
 fn read_sheet(sheet: &mut Sheet, value: &mut Reader<'_>) -> Option<()> {

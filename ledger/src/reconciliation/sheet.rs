@@ -12,9 +12,9 @@ use super::{
     book::{Book, Counted},
     due::next_run_ms,
     effect::{Effect, Kind},
-    finding::{Class, Finding, Says},
+    finding::{About, Class, Finding, Says},
     pass::Pass,
-    position::DayPosition,
+    position::{DayPosition, unsettle},
     unclear::Unclear,
     work::Work,
 };
@@ -99,8 +99,13 @@ pub struct Sheet {
     pub(super) positions: BTreeMap<Date, DayPosition>,
     /// Days of which a party has signed its view.
     pub(super) signed: BTreeSet<Date>,
-    /// Days of which it has to be seen whether their position is agreed.
-    pub(super) unsettled: BTreeSet<Date>,
+    /// Of those, the days that both have signed and that are not agreed.
+    pub(super) undecided: BTreeSet<Date>,
+    /// From which day on it has to be seen which of them are agreed now.
+    pub(super) unsettled: Option<Date>,
+    /// By how much the servicer's balance is more than the owner's, as both have accepted it by ending
+    /// the break about a day; it holds until a later day's.
+    pub(super) accepted: BTreeMap<Date, i128>,
     /// When the passes over all open items run next, Unix milliseconds.
     pub(super) next_run_ms: Option<u64>,
     /// Where runs that were too long for a block go on.
@@ -129,7 +134,9 @@ impl Sheet {
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
-            unsettled: BTreeSet::new(),
+            undecided: BTreeSet::new(),
+            unsettled: None,
+            accepted: BTreeMap::new(),
             next_run_ms: None,
             runs: BTreeMap::new(),
             salt: Hash::of(id.as_bytes()),
@@ -362,7 +369,10 @@ impl Sheet {
             } else {
                 self.unclear.insert(comparison, *id, item);
             }
-            self.unsettled.insert(item.date);
+            unsettle(&mut self.unsettled, item.date);
+        }
+        if let Some(About::Day(date)) = self.findings[&key].about {
+            self.accept_difference(number, date);
         }
         if ended && let Some(desk) = self.desks.get_mut(&comparison) {
             let changes = desk.pin_all(&ids, rules);
@@ -385,7 +395,7 @@ impl Sheet {
                 self.deadlines.remove(&(recorded.deadline_ms, *comparison, id));
                 let (item, class) = (&recorded.item, says.class());
                 if class == Class::Match && self.unclear.remove(*comparison, id, item) {
-                    self.unsettled.insert(item.date);
+                    unsettle(&mut self.unsettled, item.date);
                 }
             }
         }

@@ -31,6 +31,7 @@ impl Sheet {
         }
         let number = self.books.entry(source).or_default().add_statement(statement, now.at);
         self.touched.statements.insert((source, number));
+        self.outdate_openings(source, statement.from, terms);
         self.check_statement(source, number, now);
         // Statements may come in any order: what follows this one had nothing to follow before.
         for follower in self.books[&source].followers(number) {

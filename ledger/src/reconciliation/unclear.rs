@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unclear {
     items: BTreeSet<(Comparison, Date, Id)>,
     /// How many items a date has, and what they add to the first source's balance minus the second's.
@@ -45,10 +45,33 @@ impl Unclear {
         of_date.take_while(move |(at, on, _)| (*at, *on) == (comparison, date)).map(|(.., id)| *id)
     }
 
-    /// How many items of a date, of all comparisons.
-    pub fn count(&self, date: Date) -> u64 {
-        let of = |comparison| self.days.get(&(comparison, date)).map_or(0, |(count, _)| *count);
-        Comparison::ALL.into_iter().map(of).sum()
+    /// The items of a date and of those before it, by date.
+    pub fn through(&self, comparison: Comparison, date: Date) -> impl Iterator<Item = Id> + '_ {
+        let last = Id { place: Place::Second, number: u64::MAX };
+        let first = Date::from_day_number(0);
+        let items = self.items.range((comparison, first, Id::FIRST)..=(comparison, date, last));
+        items.map(|(.., id)| *id)
+    }
+
+    /// For dates that ascend, what the items up to the end of each add to the first source's balance
+    /// minus the second's. Takes a step for each date here and there.
+    pub fn sums(&self, comparison: Comparison, dates: &[Date]) -> Vec<i128> {
+        let first = Date::from_day_number(0);
+        let days = self.days.range((comparison, first)..);
+        let mut days = days.take_while(|((of, _), _)| *of == comparison).peekable();
+        let mut carried = 0;
+        let through = |date: &Date| {
+            while let Some((_, (_, sum))) = days.next_if(|((_, day), _)| day <= date) {
+                carried += sum;
+            }
+            carried
+        };
+        dates.iter().map(through).collect()
+    }
+
+    /// How many items of a date.
+    pub fn count(&self, comparison: Comparison, date: Date) -> u64 {
+        self.days.get(&(comparison, date)).map_or(0, |(count, _)| *count)
     }
 }
 

@@ -145,8 +145,9 @@ impl Bank {
         let times = times.map_err(|error| error.to_string())?;
         let answers = self.work_once(words)?;
         for _ in 1..times {
-            if self.work_once(words)? != answers {
-                return Err("the answers differ".to_owned());
+            let again = self.work_once(words)?;
+            if again != answers {
+                return Err(format!("the answers differ: {answers:?}, {again:?}"));
             }
         }
         Ok(answers)

@@ -7,20 +7,22 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use counterfoil_client::formats::detect::{Kind, detect};
 use counterfoil_client::formats::error::{FormatError, Warnings};
+use counterfoil_client::formats::fields::ExponentOf;
 use counterfoil_client::formats::integrity::{Finding, FindingKind, History};
 use counterfoil_client::formats::mapping::{Mapping, SIZE_MAX as MAPPING_SIZE_MAX};
-use counterfoil_client::formats::statement::StatementKind;
+use counterfoil_client::formats::statement::{EntryStatus, StatementKind};
 use counterfoil_client::formats::xml::SIZE_MAX;
 use counterfoil_client::formats::{camt, csv, mapping, mt, statement};
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
-use counterfoil_ledger::asset::parse_amount;
+use counterfoil_ledger::asset::{AssetCode, parse_amount};
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::date::Date;
+use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_proto::v1;
 
-use crate::account_name::{SETTLEMENT, account_id};
+use crate::account_name::{SETTLEMENT, account_id, parse_asset};
 use crate::commands::account::parse_date;
 use crate::commands::submit::format_failure;
 use crate::context::parse_bic;
@@ -40,6 +42,9 @@ pub struct BookFile {
     /// The account's owner, where the file does not say; your institution, unless given
     #[arg(long, value_name = "BIC")]
     pub owner: Option<String>,
+    /// The account's asset, where rows of a table are in another one: they become currency breaks
+    #[arg(long, value_name = "CODE")]
+    pub asset: Option<String>,
     /// The account's name, where the file does not say
     #[arg(long, value_name = "NAME", default_value = SETTLEMENT)]
     pub name: String,
@@ -73,7 +78,7 @@ pub struct Part {
     pub account: AccountId,
     /// The account, for people.
     pub title: String,
-    /// What the book booked.
+    /// What the book booked, and behind it what it expects.
     pub entries: Vec<v1::BookEntry>,
     /// For which dates it is complete; none if it does not say.
     pub statement: Option<v1::Statement>,
@@ -111,23 +116,37 @@ impl BookFile {
         defaults: &Defaults,
     ) -> Result<Vec<Part>, Failure> {
         let exponent_of = |code: &str| registry.asset(code).map(|asset| asset.exponent);
+        let mut parts = self.parts_of(bytes, &exponent_of, defaults)?;
+        let original = Bytes::copy_from_slice(Hash::of(bytes).as_bytes());
+        for statement in parts.iter_mut().filter_map(|part| part.statement.as_mut()) {
+            statement.original = original.clone();
+        }
+        Ok(parts)
+    }
+
+    fn parts_of(
+        &self,
+        bytes: &[u8],
+        exponent_of: ExponentOf<'_>,
+        defaults: &Defaults,
+    ) -> Result<Vec<Part>, Failure> {
         let refuse = |error: FormatError| format_failure(&self.file, &error);
         if let Some(mapping) = self.read_mapping()? {
-            let table = mapping::read(bytes, &mapping, &exponent_of).map_err(refuse)?;
-            return self.of_table(table, defaults);
+            let table = mapping::read(bytes, &mapping, exponent_of).map_err(refuse)?;
+            return self.of_table(table, exponent_of, defaults);
         }
         match detect(bytes).map_err(refuse)? {
             Kind::Camt(_) => {
-                let statements = camt::read(bytes, &exponent_of).map_err(refuse)?;
+                let statements = camt::read(bytes, exponent_of).map_err(refuse)?;
                 self.of_statements(statements, defaults)
             }
             Kind::Mt => {
-                let statements = mt::read(bytes, &exponent_of).map_err(refuse)?;
+                let statements = mt::read(bytes, exponent_of).map_err(refuse)?;
                 self.of_statements(statements, defaults)
             }
             Kind::BookEntriesCsv => {
-                let table = csv::read_book(bytes, &exponent_of).map_err(refuse)?;
-                self.of_table(table, defaults)
+                let table = csv::read_book(bytes, exponent_of).map_err(refuse)?;
+                self.of_table(table, exponent_of, defaults)
             }
             kind => {
                 let message = format!("{} is {kind}", self.file.display());
@@ -158,6 +177,11 @@ impl BookFile {
         statements: Vec<statement::Statement>,
         defaults: &Defaults,
     ) -> Result<Vec<Part>, Failure> {
+        if self.asset.is_some() {
+            return Err(Failure::usage("ASSET_NOT_MEANT", "--asset is of tables alone")
+                .fact("a statement is in the currency of its account")
+                .fix("leave it out"));
+        }
         self.refuse_flags_for_many(statements.len() == 1)?;
         let mut history = History::default();
         let made = statements.into_iter().map(|statement| {
@@ -188,8 +212,10 @@ impl BookFile {
         };
         let owner = self.owner(statement.owner, defaults)?;
         let account = account_id(&servicer, &owner, asset, &self.name)?;
-        let postings = statement.entries.iter().flat_map(statement::Entry::postings);
-        let entries = postings.map(|entry| self.entry(account, entry)).collect();
+        let all = statement.entries.iter().chain(&statement.expectations);
+        let postings = all.flat_map(statement::Entry::postings);
+        let currency = &statement.currency;
+        let entries = postings.filter_map(|entry| self.entry(account, currency, entry)).collect();
         let mut warnings = texts(&statement.warnings);
         // What flags complete is no fault of the import.
         let findings = findings.iter().filter(|one| one.kind != FindingKind::BalanceMissing);
@@ -197,9 +223,11 @@ impl BookFile {
         for left_out in &statement.left_out {
             warnings.push(format!("{}: left out, {}", left_out.place, left_out.reason));
         }
-        if !statement.expectations.is_empty() {
-            let count = statement.expectations.len();
-            warnings.push(format!("{}: {count} entries are not booked", statement.place));
+        let information = |entry: &&statement::Entry| entry.status == EntryStatus::Information;
+        let count = statement.expectations.iter().filter(information).count();
+        if count > 0 {
+            let place = &statement.place;
+            warnings.push(format!("{place}: {count} entries are for information, and not sent"));
         }
         let declared = match partial(&statement) {
             None => Some(self.declared(account, &statement)?),
@@ -242,11 +270,21 @@ impl BookFile {
         let closing = balance(&self.closing, statement.closing, "closing")?;
         let dates = (self.from.unwrap_or(statement.from), self.to.unwrap_or(statement.to));
         let turned = |units: i64| if self.mirror { -units } else { units };
-        Ok(instructions::statement(account, id, dates, turned(opening), turned(closing)))
+        let numbers = &statement.sequence;
+        Ok(v1::Statement {
+            sequence: numbers.electronic.or(numbers.legal).unwrap_or_default(),
+            ..instructions::statement(account, id, dates, turned(opening), turned(closing))
+        })
     }
 
     /// Rows by account, in the order in which the accounts first appear.
-    fn of_table(&self, table: csv::BookTable, defaults: &Defaults) -> Result<Vec<Part>, Failure> {
+    fn of_table(
+        &self,
+        table: csv::BookTable,
+        exponent_of: ExponentOf<'_>,
+        defaults: &Defaults,
+    ) -> Result<Vec<Part>, Failure> {
+        let asset = self.asset.as_deref().map(parse_asset).transpose()?;
         let mut parts: Vec<Part> = Vec::new();
         let mut exponents = Vec::new();
         let mut index = BTreeMap::new();
@@ -260,10 +298,10 @@ impl BookFile {
                     (servicer, self.owner(None, defaults)?, self.name.as_str())
                 }
             };
-            let asset = row.entry.amount.currency.as_str();
-            let account = account_id(&servicer, &owner, asset, name)?;
+            let asset = asset.as_ref().unwrap_or(&row.entry.amount.currency);
+            let account = account_id(&servicer, &owner, asset.as_str(), name)?;
             let at = *index.entry(account).or_insert_with(|| {
-                exponents.push(row.entry.amount.exponent);
+                exponents.push(exponent_of(asset.as_str()).unwrap_or(row.entry.amount.exponent));
                 parts.push(Part {
                     account,
                     title: format!("{name} {asset} of {owner} at {servicer}"),
@@ -273,7 +311,7 @@ impl BookFile {
                 });
                 parts.len() - 1
             });
-            parts[at].entries.push(self.entry(account, &row.entry));
+            parts[at].entries.extend(self.entry(account, asset, &row.entry));
         }
         self.refuse_flags_for_many(parts.len() == 1)?;
         if let ([part], [exponent]) = (parts.as_mut_slice(), exponents.as_slice()) {
@@ -316,16 +354,15 @@ impl BookFile {
         Ok(Some(instructions::statement(account, id, dates, turned(opening), turned(closing))))
     }
 
-    fn entry(&self, account: AccountId, entry: &statement::Entry) -> v1::BookEntry {
+    /// As it is signed; none if it is for information only.
+    fn entry(
+        &self,
+        account: AccountId,
+        asset: &AssetCode,
+        entry: &statement::Entry,
+    ) -> Option<v1::BookEntry> {
         let side = if self.mirror { entry.side.opposite() } else { entry.side };
-        let made = instructions::book_entry(account, side, entry.amount.units, entry.booking_date);
-        v1::BookEntry {
-            value_date: entry.value_date.map(Date::yyyymmdd).unwrap_or_default(),
-            entry_reference: entry.book_reference().to_owned(),
-            uetr: entry.uetr.map_or(Bytes::new(), |uetr| Bytes::copy_from_slice(uetr.as_bytes())),
-            end_to_end_id: entry.end_to_end_id.clone(),
-            ..made
-        }
+        entry.to_book_entry(account, asset, side)
     }
 
     fn owner(&self, named: Option<Bic>, defaults: &Defaults) -> Result<Bic, Failure> {
@@ -383,154 +420,4 @@ fn signed_amount(text: &str, exponent: u8) -> Result<i64, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn book(arguments: &[&str]) -> BookFile {
-        #[derive(clap::Parser)]
-        struct Command {
-            #[command(flatten)]
-            book: BookFile,
-        }
-        let arguments = [&["import", "--file", "book"], arguments].concat();
-        <Command as clap::Parser>::parse_from(arguments).book
-    }
-
-    fn parts(bytes: &str, arguments: &[&str]) -> Result<Vec<Part>, Failure> {
-        let defaults = Defaults {
-            servicer: Some(Bic::parse("SNBZCHZZ").unwrap()),
-            institution: Bic::parse("BANKCHZZ").unwrap(),
-        };
-        book(arguments).parts(bytes.as_bytes(), &registry(), &defaults)
-    }
-
-    fn registry() -> Registry {
-        Registry::of(&crate::commands::ledger::verify::tests::genesis())
-    }
-
-    fn camt(closing: &str, pages: &str) -> String {
-        let balance = |code: &str, amount: &str| {
-            format!(
-                "<Bal><Tp><CdOrPrtry><Cd>{code}</Cd></CdOrPrtry></Tp><Amt Ccy='CHF'>{amount}</Amt>\
-                 <CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-11-23</Dt></Dt></Bal>"
-            )
-        };
-        format!(
-            "<Document xmlns='urn:iso:std:iso:20022:tech:xsd:camt.053.001.08'><BkToCstmrStmt>\
-             <GrpHdr><MsgId>M</MsgId><CreDtTm>2026-11-23T18:00:00</CreDtTm></GrpHdr>\
-             <Stmt><Id>STMT-1</Id>{pages}\
-             <FrToDt><FrDtTm>2026-11-23T00:00:00</FrDtTm><ToDtTm>2026-11-23T23:59:59</ToDtTm></FrToDt>\
-             <Acct><Id><Othr><Id>SETTLEMENT</Id></Othr></Id><Ccy>CHF</Ccy></Acct>{}{}\
-             <Ntry><Amt Ccy='CHF'>12.50</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>\
-             <BookgDt><Dt>2026-11-23</Dt></BookgDt><AcctSvcrRef>R1</AcctSvcrRef></Ntry></Stmt>\
-             </BkToCstmrStmt></Document>",
-            balance("OPBD", "100.00"),
-            balance("CLBD", closing),
-        )
-    }
-
-    const MT: &str = ":20:R\n:25:A\n:28C:7/1\n:60F:C261122CHF100,\n:61:261123C12,50NTRFX//R1\n\
-         :62F:C261123CHF112,50\n";
-
-    const TABLE: &str = "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n\
-         2026-11-23,,CREDIT,CHF,10,R1,,E1\n2026-11-23,,DEBIT,CHF,2.5,R2,,E2\n";
-
-    #[test]
-    fn a_statement_becomes_entries_and_what_it_covers() {
-        let parts = parts(&camt("112.50", ""), &[]).unwrap();
-        let [part] = parts.as_slice() else { panic!("one statement") };
-        let statement = part.statement.as_ref().unwrap();
-        assert_eq!(part.title, "SETTLEMENT CHF of BANKCHZZXXX at SNBZCHZZXXX");
-        assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
-        assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
-        assert_eq!((part.entries[0].amount, part.entries[0].side()), (1_250, v1::Side::Credit));
-    }
-
-    #[test]
-    fn an_mt940_is_a_statement_like_any_other() {
-        let part = parts(MT, &[]).unwrap().remove(0);
-        let statement = part.statement.unwrap();
-        assert_eq!(statement.statement_id, "R/7/261122");
-        assert_eq!((statement.opening_balance, statement.closing_balance), (10_000, 11_250));
-        assert_eq!((statement.from_date, statement.to_date), (20_261_123, 20_261_123));
-        assert_eq!(part.entries[0].entry_reference, "R1");
-        let next =
-            MT.replace("7/1", "9/1").replace("R\n:25", "R2\n:25").replace("261123", "261124");
-        let gap = parts(&format!("{MT}{next}"), &[]).unwrap().remove(1);
-        assert!(gap.warnings.iter().any(|warning| warning.contains("SequenceGap (1)")));
-    }
-
-    #[test]
-    fn what_is_said_during_the_day_declares_nothing() {
-        let intraday = MT
-            .replace(":60F:C261122CHF100,", ":34F:CHF0,\n:13D:2611231200")
-            .replace(":62F:C261123CHF112,50\n", "");
-        let notification = camt("112.50", "")
-            .replace("camt.053", "camt.054")
-            .replace("BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn")
-            .replace("Stmt>", "Ntfctn>");
-        for text in [intraday, notification] {
-            let part = parts(&text, &[]).unwrap().remove(0);
-            assert!(part.statement.is_none() && part.entries.len() == 1, "{:?}", part.warnings);
-        }
-    }
-
-    #[test]
-    fn a_banks_own_table_is_read_through_a_mapping() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bank.toml");
-        let mapping = "delimiter = ';'\ndate_format = 'dd.mm.yyyy'\n[columns]\nbooking_date = 'Date'\n\
-            amount = 'Amount'\n[fixed]\ncurrency = 'CHF'\n[sign]\nconvention = 'signed'\n";
-        std::fs::write(&path, mapping).unwrap();
-        let arguments = ["--mapping", path.to_str().unwrap()];
-        let part = parts("Date;Amount\n23.11.2026;-2.50\n", &arguments).unwrap().remove(0);
-        assert_eq!((part.entries[0].amount, part.entries[0].side()), (250, v1::Side::Debit));
-        std::fs::write(&path, mapping.replace("delimiter", "separator")).unwrap();
-        let error = parts("Date;Amount\n", &arguments).unwrap_err();
-        assert!(format!("{error:?}").contains("separator"), "{error:?}");
-    }
-
-    #[test]
-    fn a_mirror_is_turned_round() {
-        let parts = parts(&camt("112.50", ""), &["--mirror"]).unwrap();
-        let statement = parts[0].statement.as_ref().unwrap();
-        assert_eq!((statement.opening_balance, statement.closing_balance), (-10_000, -11_250));
-        assert_eq!(parts[0].entries[0].side(), v1::Side::Debit);
-    }
-
-    #[test]
-    fn a_statement_that_does_not_add_up_is_refused_unless_it_is_wanted() {
-        let wrong = camt("112.51", "");
-        assert_eq!(parts(&wrong, &[]).unwrap_err().code, "STATEMENT_WRONG");
-        assert!(parts(&wrong, &["--accept-difference"]).is_ok());
-    }
-
-    #[test]
-    fn a_page_that_is_not_the_last_declares_nothing() {
-        let pages = "<StmtPgntn><PgNb>1</PgNb><LastPgInd>false</LastPgInd></StmtPgntn>";
-        let parts = parts(&camt("112.50", pages), &[]).unwrap();
-        assert!(parts[0].statement.is_none() && parts[0].warnings.len() == 1);
-    }
-
-    #[test]
-    fn a_table_declares_what_its_flags_say() {
-        let plain = parts(TABLE, &[]).unwrap();
-        assert!(plain[0].statement.is_none() && plain[0].entries.len() == 2);
-        let flags = [
-            "--statement-id",
-            "S1",
-            "--from",
-            "2026-11-23",
-            "--to",
-            "2026-11-23",
-            "--opening",
-            "-5",
-            "--closing",
-            "2.50",
-        ];
-        let declared = parts(TABLE, &flags).unwrap();
-        let statement = declared[0].statement.as_ref().unwrap();
-        assert_eq!((statement.opening_balance, statement.closing_balance), (-500, 250));
-        assert_eq!(parts(TABLE, &flags[..4]).unwrap_err().code, "STATEMENT_INCOMPLETE");
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Whatever happens to an account, its report adds up.
 
 use super::{
-    super::{book::Book, figures::Report, finding::Finding},
+    super::{book::Book, day::viewed, figures::Report, finding::Finding},
     *,
 };
 
@@ -34,7 +34,7 @@ impl Draw {
 fn happen(scene: &mut Scene, draw: &mut Draw, sources: [bool; 3]) {
     let uetr = u8::try_from(1 + draw.below(12)).unwrap();
     let amount = 100 + draw.below(3) * 4;
-    match draw.below(9) {
+    match draw.below(10) {
         0..5 => match draw.source(sources) {
             Source::Ledger => drop(scene.post_on(uetr, amount, draw.date())),
             source => {
@@ -62,7 +62,19 @@ fn happen(scene: &mut Scene, draw: &mut Draw, sources: [bool; 3]) {
             }
         }
         7 => decide(scene, draw),
+        8 => sign(scene, draw),
         _ => work(scene, draw),
+    }
+}
+
+/// Both parties sign a day, with openings that may differ.
+fn sign(scene: &mut Scene, draw: &mut Draw) {
+    let day = draw.date();
+    for party in [Party::Owner, Party::Servicer] {
+        let Some(sheet) = scene.all.sheet(scene.account.ordinal) else { return };
+        let figures = sheet.figures(&scene.account, viewed(party, &scene.terms), day);
+        let own = i64::try_from(draw.below(2)).unwrap();
+        scene.sign_on(party, figures.view(own).unwrap(), day).unwrap();
     }
 }
 

@@ -1,8 +1,8 @@
 //! `recon agreement`: on which terms two institutions reconcile, offered by one and accepted by the
 //! other.
 
-mod terms_file;
-mod words;
+pub mod terms_file;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

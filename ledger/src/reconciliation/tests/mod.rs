@@ -20,6 +20,7 @@ use crate::{
 mod correct;
 mod figures;
 mod look;
+mod positions;
 mod statements;
 
 const DAY_MS: u64 = 86_400_000;
@@ -35,6 +36,26 @@ fn date(day: u32) -> Date {
 /// 23 November 2026, a Monday, so many hours after midnight.
 fn hour(hours: u64) -> u64 {
     20_780 * DAY_MS + hours * 3_600_000
+}
+
+impl Sheet {
+    /// What follows from the records, and is not written.
+    fn assert_same(&self, again: &Sheet) {
+        assert_eq!(self.stands, again.stands);
+        assert_eq!(self.proposed, again.proposed);
+        assert_eq!(self.open, again.open);
+        assert_eq!(self.unclear, again.unclear);
+        assert_eq!(self.deadlines, again.deadlines);
+        assert_eq!((&self.signed, &self.undecided), (&again.signed, &again.undecided));
+        assert_eq!(self.accepted, again.accepted);
+        assert_eq!((self.unsettled, again.unsettled), (None, None));
+        for (source, book) in &self.books {
+            let numbers = |book: &book::Book| -> Vec<u64> {
+                book.numbers_between(date(1), date(30)).collect()
+            };
+            assert_eq!(numbers(book), numbers(&again.books[source]));
+        }
+    }
 }
 
 /// A ledger with one account, its agreement, and what storage would have.
@@ -104,6 +125,9 @@ impl Scene {
         let accounts = vec![self.account.clone(); 4];
         let mut restored = Reconciliation::restore(self.stored.clone(), &accounts).unwrap();
         assert_eq!(restored.due, self.all.due);
+        for (sheet, again) in self.all.sheets.values().zip(restored.sheets.values()) {
+            sheet.assert_same(again);
+        }
         restored.sheets.values_mut().for_each(|sheet| sheet.touch_all());
         restored.touched.extend(restored.sheets.keys());
         let again: BTreeMap<_, _> = restored.take_records().into_iter().collect();
@@ -242,7 +266,11 @@ impl Scene {
     }
 
     fn sign(&mut self, party: Party, view: View) -> Result<Vec<Effect>, Reason> {
-        let order = SignPosition { account: self.account.id, date: date(23), view, salt: [5; 16] };
+        self.sign_on(party, view, date(23))
+    }
+
+    fn sign_on(&mut self, party: Party, view: View, date: Date) -> Result<Vec<Effect>, Reason> {
+        let order = SignPosition { account: self.account.id, date, view, salt: [5; 16] };
         self.act(|all, governed, now| all.sign_position(governed, &order, party, now))
             .map(|effects| read(&effects))
     }

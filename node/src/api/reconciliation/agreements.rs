@@ -8,11 +8,11 @@ use counterfoil_ledger::agreement::Step;
 use counterfoil_proto::v1;
 use tonic::Status;
 
-use super::page::Page;
-use super::reading::View;
-use super::render;
-use super::status;
-use super::visibility::Scope;
+use crate::api::page::Page;
+use crate::api::reading::View;
+use crate::api::render;
+use crate::api::status;
+use crate::api::visibility::Scope;
 
 /// A page of what a scope sees, in the order of the offers.
 pub(super) fn list(view: &View, scope: &Scope, page: &Page) -> v1::ListAgreementsResponse {
