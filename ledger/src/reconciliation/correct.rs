@@ -5,6 +5,7 @@
 use super::{
     effect::{Effect, Kind},
     finding::Class,
+    position::unsettle,
     sheet::{Moment, Sheet},
 };
 use crate::matching::{
@@ -40,7 +41,7 @@ impl Sheet {
         self.touched.findings.insert(key);
         if let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) {
             self.unclear.remove(comparison, id, &recorded.item);
-            self.unsettled.insert(recorded.item.date);
+            unsettle(&mut self.unsettled, recorded.item.date);
         }
         let state = self.works.get(&number).map_or(0, |work| work.state as u8);
         let mut effect = Effect::new(Kind::BreakWorked, Some(comparison), state, number);

@@ -18,7 +18,7 @@ use super::{
     books::{Books, Carries, Entry, Payment},
     names::{self, Reference},
     plan::{
-        Label, Misstated, Mode, Plan, Shift, Step, Story, Which, after, book, next_business_day,
+        Label, Misstated, Mode, Named, Plan, Shift, Step, Story, Which, after, book, next_business_day,
         signed,
     },
 };
@@ -258,9 +258,9 @@ impl Planter {
     fn paid_late(&mut self, case: Case, payment: Payment, pair: Pair) {
         let until = after(case.date, 1);
         for party in [Party::Servicer, Party::Owner] {
-            let label = Label::entry(party, &pair[seat(party)]);
+            let item = Named::entry(party, &pair[seat(party)]);
             let stages = vec![(case.date, Category::Timing)];
-            self.story(Case { party, ..case }, vec![(label, case.date)], stages, until);
+            self.story(Case { party, ..case }, vec![item], stages, until);
             let entry = pair[seat(party)].clone();
             self.plan.day(case.date, case.partner).entries.push((party, entry));
         }
@@ -273,9 +273,9 @@ impl Planter {
             Kind::Forgotten => self.overdue(case.date),
             _ => after(case.date, 1),
         };
-        let label = self.counterpart(case, &payment, &pair);
+        let item = self.counterpart(case, &payment, &pair);
         let missing = self.plan.mode.missing(case.party, true);
-        self.lone(case, label, missing, until);
+        self.lone(case, item, missing, until);
         let [mut entry, other] = split(case.party, pair);
         entry.booked = until;
         let day = self.plan.day(case.date, case.partner);
@@ -308,7 +308,7 @@ impl Planter {
     /// Writes an entry without a counterpart, which is taken back.
     fn lone_entry(&mut self, case: Case, entry: Entry, missing: Category) {
         let until = self.overdue(case.date);
-        self.lone(case, Label::entry(case.party, &entry), missing, until);
+        self.lone(case, Named::entry(case.party, &entry), missing, until);
         let reversal = Step::Book(case.party, entry.reversal(until));
         self.plan.day(case.date, case.partner).entries.push((case.party, entry));
         let morning = &mut self.plan.day(until, case.partner).morning;
@@ -335,8 +335,8 @@ impl Planter {
             }
         };
         let wrong = wrong.clone();
-        let label = self.counterpart(case, &payment, &pair);
-        let items = vec![(label, case.date), (Label::entry(case.party, &wrong), case.date)];
+        let other = self.counterpart(case, &payment, &pair);
+        let items = vec![other, Named::entry(case.party, &wrong)];
         self.story(case, items, vec![(case.date, category)], until);
         self.right(payment, pair);
         let own_reference = format!("{} RIGHT", right.own_reference);
@@ -384,8 +384,8 @@ impl Planter {
                 self.shift(case, book(case.party), case.date, more);
             }
         }
-        let label = self.counterpart(case, &payment, &pair);
-        let items = vec![(label, case.date), (Label::entry(case.party, &entry), entry.valued)];
+        let other = self.counterpart(case, &payment, &pair);
+        let items = vec![other, Named::entry(case.party, &entry)];
         let which = self.story(case, items, vec![(case.date, category)], until);
         self.right(payment, pair);
         let step = match kind {
@@ -399,9 +399,9 @@ impl Planter {
     fn booked_twice(&mut self, case: Case, payment: Payment, pair: Pair) {
         let until = self.soon(case.date);
         let entry = pair[seat(case.party)].clone();
-        let label = Label::entry(case.party, &entry);
-        let stages = vec![(case.date, Category::Duplicate)];
-        self.story(case, vec![(label.clone(), case.date)], stages, until);
+        let item = Named::entry(case.party, &entry);
+        let label = item.label.clone();
+        self.story(case, vec![item], vec![(case.date, Category::Duplicate)], until);
         self.right(payment, pair);
         self.plan.day(case.date, case.partner).entries.push((case.party, entry.clone()));
         let reversal = entry.reversal(until);
@@ -424,14 +424,14 @@ impl Planter {
         rest.reference = Reference::of_fault("REST", &pair[seat(payer)].own_reference);
         let own_reference = format!("{} REST", pair[seat(payer)].own_reference);
         let entry = Entry::of(&rest, Carries::Both, own_reference);
-        let label = self.counterpart(case, &payment, &pair);
-        let claim = Label::entry(case.party, &pair[seat(case.party)]);
-        let items = vec![(label.clone(), case.date), (claim.clone(), case.date)];
+        let paid = self.counterpart(case, &payment, &pair);
+        let claim = Named::entry(case.party, &pair[seat(case.party)]);
+        let labels = vec![paid.label.clone(), claim.label.clone(), Label::entry(payer, &entry)];
+        let items = vec![paid, claim];
         let which = self.story(case, items, vec![(case.date, Category::Amount)], until);
         self.right(payment, pair);
         // Money comes when it is paid; until then the payer's book says so.
         let late = signed(rest.side, short);
-        let rest_label = Label::entry(payer, &entry);
         self.shift(case, book(payer), case.date, -late);
         self.shift(case, book(payer), until, late);
         match self.plan.mode {
@@ -443,7 +443,7 @@ impl Planter {
             }
             Mode::Record => {
                 let comparison = self.plan.mode.comparison(payer);
-                let confirm = Step::Confirm(comparison, vec![claim, label, rest_label]);
+                let confirm = Step::Confirm(comparison, labels);
                 let morning = &mut self.plan.day(until, case.partner).morning;
                 morning.extend([Step::Book(payer, entry), confirm]);
             }
@@ -464,8 +464,8 @@ impl Planter {
             return;
         }
         let until = self.overdue(case.date);
-        let label = Label::entry(case.party, &entry);
-        self.lone(case, label, Category::ReturnUnmatched, until);
+        let item = Named::entry(case.party, &entry);
+        self.lone(case, item, Category::ReturnUnmatched, until);
         let amount = signed(back.side, back.amount);
         for source in [Source::Ledger, Source::OwnerBook, Source::ServicerBook] {
             self.shift(case, source, case.date, amount);
@@ -508,7 +508,7 @@ impl Planter {
         let busy = self.plan.days.iter().filter(|(_, days)| days.contains_key(&partner));
         let busy = busy.map(|(date, _)| *date);
         let valued = self.plan.stories.iter().flat_map(|story| story.items.iter());
-        let busy: BTreeSet<Date> = busy.chain(valued.map(|(_, date)| *date)).collect();
+        let busy: BTreeSet<Date> = busy.chain(valued.map(|item| item.date)).collect();
         let year = (0..360).map(|day| after(Date::from_yyyymmdd(19_930_102).expect("a day"), day));
         year.filter(|date| !busy.contains(date)).collect()
     }
@@ -551,20 +551,20 @@ impl Planter {
     }
 
     /// An item without a counterpart: late, and then missing.
-    fn lone(&mut self, case: Case, label: Label, missing: Category, until: Date) {
+    fn lone(&mut self, case: Case, item: Named, missing: Category, until: Date) {
         let stages = vec![(case.date, Category::Timing), (next_business_day(case.date), missing)];
-        self.story(case, vec![(label, case.date)], stages, until);
+        self.story(case, vec![item], stages, until);
     }
 
     fn story(
         &mut self,
         case: Case,
-        items: Vec<(Label, Date)>,
+        items: Vec<Named>,
         stages: Vec<(Date, Category)>,
         until: Date,
     ) -> Which {
         let comparison = self.plan.mode.comparison(case.party);
-        let mut labels: Vec<Label> = items.iter().map(|(label, _)| label.clone()).collect();
+        let mut labels: Vec<Label> = items.iter().map(|item| item.label.clone()).collect();
         labels.sort();
         let category = stages[stages.len() - 1].1;
         let story = Story { partner: case.partner, comparison, items, stages, until };
@@ -573,11 +573,11 @@ impl Planter {
     }
 
     /// What a party's entry of a payment is compared with.
-    fn counterpart(&self, case: Case, payment: &Payment, pair: &Pair) -> Label {
+    fn counterpart(&self, case: Case, payment: &Payment, pair: &Pair) -> Named {
         let other = case.party.other();
         match self.plan.mode {
-            Mode::Settle => Label::posting(payment),
-            Mode::Record => Label::entry(other, &pair[seat(other)]),
+            Mode::Settle => Named::posting(payment),
+            Mode::Record => Named::entry(other, &pair[seat(other)]),
         }
     }
 

@@ -69,10 +69,31 @@ impl Label {
         let mark = if entry.reversal { " REVERSAL" } else { "" };
         Label { source: book(party), name: format!("{}{mark}", entry.own_reference) }
     }
+}
 
-    /// Of a payment's posting.
-    pub fn posting(payment: &Payment) -> Label {
-        Label { source: Source::Ledger, name: payment.reference.uetr.to_string() }
+/// An item of which something is wrong.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// What it is called.
+    pub label: Label,
+    /// Value date.
+    pub date: Date,
+    /// What it adds to its source's balance, hellers.
+    pub amount: i128,
+}
+
+impl Named {
+    /// An entry.
+    pub fn entry(party: Party, entry: &Entry) -> Named {
+        let (label, amount) = (Label::entry(party, entry), signed(entry.side, entry.amount));
+        Named { label, date: entry.valued, amount }
+    }
+
+    /// A payment's posting.
+    pub fn posting(payment: &Payment) -> Named {
+        let name = payment.reference.uetr.to_string();
+        let label = Label { source: Source::Ledger, name };
+        Named { label, date: payment.date, amount: signed(payment.side, payment.amount) }
     }
 }
 
@@ -96,8 +117,8 @@ pub struct Story {
     pub partner: Bic,
     /// In which comparison.
     pub comparison: Comparison,
-    /// What is wrong with which items, each with its value date. None of a statement.
-    pub items: Vec<(Label, Date)>,
+    /// The items that are wrong; none of a statement.
+    pub items: Vec<Named>,
     /// From which evening on it is called what.
     pub stages: Vec<(Date, Category)>,
     /// On the morning of this day it is put right.
@@ -113,7 +134,7 @@ impl Story {
     /// The break that it is on an evening.
     pub fn open(&self, evening: Date) -> Option<Open> {
         let stage = self.stages.iter().rev().find(|(from, _)| *from <= evening)?;
-        let mut items: Vec<Label> = self.items.iter().map(|(label, _)| label.clone()).collect();
+        let mut items: Vec<Label> = self.items.iter().map(|item| item.label.clone()).collect();
         items.sort();
         let (partner, comparison, category) = (self.partner, self.comparison, stage.1);
         self.is_open(evening).then_some(Open { partner, comparison, category, items })
@@ -232,31 +253,46 @@ impl Plan {
         self.days.values().flat_map(|days| days.keys().copied()).collect()
     }
 
-    /// Value dates of which the sources do not agree on an evening, with the break that says so: it names
-    /// the items about which they did not on the evening of the date itself.
+    /// Days that are not agreed on an evening, with the break that says so. A day is not agreed if an item
+    /// of it is wrong, or if those that are wrong of it and of the days before it come to something. The
+    /// break is that of the day's own evening.
     pub fn positions(&self, evening: Date) -> BTreeMap<(Bic, Date), Open> {
         let mut all = BTreeMap::new();
-        for story in self.stories.iter().filter(|story| story.is_open(evening)) {
-            for (_, date) in story.items.iter().filter(|(_, date)| *date <= evening) {
-                let key = (story.partner, *date);
-                all.entry(key).or_insert_with(|| self.position(story.partner, *date));
+        for partner in self.partners() {
+            let wrong: Vec<(Comparison, &Named)> = self.wrong(partner, evening).collect();
+            let Some(mut date) = wrong.iter().map(|(_, item)| item.date).min() else { continue };
+            while date <= evening {
+                let of_day = wrong.iter().any(|(_, item)| item.date == date);
+                let through = wrong.iter().filter(|(_, item)| item.date <= date);
+                let carried: i128 = through.map(|(comparison, item)| apart(*comparison, item)).sum();
+                if of_day || carried != 0 {
+                    all.insert((partner, date), self.position(partner, date));
+                }
+                date = date.next();
             }
         }
         all
     }
 
-    /// The break about an account's day as it is opened in the evening of it.
+    /// What is wrong with an account on an evening.
+    fn wrong(&self, partner: Bic, evening: Date) -> impl Iterator<Item = (Comparison, &Named)> {
+        let open = self.stories.iter().filter(move |it| it.partner == partner && it.is_open(evening));
+        open.flat_map(|story| story.items.iter().map(move |item| (story.comparison, item)))
+    }
+
+    /// The break about an account's day as it is opened in the evening of it: it names what is wrong of
+    /// the day, or else of the days before it, in the first comparison that has any.
     fn position(&self, partner: Bic, date: Date) -> Open {
-        let open = self.stories.iter().filter(|it| it.partner == partner && it.is_open(date));
-        let mut named: Vec<(Comparison, Label)> = open
-            .flat_map(|story| story.items.iter().map(move |item| (story.comparison, item)))
-            .filter(|(_, (_, valued))| *valued == date)
-            .map(|(comparison, (label, _))| (comparison, label.clone()))
-            .collect();
-        named.sort();
-        let comparison = named.first().expect("something is wrong with the date").0;
-        let of_first = named.into_iter().filter(|(at, _)| *at == comparison);
-        let items = of_first.map(|(_, label)| label).collect();
+        let mut wrong: Vec<(Comparison, &Named)> = self.wrong(partner, date).collect();
+        wrong.retain(|(_, item)| item.date <= date);
+        let comparison = wrong.iter().map(|(comparison, _)| *comparison).min();
+        let comparison = comparison.expect("something is wrong with the day");
+        wrong.retain(|(of, _)| *of == comparison);
+        if wrong.iter().any(|(_, item)| item.date == date) {
+            wrong.retain(|(_, item)| item.date == date);
+        }
+        let mut items: Vec<Label> = wrong.iter().map(|(_, item)| item.label.clone()).collect();
+        items.sort();
         Open { partner, comparison, category: Category::Position, items }
     }
 
@@ -273,6 +309,15 @@ impl Plan {
     pub fn shift(&self, partner: &Bic, source: Source, date: Date) -> i128 {
         let of = |it: &&Shift| it.partner == *partner && it.source == source && it.date == date;
         self.shifts.iter().filter(of).map(|shift| shift.amount).sum()
+    }
+}
+
+/// By how much an item that is wrong has the servicer's balance above the owner's; where the ledger is
+/// compared with both, it stands between them.
+fn apart(comparison: Comparison, item: &Named) -> i128 {
+    match (comparison, item.label.source) {
+        (_, Source::ServicerBook) | (Comparison::LedgerOwner, Source::Ledger) => item.amount,
+        _ => -item.amount,
     }
 }
 
