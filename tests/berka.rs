@@ -11,7 +11,14 @@ use std::{
 };
 
 use counterfoil_ledger::{
-    agreement::Party, bic::Bic, date::Date, matching::pair::Category, reason::Reason,
+    agreement::Party,
+    bic::Bic,
+    date::{Date, days_in_month},
+    matching::{
+        item::{Comparison, Place, Source},
+        pair::Category,
+    },
+    reason::Reason,
     reconciliation::orders::View,
 };
 use counterfoil_tests::{
@@ -20,7 +27,7 @@ use counterfoil_tests::{
         data::Data,
         faults::{self, Kind, PER_KIND},
         names::Reference,
-        plan::{Mode, Open, Plan, after, book},
+        plan::{Mode, Open, Plan, book},
         year::Year,
     },
     data,
@@ -125,9 +132,8 @@ fn planted_faults_are_found_and_nothing_else(mode: Mode) {
 /// Every evening's list of open breaks, and every day's position.
 fn found_is_planted(year: &Year, plan: &Plan) {
     let mut categories: BTreeMap<Category, usize> = BTreeMap::new();
-    let mut evening = Date::from_yyyymmdd(19_930_101).unwrap();
     let mut before: Vec<Open> = Vec::new();
-    while evening.yyyymmdd() <= 19_940_115 {
+    for evening in year.dates() {
         let expected = plan.open(evening);
         let found = year.evenings.get(&evening).cloned().unwrap_or_default();
         let missed: Vec<_> = expected.iter().filter(|it| !found.contains(it)).collect();
@@ -144,7 +150,6 @@ fn found_is_planted(year: &Year, plan: &Plan) {
         let disagreed = year.disagreed.get(&evening).cloned().unwrap_or_default();
         assert_eq!(disagreed, wrong, "{evening}");
         before = expected;
-        evening = after(evening, 1);
     }
     assert!(before.is_empty() && year.counts()[1] == 0, "everything was worked");
     println!("{:?}: {categories:?}", plan.mode);
@@ -216,8 +221,7 @@ fn figures_are_right(year: &Year, plan: &Plan, sums: &Sums) {
     assert_eq!(sums.funds.len(), 13);
     for (partner, funds) in &sums.funds {
         let mut balances = [i128::from(*funds); 3];
-        let mut date = Date::from_yyyymmdd(19_930_101).unwrap();
-        while date.yyyymmdd() <= 19_940_115 {
+        for date in year.dates() {
             let raw = sums.movement(partner, date);
             for (party, balance) in [Party::Servicer, Party::Owner].into_iter().zip(&mut balances) {
                 let view = view(year, partner, date, party);
@@ -228,17 +232,51 @@ fn figures_are_right(year: &Year, plan: &Plan, sums: &Sums) {
                 assert_eq!(i128::from(view.opening), *balance, "{partner} {date} {party:?}");
                 *balance += expected;
             }
-            let ledger = counterfoil_ledger::matching::item::Source::Ledger;
-            balances[2] += raw + plan.shift(partner, ledger, date);
-            date = date.next();
+            balances[2] += raw + plan.shift(partner, Source::Ledger, date);
         }
         for (party, balance) in [Party::Servicer, Party::Owner].into_iter().zip(balances) {
-            let last = Date::from_yyyymmdd(19_940_115).unwrap();
+            let last = year.dates().last().unwrap();
             let view = view(year, partner, last, party);
             assert_eq!(i128::from(view.closing), balance, "{partner} {party:?}");
         }
         let settled = if plan.mode == Mode::Settle { balances[2] } else { i128::from(*funds) };
         assert_eq!(year.balance(partner), settled, "{partner}");
+        reports_are_right(year, plan, sums, partner);
+    }
+}
+
+/// The reports of every month, of some days that lie across months, and of the year.
+fn reports_are_right(year: &Year, plan: &Plan, sums: &Sums, partner: &Bic) {
+    let day = |yyyymmdd| Date::from_yyyymmdd(yyyymmdd).unwrap();
+    let months = (1..=12).map(|month| {
+        let last = days_in_month(1993, month);
+        (day(19_930_001 + month * 100), day(19_930_000 + month * 100 + last))
+    });
+    let others = [(19_930_111, 19_930_111), (19_930_309, 19_930_812), (19_930_101, 19_940_115)];
+    let others = others.into_iter().map(|(from, to)| (day(from), day(to)));
+    let parties = [Party::Owner, Party::Servicer].map(|party| plan.mode.comparison(party));
+    let comparisons: BTreeSet<Comparison> = parties.into_iter().collect();
+    for (from, to) in months.chain(others) {
+        let moved = |source, is_meant: &dyn Fn(Date) -> bool| -> i128 {
+            let dates = year.dates().filter(|date| is_meant(*date));
+            let shifted = |date| plan.shift(partner, source, date);
+            dates.map(|date| sums.movement(partner, date) + shifted(date)).sum()
+        };
+        for comparison in &comparisons {
+            let report = year.report(partner, *comparison, (from, to));
+            assert!(report.adds_up(), "{partner} {from} {to}");
+            for (place, figures) in Place::BOTH.into_iter().zip([&report.first, &report.second]) {
+                let source = comparison.source(place);
+                let within = moved(source, &|date| (from..=to).contains(&date));
+                assert_eq!(figures.day.movement(), within, "{partner} {from} {to} {source:?}");
+                let before = moved(source, &|date| date < from);
+                let opening = i128::from(sums.funds[partner]) + before;
+                assert_eq!(figures.opening, Some(opening), "{partner} {from} {to} {source:?}");
+                assert_eq!((figures.waiting.count, figures.proposed.count), (0, 0));
+            }
+            assert!(report.breaks.values().all(|breaks| breaks.open_count == 0));
+            assert_eq!(report.proposal_count, 0);
+        }
     }
 }
 

@@ -12,14 +12,15 @@
 //! carries an end-to-end id only, a quarter a UETR only, the rest both.
 //!
 //! It is a star: one home bank pays and is paid by thirteen partners, which pay nothing to each
-//! other. Read it in this order: [`data`], [`names`], [`books`], [`plan`], [`faults`], [`chain`],
-//! [`desk`], [`year`], [`work`].
+//! other. Read it in this order: [`data`], [`names`], [`books`], [`plan`], [`faults`],
+//! [`chain`], [`desk`], [`year`], [`work`].
 
 pub mod books;
 pub mod chain;
 pub mod data;
 pub mod desk;
 pub mod faults;
+mod misstated;
 pub mod names;
 pub mod plan;
 pub mod work;

@@ -264,7 +264,8 @@ impl Plan {
             while date <= evening {
                 let of_day = wrong.iter().any(|(_, item)| item.date == date);
                 let through = wrong.iter().filter(|(_, item)| item.date <= date);
-                let carried: i128 = through.map(|(comparison, item)| apart(*comparison, item)).sum();
+                let carried: i128 =
+                    through.map(|(comparison, item)| apart(*comparison, item)).sum();
                 if of_day || carried != 0 {
                     all.insert((partner, date), self.position(partner, date));
                 }
@@ -276,7 +277,8 @@ impl Plan {
 
     /// What is wrong with an account on an evening.
     fn wrong(&self, partner: Bic, evening: Date) -> impl Iterator<Item = (Comparison, &Named)> {
-        let open = self.stories.iter().filter(move |it| it.partner == partner && it.is_open(evening));
+        let open =
+            self.stories.iter().filter(move |it| it.partner == partner && it.is_open(evening));
         open.flat_map(|story| story.items.iter().map(move |item| (story.comparison, item)))
     }
 

@@ -11,10 +11,11 @@ use counterfoil_ledger::{
     agreement::{AgreementId, Party},
     bic::Bic,
     block::Block,
-    date::{Date, days_in_month},
-    matching::item::{Place, Source},
+    date::Date,
+    matching::item::{Comparison, Place, Source},
     reason::Reason,
     reconciliation::{
+        figures::Report,
         finding::{Class, Finding, Says},
         sheet::Sheet,
     },
@@ -85,11 +86,9 @@ impl Year {
             drawn: 0,
         };
         year.open(funds);
-        let mut date = day(19_930_101);
-        while date <= day(LAST_EVENING) {
+        for date in year.dates() {
             year.live(date, plan);
-            date = date.next();
-            if date.yyyymmdd() % 100 == 1 {
+            if date.next().yyyymmdd() % 100 == 1 {
                 year.chain.restart();
             }
         }
@@ -270,14 +269,10 @@ impl Year {
         let mut disagreed = BTreeSet::new();
         for partner in self.partners.values() {
             let sheet = self.sheet(partner);
-            let mut date = day(19_930_101);
-            while date <= evening {
-                let agreed = sheet.position(date).is_some_and(|it| it.agreed_at.is_some());
-                if !agreed {
-                    disagreed.insert((*partner, date));
-                }
-                date = date.next();
-            }
+            let dates = self.dates().take_while(|date| *date <= evening);
+            let agreed =
+                |date: &Date| sheet.position(*date).is_some_and(|it| it.agreed_at.is_some());
+            disagreed.extend(dates.filter(|date| !agreed(date)).map(|date| (*partner, date)));
         }
         if !disagreed.is_empty() {
             self.disagreed.insert(evening, disagreed);
@@ -325,6 +320,12 @@ impl Year {
 
 /// How it came out.
 impl Year {
+    /// Its evenings.
+    pub fn dates(&self) -> impl Iterator<Item = Date> + use<> {
+        let (first, last) = (day(19_930_101), day(LAST_EVENING));
+        (first.day_number()..=last.day_number()).map(Date::from_day_number)
+    }
+
     /// An account's sheet.
     pub fn sheet(&self, partner: &Bic) -> &Sheet {
         let account = self.chain.state().account(&names::account(partner));
@@ -336,6 +337,13 @@ impl Year {
     pub fn balance(&self, partner: &Bic) -> i128 {
         let account = self.chain.state().account(&names::account(partner));
         account.expect("every partner has its account").balance
+    }
+
+    /// A report of an account.
+    pub fn report(&self, partner: &Bic, comparison: Comparison, range: (Date, Date)) -> Report {
+        let account = self.chain.state().account(&names::account(partner));
+        let account = account.expect("every partner has its account");
+        self.sheet(partner).report(account, comparison, range)
     }
 
     /// Open breaks with their numbers.
@@ -389,7 +397,7 @@ impl Year {
         u64::try_from(place).expect("64 bits fit") + 1
     }
 
-    /// Matches, open proposals, and breaks that healed by themselves or by what was written later.
+    /// Matches, open proposals, and breaks, ended ones included.
     pub fn counts(&self) -> [usize; 3] {
         let mut counts = [0; 3];
         for partner in self.partners.values() {
@@ -402,10 +410,9 @@ impl Year {
         counts
     }
 
-    /// Items recorded in all comparisons of an account.
+    /// Entries of all books.
     pub fn item_count(&self) -> usize {
-        let count = |desk: &Desk| desk.labels.len();
-        self.desks.values().map(count).sum()
+        self.desks.values().map(|desk| desk.labels.len()).sum()
     }
 }
 
@@ -450,12 +457,6 @@ fn terms(mode: Mode, partner: &Bic) -> v1::AgreementTerms {
         salt: bytes(&names::salt("terms", 0)),
         ..v1::AgreementTerms::default()
     }
-}
-
-/// First and last day of a month of 1993.
-pub fn month_range(month: u32) -> (Date, Date) {
-    let first = 19_930_000 + month * 100;
-    (day(first + 1), day(first + days_in_month(1993, month)))
 }
 
 fn midnight_ms(date: Date) -> u64 {
