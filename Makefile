@@ -108,6 +108,7 @@ abuse: build
 	@cargo run --locked --release -p counterfoil-tests --example abuse -- $(ATTACKS)
 
 # How fast two books agree, at so many postings and entries: make matching SIZES=10000,100000,1000000
+SIZES ?= 10000,100000,1000000
 matching: build
 	@cargo run --locked --release -p counterfoil-tests --example matching -- $(SIZES)
 
@@ -117,7 +118,6 @@ growth-join: build
 
 # What becomes of speed, memory, disk and start-up at these sizes.
 TRANSFERS ?= 1000000,10000000
-SIZES ?= 10000,100000,1000000
 ACCOUNTS ?= 10000
 growth: build
 	@cargo run --locked --release -p counterfoil-tests --example growth -- --accounts $(ACCOUNTS) --transfers $(TRANSFERS)
