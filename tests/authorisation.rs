@@ -18,6 +18,7 @@ use counterfoil_client::instructions::{self, Order};
 use counterfoil_client::outcome::Outcome;
 use counterfoil_client::v1;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::id::InstructionId;

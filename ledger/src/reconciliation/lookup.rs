@@ -41,8 +41,8 @@ impl Sheet {
         [Source::Ledger, Source::OwnerBook, Source::ServicerBook].into_iter().filter_map(of).min()
     }
 
-    /// Whether a match, a break that something stands in, an open proposal, or the open break about its
-    /// day names an item: then whoever sees findings knows of it.
+    /// Whether an item stands in a match or a break, or an open proposal or the break about its day names
+    /// it: then whoever sees findings knows of it.
     pub fn is_in_finding(&self, source: Source, number: u64) -> bool {
         let Some(recorded) = self.recorded(source, number) else { return false };
         let of_day = self.position(recorded.item.date).and_then(|it| it.break_number);

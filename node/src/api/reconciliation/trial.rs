@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use counterfoil_ledger::account::Account;
+use counterfoil_ledger::agreement::RULE_SET;
 use counterfoil_ledger::agreement::Terms;
 use counterfoil_ledger::matching::item::Comparison;
 use counterfoil_ledger::matching::item::Place;
 use counterfoil_ledger::matching::pair::Judgement;
+use counterfoil_ledger::reason::Reason;
 use counterfoil_ledger::reconciliation::lookup::compared;
 use counterfoil_ledger::reconciliation::sheet::Recorded;
 use counterfoil_ledger::reconciliation::sheet::Sheet;
@@ -27,7 +29,11 @@ use crate::consensus::replica::Replica;
 /// The terms that a request gives, in shape.
 pub(super) fn terms(message: Option<v1::AgreementTerms>) -> Result<Terms, Status> {
     let message = message.ok_or_else(|| status::field("terms", "the terms to be tried"))?;
-    Terms::of(&message).map_err(status::refused)
+    let terms = Terms::of(&message).map_err(status::refused)?;
+    match terms.rule_set {
+        RULE_SET => Ok(terms),
+        _ => Err(status::refused(Reason::RuleSetUnknown)),
+    }
 }
 
 /// Tries terms on an account.
