@@ -17,9 +17,7 @@ use counterfoil_ledger::{
 use super::{
     books::{Books, Carries, Entry, Payment},
     names::{self, Reference},
-    plan::{
-        Label, Mode, Named, Plan, Shift, Step, Story, Which, after, book, next_business_day, signed,
-    },
+    plan::{Label, Mode, Named, Plan, Step, Story, Which, after, book, next_business_day, signed},
 };
 
 /// Amounts that belong together may differ by so many hellers.
@@ -509,7 +507,7 @@ impl Planter {
     }
 
     fn shift(&mut self, case: Case, source: Source, date: Date, amount: i128) {
-        self.plan.shifts.push(Shift { partner: case.partner, source, date, amount });
+        *self.plan.shifts.entry((case.partner, source, date)).or_default() += amount;
     }
 }
 

@@ -201,19 +201,6 @@ pub struct Day {
     pub slips: Vec<Party>,
 }
 
-/// How far a source is, in the end, from what the raw lines say.
-#[derive(Clone, Copy, Debug)]
-pub struct Shift {
-    /// Whose account.
-    pub partner: Bic,
-    /// Which source.
-    pub source: Source,
-    /// On which value date.
-    pub date: Date,
-    /// Hellers.
-    pub amount: i128,
-}
-
 /// The year as it is meant.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -223,14 +210,14 @@ pub struct Plan {
     pub days: BTreeMap<Date, BTreeMap<Bic, Day>>,
     /// What has to be found.
     pub stories: Vec<Story>,
-    /// What stays.
-    pub shifts: Vec<Shift>,
+    /// By how many hellers a source stays away from what the raw lines say, by account and value date.
+    pub shifts: BTreeMap<(Bic, Source, Date), i128>,
 }
 
 impl Plan {
     /// A year without a fault.
     pub fn right(mode: Mode, payments: &[Payment], books: &Books) -> Plan {
-        let (stories, shifts) = (Vec::new(), Vec::new());
+        let (stories, shifts) = (Vec::new(), BTreeMap::new());
         let mut plan = Plan { mode, days: BTreeMap::new(), stories, shifts };
         for payment in payments {
             plan.day(payment.date, payment.partner).payments.push(payment.clone());
@@ -309,8 +296,7 @@ impl Plan {
 
     /// By how much a source differs from the raw lines on a date.
     pub fn shift(&self, partner: &Bic, source: Source, date: Date) -> i128 {
-        let of = |it: &&Shift| it.partner == *partner && it.source == source && it.date == date;
-        self.shifts.iter().filter(of).map(|shift| shift.amount).sum()
+        self.shifts.get(&(*partner, source, date)).copied().unwrap_or(0)
     }
 }
 

@@ -39,7 +39,7 @@ fn a_gap_is_seen_whichever_comes_first() {
 fn a_balance_that_does_not_follow_is_seen_whichever_comes_first() {
     for order in [[22, 24, 23], [24, 22, 23], [23, 24, 22], [23, 22, 24]] {
         let mut scene = Scene::of(LEDGER_OWNER);
-        scene.book(Source::OwnerBook, 1, 500);
+        scene.book(Source::OwnerBook, 1, 200);
         for day in order {
             // The third day begins with 700 where the second has ended with 500.
             let balances = [[700; 2], [700, 500], [700; 2]][day as usize - 22];
