@@ -113,7 +113,8 @@ impl Work<'_> {
         let ended = self.agree(instruction, order, Agreed::IfSettled);
         let mut effects = ended.expect("an agreement that was judged good");
         let fact = self.fact_of(transfer);
-        effects.append(&mut self.reconcile_posting(&fact, &moved, &transfer.salt));
+        let corrects = Some((order.account, order.number));
+        effects.append(&mut self.reconcile_posting(&fact, &moved, &transfer.salt, corrects));
         self.settle(place, instruction, (0, Hash::ZERO), fact, &moved, effects);
     }
 }

@@ -130,7 +130,7 @@ impl Work<'_> {
             }
         };
         let fact = self.fact_of(transfer);
-        let effects = self.reconcile_posting(&fact, &moved, &transfer.salt);
+        let effects = self.reconcile_posting(&fact, &moved, &transfer.salt, None);
         self.settle(place, instruction, (item, item_hash), fact, &moved, effects);
     }
 
@@ -213,12 +213,14 @@ impl Work<'_> {
         self.movements.push(movement);
     }
 
-    /// Shows a transfer to the sheets of its two accounts, if agreements govern them.
+    /// Shows a transfer to the sheets of its two accounts, if agreements govern them. `corrects` is the
+    /// break that it ends, with its account.
     pub(super) fn reconcile_posting(
         &mut self,
         fact: &TransferFact,
         moved: &Moved,
         drawn: &[u8; 16],
+        corrects: Option<(AccountId, u64)>,
     ) -> Vec<u8> {
         let now = self.moment();
         let State { agreements, accounts, reconciliation, .. } = &mut *self.state;
@@ -239,6 +241,7 @@ impl Work<'_> {
                 uetr: fact.uetr,
                 end_to_end_id: &fact.end_to_end_id,
                 counterparty: other.owner,
+                corrects: corrects.filter(|(id, _)| *id == account.id).map(|(_, number)| number),
             };
             effects.append(&mut reconciliation.posting(governed, &posting, drawn, now));
         }

@@ -219,7 +219,10 @@ impl Book {
             && others().any(|other| other.sequence != 0)
             && !others().any(|other| other.sequence.checked_add(1) == Some(statement.sequence))
             && others().any(|other| other.sequence != 0 && other.sequence < statement.sequence)
-            || numbered && others().any(|other| other.sequence == statement.sequence);
+            // Of two with one number the second came twice.
+            || numbered
+                && others()
+                    .any(|it| it.sequence == statement.sequence && it.number < statement.number);
         let before = others().filter(|other| other.to < statement.from).max_by_key(|it| it.to);
         let joins = before.is_none_or(|before| before.closing == statement.opening);
         let days = self.booked.range(statement.from..=statement.to);
@@ -229,6 +232,18 @@ impl Book {
             gap.then_some(StatementFault::Gap),
             (!joins || !adds_up).then_some(StatementFault::Unbalanced),
         ]
+    }
+
+    /// Statements that a new one now stands before: the next by date, and the next by its number.
+    pub(super) fn followers(&self, number: u64) -> Vec<u64> {
+        let statement = &self.statements[place(number)];
+        let later = self.statements.iter().filter(|other| other.from > statement.to);
+        let next = later.map(|other| other.from).min();
+        let higher = self.statements.iter().map(|other| other.sequence);
+        let higher = higher.filter(|it| statement.sequence != 0 && *it > statement.sequence).min();
+        let follows =
+            |other: &&StatementRecord| Some(other.from) == next || Some(other.sequence) == higher;
+        self.statements.iter().filter(follows).map(|other| other.number).collect()
     }
 
     /// The balance by value dates at the beginning of a date; none where no statement tells one. It is

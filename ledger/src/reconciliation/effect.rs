@@ -30,7 +30,7 @@ pub enum Kind {
     BreakChanged = 7,
     /// A break healed.
     BreakHealed = 8,
-    /// A break was worked on; code = its state now.
+    /// A break was worked on; code = its state now, items = the posting that corrects it, if one does.
     BreakWorked = 9,
     /// A party signed a position; number = the date, code = the party.
     PositionSigned = 10,

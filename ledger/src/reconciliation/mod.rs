@@ -5,6 +5,7 @@
 
 pub mod ageing;
 pub mod book;
+mod correct;
 pub mod day;
 mod decide;
 mod due;
@@ -85,6 +86,8 @@ pub(crate) struct Posting<'a> {
     pub end_to_end_id: &'a str,
     /// The other account's owner.
     pub counterparty: Bic,
+    /// The break of this account that it ends, by the word of both parties.
+    pub corrects: Option<u64>,
 }
 
 impl Posting<'_> {
@@ -153,10 +156,15 @@ impl Reconciliation {
         if !governed.terms.sources.ledger {
             return Vec::new();
         }
-        let Posting { number, side, amount, date, uetr, end_to_end_id, counterparty } = *posting;
+        let Posting { number, side, amount, date, uetr, end_to_end_id, counterparty, .. } =
+            *posting;
         let item = Item::of_posting(number, side, amount, date, uetr, end_to_end_id, counterparty);
         let counted = book::Counted { side, amount, booked: date, valued: date, purpose: None };
-        self.arrive(governed, (Source::Ledger, counted, posting.hash()), item, drawn, now)
+        let counted = (Source::Ledger, counted, posting.hash());
+        self.change(governed.account, drawn, now, |sheet| {
+            let rules = (governed.terms, &governed.rules());
+            sheet.arrive(counted, item, posting.corrects, rules, now);
+        })
     }
 
     /// Takes an entry into a book. `hash` is the RFC 6962 leaf hash of its bytes.
@@ -177,19 +185,9 @@ impl Reconciliation {
             valued: entry.date,
             purpose: entry.purpose,
         };
-        self.arrive(governed, (source, counted, hash), item, &entry.salt, now)
-    }
-
-    fn arrive(
-        &mut self,
-        governed: Governed<'_>,
-        counted: (Source, book::Counted, Hash),
-        item: Item,
-        drawn: &[u8; 16],
-        now: Moment,
-    ) -> Vec<u8> {
-        self.change(governed.account, drawn, now, |sheet| {
-            sheet.arrive(counted, item, (governed.terms, &governed.rules()), now);
+        self.change(governed.account, &entry.salt, now, |sheet| {
+            let counted = (source, counted, hash);
+            sheet.arrive(counted, item, None, (governed.terms, &governed.rules()), now);
         })
     }
 

@@ -145,11 +145,13 @@ impl Sheet {
         }
     }
 
-    /// The next item of a source comes. `hash` is what its day's digest covers.
+    /// The next item of a source comes. `hash` is what its day's digest covers, `corrects` the break that
+    /// it ends.
     pub(super) fn arrive(
         &mut self,
         (source, counted, hash): (Source, Counted, Hash),
         item: Item,
+        corrects: Option<u64>,
         (terms, rules): (&Terms, &matching::terms::Terms<'_>),
         now: Moment,
     ) {
@@ -186,6 +188,9 @@ impl Sheet {
             let id = Id { place, number };
             if !self.is_clear(comparison, id) {
                 self.unclear.insert(comparison, id, &item);
+            }
+            if let Some(corrected) = corrects {
+                self.correct((comparison, corrected), id, rules, now);
             }
             if self.other_is_complete(comparison, place, valued) {
                 self.judge_absence(comparison, id, now);

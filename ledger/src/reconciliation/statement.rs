@@ -33,6 +33,10 @@ impl Sheet {
         self.touched.statements.insert((source, number));
         self.outdate_openings(source, statement.from, terms);
         self.check_statement(source, number, now);
+        // Statements may come in any order: what follows this one had nothing to follow before.
+        for follower in self.books[&source].followers(number) {
+            self.check_statement(source, follower, now);
+        }
         self.check_statements(source, now);
         for comparison in comparisons(terms) {
             if comparison.place(source).is_none() {

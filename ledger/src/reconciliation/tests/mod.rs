@@ -17,9 +17,11 @@ use crate::{
     },
 };
 
+mod correct;
 mod figures;
 mod look;
 mod positions;
+mod statements;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -138,6 +140,17 @@ impl Scene {
     }
 
     fn post_on(&mut self, uetr: u8, amount: u64, date: Date) -> Vec<Effect> {
+        self.post_for(uetr, amount, date, None)
+    }
+
+    /// Posts what ends a break.
+    fn post_for(
+        &mut self,
+        uetr: u8,
+        amount: u64,
+        date: Date,
+        corrects: Option<u64>,
+    ) -> Vec<Effect> {
         self.postings += 1;
         self.account.balance -= i128::from(amount);
         let posting = Posting {
@@ -148,6 +161,7 @@ impl Scene {
             uetr: Uetr::from_random([uetr; 16]),
             end_to_end_id: "",
             counterparty: bic("BRNECHZZXXX"),
+            corrects,
         };
         let effects = self.act(|all, governed, now| all.posting(governed, &posting, &[1; 16], now));
         read(&effects)
