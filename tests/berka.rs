@@ -152,10 +152,6 @@ fn found_is_planted(year: &Year, plan: &Plan) {
         before = expected;
     }
     assert!(before.is_empty() && year.counts()[1] == 0, "everything was worked");
-<<<<<<< HEAD
-    println!("{:?}: {categories:?}", plan.mode);
-=======
->>>>>>> rberka
     for number in 1..=16 {
         let category = Category::from_number(number).unwrap();
         let count = categories.get(&category).copied().unwrap_or(0);

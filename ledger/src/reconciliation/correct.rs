@@ -6,10 +6,7 @@ use super::{
     effect::{Effect, Kind},
     finding::Class,
     position::unsettle,
-<<<<<<< HEAD
-=======
     record::NAMED_MAX,
->>>>>>> rberka
     sheet::{Moment, Sheet},
 };
 use crate::matching::{
@@ -32,19 +29,12 @@ impl Sheet {
         let Some(desk) = self.desks.get_mut(&comparison) else { return };
         let is_free = desk.standing(id) == Some(&Standing::Free);
         let Some(finding) = self.findings.get_mut(&key) else { return };
-<<<<<<< HEAD
-        if !is_free || finding.comparison != comparison {
-            return;
-        }
-        let place = usize::from(id.place as u8) - 1;
-=======
         let place = usize::from(id.place as u8) - 1;
         // One that names as many as its record does takes no more: the posting stands for itself.
         let is_full = finding.items[place].len() >= NAMED_MAX;
         if !is_free || is_full || finding.comparison != comparison {
             return;
         }
->>>>>>> rberka
         // The newest of its source, so that the numbers ascend.
         finding.items[place].push(id.number);
         let finding = finding.clone();
