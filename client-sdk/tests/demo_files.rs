@@ -135,7 +135,10 @@ fn the_books_differ_from_the_payments_exactly_as_expected() {
         *categories.entry(category.clone()).or_default() += 1;
         expected.entry((bank, currency)).or_default().insert((category, end_to_end_id));
     }
-    assert!(categories.len() == 6 && categories.values().all(|count| *count == 3), "{categories:?}");
+    assert!(
+        categories.len() == 6 && categories.values().all(|count| *count == 3),
+        "{categories:?}"
+    );
     let (mut books, mut entries, mut with_uetr) = (0, 0, 0);
     for file in files("books") {
         let [statement] =

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use counterfoil_client::Client;
 use counterfoil_client::instructions::{self, Order};
-use counterfoil_client::v1;
 use counterfoil_client::reconciliation::Happened;
+use counterfoil_client::v1;
 use counterfoil_client::watch::{Checkpoint, Event, Position};
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::AgreementId;
@@ -102,7 +102,8 @@ impl<'a> Desk<'a> {
         }
         let fund = instructions::transfer(ids[0], ids[1], 1 << 40);
         accepted(&agent, Order::transfer(fund)).await;
-        let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+        let now_ms =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let now_ms = u64::try_from(now_ms)?;
         let today = Date::from_unix_ms(now_ms);
         let mut terms =
@@ -119,7 +120,8 @@ impl<'a> Desk<'a> {
             .map(|number| instructions::transfer(self.own, self.other, 1 + (number % 977) as u64))
             .collect();
         let began = Instant::now();
-        self.send(transfers.chunks(BATCH).map(|some| Order::transfers(some.to_vec(), true))).await?;
+        self.send(transfers.chunks(BATCH).map(|some| Order::transfers(some.to_vec(), true)))
+            .await?;
         let transfers_per_second = transfers.len() as f64 / began.elapsed().as_secs_f64();
 
         let entries: Vec<v1::BookEntry> =
