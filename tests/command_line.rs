@@ -126,7 +126,7 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
 
 /// Terms from the template are offered by one desk, read and accepted by the other, and superseded.
 fn two_desks_agree(consortium: &Consortium) {
-    let [bank, other, _] = BANKS;
+    let [bank, _, other] = BANKS;
     let (desk, agent) = (Desk::of(consortium, bank), Desk::of(consortium, AGENT));
     let template = desk.run("recon agreement propose --template").stdout;
     let template = String::from_utf8(template).unwrap();
