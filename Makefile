@@ -12,7 +12,7 @@ SEEDS ?= 200
 FROM ?= 1
 
 .PHONY: help setup build misbehaving demo stop test lint format bench bench-finality compare chaos \
-	powercut abuse bitflips sim fuzz bugs growth growth-join
+	powercut abuse bitflips sim fuzz bugs growth growth-join matching
 
 help:
 	@echo "make demo          four banks' nodes on this machine settle and reconcile a business day, and one lies"
@@ -29,6 +29,7 @@ help:
 	@echo "make sim SEEDS=200 FROM=1  simulates four nodes whose machines, disks, clocks and network fail"
 	@echo "make abuse         what an honest client notices while a member, or a stranger, attacks a node"
 	@echo "make growth TRANSFERS=1000000,10000000 ACCOUNTS=10000  speed, memory, disk and start-up as it grows"
+	@echo "make matching SIZES=10000,1000000  how fast two books agree, at so many postings and entries"
 	@echo "make growth-join GIB=5  how fast an empty node joins a consortium of so many gibibytes"
 	@echo "make compare       the ledger and PostgreSQL by turns, and their ratios (needs Debian's postgresql-15, and root)"
 	@echo "make lint          buf lint of the schema (needs npm)"
@@ -105,6 +106,11 @@ sim: setup
 
 abuse: build
 	@cargo run --locked --release -p counterfoil-tests --example abuse -- $(ATTACKS)
+
+# How fast two books agree, at so many postings and entries: make matching SIZES=10000,100000,1000000
+SIZES ?= 10000,100000,1000000
+matching: build
+	@cargo run --locked --release -p counterfoil-tests --example matching -- $(SIZES)
 
 # An empty node joins a consortium that has so many gibibytes: make growth-join GIB=5
 growth-join: build

@@ -12,6 +12,7 @@ const PROTOS: &[&str] = &[
     "counterfoil/v1/evidence.proto",
     "counterfoil/v1/settlement_service.proto",
     "counterfoil/v1/account_service.proto",
+    "counterfoil/v1/reconciliation.proto",
     "counterfoil/v1/reconciliation_service.proto",
     "counterfoil/v1/audit_service.proto",
     "counterfoil/v1/node_service.proto",
@@ -30,6 +31,9 @@ fn main() -> io::Result<()> {
     // `bytes` fields share the received buffer: an instruction is not copied to be looked at.
     tonic_prost_build::configure()
         .bytes(".")
+        // Large and rare: every other instruction stays as small as it is.
+        .boxed(".counterfoil.v1.Instruction.body.propose_agreement")
+        .boxed(".counterfoil.v1.Instruction.body.work_break")
         .build_client(services)
         .build_server(services)
         .emit_rerun_if_changed(false)

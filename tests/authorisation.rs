@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "authorisation/agreements.rs"]
+mod agreements;
 #[path = "authorisation/certificates.rs"]
 mod certificates;
 #[path = "authorisation/receipts.rs"]
@@ -16,11 +18,12 @@ use counterfoil_client::instructions::{self, Order};
 use counterfoil_client::outcome::Outcome;
 use counterfoil_client::v1;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
-use counterfoil_tests::banking::{accepted, account, open_and_fund};
+use counterfoil_tests::banking::{accepted, account, agree, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::wire::{self, Told};
 use prost::Message;
@@ -74,6 +77,7 @@ async fn everybody_gets_what_is_theirs() {
     receipts::are_their_parties(&consortium, &business).await;
     lists_have_what_is_ones_own(&consortium, &business).await;
     orders_for_others_are_not_taken(&consortium, &business).await;
+    agreements::are_their_parties(&consortium).await;
     a_token_is_its_askers(&consortium).await;
     monitoring_names_nobody(&consortium);
     for node in 0..consortium.node_count() {
@@ -161,6 +165,7 @@ impl Business {
         let [victim, partner, _] = BANKS;
         let client = consortium.client(victim);
         let own = account(victim, "CHF");
+        agree(consortium, victim, "CHF", Date::from_yyyymmdd(20_260_101).unwrap()).await;
         let payment = instructions::transfer(own, account(partner, "CHF"), 300);
         let uetr = Uetr::from_bytes(&payment.uetr).unwrap();
         let paid = accepted(&client, Order::transfer(payment)).await;
@@ -182,9 +187,10 @@ impl Business {
         accepted(&client, Order::book_entries(vec![matched, missing])).await;
         let statement = instructions::statement(own, "DAY", (date, date), 0, 777);
         accepted(&client, Order::statement(statement)).await;
-        assert_eq!(client.matches(own, v1::Book::Owner).all().await.unwrap().value.len(), 1);
-        let breaks = client.breaks(own, v1::Book::Owner, false).all().await.unwrap().value;
-        assert_eq!(breaks.len(), 2, "the entry of 77, and the funding that the book has not");
+        let compared = v1::Comparison::LedgerOwner;
+        assert_eq!(client.matches(own, compared, false).all().await.unwrap().value.len(), 1);
+        let breaks = client.breaks(own, compared, false).all().await.unwrap().value;
+        assert_eq!(breaks.len(), 2, "the entry of 77, and the statement that does not add up");
         let (paid_at, refused_at) = (at(&paid), at(&refused));
         Business { paid: paid.id, paid_at, refused_at, uetr, refused: refused.id, refused_uetr }
     }
@@ -193,7 +199,7 @@ impl Business {
 /// Requests that name an account, for any account.
 fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let account = bytes::Bytes::copy_from_slice(id.as_bytes());
-    let book = i32::from(v1::Book::Owner);
+    let comparison = i32::from(v1::Comparison::LedgerOwner);
     // Each account was opened and funded in a block of its own: at this height all of them were.
     let past = v1::GetBalanceRequest { account: account.clone(), at_height: 7, read_mode: 0 };
     let balance = v1::GetBalanceRequest { account: account.clone(), ..Default::default() };
@@ -205,16 +211,16 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
         start_after: None,
         ..Default::default()
     };
-    let matches = v1::ListMatchesRequest { account: account.clone(), book, ..Default::default() };
-    let breaks = v1::ListBreaksRequest { account: account.clone(), ..Default::default() };
     let reconciliation = v1::WatchReconciliationRequest {
         account: account.clone(),
         start_after: None,
         ..Default::default()
     };
-    let report = v1::GetReportRequest { account: account.clone(), book, ..Default::default() };
+    let report =
+        v1::GetReportRequest { account: account.clone(), comparison, ..Default::default() };
     let days =
         v1::GetReportRequest { from_date: 20_260_101, to_date: 20_261_231, ..report.clone() };
+    let others = about_findings(id).into_iter();
     vec![
         ("/counterfoil.v1.AccountService/GetBalance", balance.encode_to_vec()),
         ("/counterfoil.v1.AccountService/GetBalance", past.encode_to_vec()),
@@ -222,14 +228,46 @@ fn about_account(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
         ("/counterfoil.v1.AccountService/ProveAccount", proof.encode_to_vec()),
         ("/counterfoil.v1.AccountService/ProveAccount", old_proof.encode_to_vec()),
         ("/counterfoil.v1.AccountService/WatchMovements", watch.encode_to_vec()),
-        ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
-        ("/counterfoil.v1.ReconciliationService/ListBreaks", breaks.encode_to_vec()),
         (
             "/counterfoil.v1.ReconciliationService/WatchReconciliation",
             reconciliation.encode_to_vec(),
         ),
         ("/counterfoil.v1.ReconciliationService/GetReport", report.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/GetReport", days.encode_to_vec()),
+    ]
+    .into_iter()
+    .chain(others)
+    .collect()
+}
+
+/// The same for what was found, and for days.
+fn about_findings(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
+    let account = bytes::Bytes::copy_from_slice(id.as_bytes());
+    let matches = v1::ListMatchesRequest { account: account.clone(), ..Default::default() };
+    let proposals = v1::ListProposalsRequest { account: account.clone(), ..Default::default() };
+    let breaks = v1::ListBreaksRequest { account: account.clone(), ..Default::default() };
+    let one = v1::GetBreakRequest { account: account.clone(), number: 1, ..Default::default() };
+    let positions = v1::ListPositionsRequest { account: account.clone(), ..Default::default() };
+    let position = v1::GetPositionRequest { account: account.clone(), ..Default::default() };
+    let explain = v1::ExplainItemRequest {
+        account: account.clone(),
+        source: v1::Source::OwnerBook.into(),
+        number: 1,
+        ..Default::default()
+    };
+    let (agent, bank) = (Bic::parse(AGENT).unwrap(), Bic::parse(BANKS[0]).unwrap());
+    let date = Date::from_yyyymmdd(20_260_101).unwrap();
+    let terms = Some(instructions::agreement_terms(&agent, &bank, &[*id], date));
+    let trial = v1::TryTermsRequest { account, terms, read_mode: 0 };
+    vec![
+        ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/ListProposals", proposals.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/ListBreaks", breaks.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/GetBreak", one.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/ListPositions", positions.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/GetPosition", position.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/ExplainItem", explain.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/TryTerms", trial.encode_to_vec()),
     ]
 }
 

@@ -29,6 +29,7 @@ fn a_desk_at_work() {
     files_settle_once(&consortium);
     refusals_say_why(&consortium);
     an_interrupted_import_goes_on(&consortium);
+    two_desks_agree(&consortium);
     what_is_told_is_proved(&consortium);
     the_ledger_is_verified_without_a_node(&consortium);
 }
@@ -83,7 +84,8 @@ fn refusals_say_why(consortium: &Consortium) {
 }
 
 fn an_interrupted_import_goes_on(consortium: &Consortium) {
-    let desk = Desk::of(consortium, BANKS[0]);
+    let desk = Desk::of(consortium, BANKS[1]);
+    desk.agree("2026-03-31");
     let mut book =
         "booking_date,value_date,side,currency,amount,entry_reference,uetr,end_to_end_id\n"
             .to_owned();
@@ -95,7 +97,7 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
                   --to 2026-03-31 --opening 0 --closing 200";
 
     let mut killed = desk.command(import).stdout(Stdio::null()).spawn().unwrap();
-    let state = consortium.path().join(BANKS[0]).join("state");
+    let state = consortium.path().join(BANKS[1]).join("state");
     let deadline = Instant::now() + Duration::from_secs(30);
     while !begun(&state) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
@@ -107,17 +109,74 @@ fn an_interrupted_import_goes_on(consortium: &Consortium) {
 
     let resumed = desk.ask(import);
     assert_eq!((&resumed[0]["recorded"], &resumed[0]["resumed"]), (&200.into(), &true.into()));
-    let report = desk.ask("recon report --asset CHF --from 2026-03-31 --to 2026-03-31");
-    assert_eq!(report["bookFigures"]["creditCount"], "200");
-    let kinds = report["breaks"].as_array().unwrap();
-    let count = |kind: &str| kinds.iter().find(|one| one["kind"] == kind).unwrap()["count"].clone();
-    assert_eq!((count("MISSING_HERE"), count("DUPLICATE")), ("200".into(), "0".into()));
+    let report = desk.ask("recon report CHF --from 2026-03-31 --to 2026-03-31");
+    let report = &report["comparisons"][0];
+    assert_eq!(report["second"]["creditCount"], "200");
+    let breaks = report["breaks"].as_array().unwrap();
+    let figures: Vec<_> = breaks.iter().map(|it| (&it["category"], &it["openCount"])).collect();
+    assert_eq!(figures, [(&"missing-first".into(), &"200".into())]);
+    assert_eq!(report["equation"]["holds"], true);
     assert_eq!(desk.fails(import, 5), "IMPORTED_BEFORE");
     // From another machine, which knows nothing of the first.
     fs::remove_dir_all(&state).unwrap();
     assert_eq!(desk.fails(import, 5), "BOOK_COVERED");
-    let breaks = desk.ends("recon breaks --asset CHF --exit-code", 10);
+    let breaks = desk.ends("recon breaks CHF --exit-code", 10);
     assert_eq!(breaks.as_array().unwrap().len(), 200);
+}
+
+/// Terms from the template are offered by one desk, read and accepted by the other, and superseded.
+fn two_desks_agree(consortium: &Consortium) {
+    let [bank, _, other] = BANKS;
+    let (desk, agent) = (Desk::of(consortium, bank), Desk::of(consortium, AGENT));
+    let template = desk.run("recon agreement propose --template").stdout;
+    let template = String::from_utf8(template).unwrap();
+    let write = |name: &str, from: &str, more: &str| {
+        // The template is for tomorrow.
+        let (before, rest) = template.split_once("effective_from = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        let terms = format!("{more}\n{before}effective_from = \"{from}\"{after}");
+        fs::write(consortium.path().join(name), terms).unwrap();
+    };
+    write("terms.toml", "2199-12-02", "");
+    assert_eq!(desk.fails("recon agreement propose --file terms.toml", 2), "CONFIRMATION_MISSING");
+    write("wrong.toml", "2199-12-32", "");
+    assert_eq!(desk.fails("recon agreement propose --file wrong.toml --yes", 2), "TERMS_MALFORMED");
+    let stranger = Desk::of(consortium, other);
+    let propose = "recon agreement propose --file terms.toml --yes";
+    assert_eq!(stranger.fails(propose, 2), "NOT_A_PARTY");
+
+    let offered = desk.ask(propose);
+    let id = offered["agreement"].as_str().unwrap();
+    assert_eq!(offered["terms"]["tolerances"][0]["absolute"]["amount"], "1.00");
+    let show = format!("recon agreement show {id}");
+    assert_eq!(agent.ask(&show)["state"], "PROPOSED");
+    assert_eq!(stranger.fails(&show, 3), "NOT_FOUND");
+    let words = String::from_utf8(agent.run(&show).stdout).unwrap();
+    for said in ["18:00, 1 business day after", "charges: the servicer answers", "SETTLEMENT CHF ("]
+    {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    let accept = format!("recon agreement accept {id}");
+    assert_eq!(agent.fails(&accept, 2), "CONFIRMATION_MISSING");
+    let own = desk.ends(&format!("{accept} --yes"), 8);
+    assert_eq!(own["verdict"]["reason"]["name"], "ANSWER_NOT_SIGNERS");
+    assert_eq!(agent.ask(&format!("{accept} --yes"))["verdict"]["state"], "RECORDED");
+    assert_eq!(desk.ask(&show)["answered"]["by"], "servicer");
+
+    write("next.toml", "2199-12-03", &format!("supersedes = \"{id}\""));
+    let next = desk.ask("recon agreement propose --file next.toml --yes --stands 1");
+    let next = next["agreement"].as_str().unwrap();
+    agent.ask(&format!("recon agreement reject {next}"));
+    let late = desk.ends(&format!("recon agreement withdraw {next}"), 8);
+    assert_eq!(late["verdict"]["reason"]["name"], "AGREEMENT_ANSWERED");
+    let states = |list: Value| -> Vec<String> {
+        let states = list.as_array().unwrap().iter().map(|it| it["state"].as_str().unwrap());
+        states.map(str::to_owned).collect()
+    };
+    assert_eq!(states(desk.ask("recon agreement list")), ["ACTIVE", "REJECTED"]);
+    // That of the bank that has imported its book, and this one.
+    assert_eq!(states(agent.ask("recon agreement list --current")), ["ACTIVE", "ACTIVE"]);
+    assert_eq!(stranger.ask("recon agreement list"), Value::Array(Vec::new()));
 }
 
 /// Whether an import has written down everything that it will send.

@@ -6,16 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use counterfoil_client::audit::HistoryFilter;
 use counterfoil_client::instructions::{self, Order};
-use counterfoil_client::reconciliation::Finding;
+use counterfoil_client::reconciliation::Happened;
 use counterfoil_client::watch::{Checkpoint, Event, Watch};
 use counterfoil_client::{Client, Error, v1};
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::date::Date;
-use counterfoil_tests::banking::{SETTLEMENT, accepted, account, open_and_fund};
+use counterfoil_tests::banking::{SETTLEMENT, accepted, account, agree, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 
 const FUNDED: u64 = 1_000_000;
+
+const COMPARED: v1::Comparison = v1::Comparison::LedgerOwner;
 
 fn client_of(consortium: &Consortium, institution: &str, role: &str) -> Client {
     let home = consortium.path().join(institution).join(role);
@@ -61,6 +63,8 @@ fn payment(from: &str, to: &str, amount: u64) -> v1::Transfer {
 async fn everyone_reads_what_is_theirs() {
     let consortium = Consortium::start();
     open_and_fund(&consortium, "CHF", FUNDED).await;
+    let first_day = Date::from_yyyymmdd(20_260_101).expect("a date");
+    agree(&consortium, BANKS[0], "CHF", first_day).await;
     let [alps, brne, cant] = BANKS.map(|bank| consortium.client(bank));
     let own = account(BANKS[0], "CHF");
     let mut watch = alps.watch_movements(own, Checkpoint::START);
@@ -129,9 +133,9 @@ async fn others_see_nothing(consortium: &Consortium, cant: &Client, payment: &v1
     for id in [others, nobodys] {
         assert_eq!(refusal(cant.balance(id, None).await), "NOT_FOUND");
         assert_eq!(refusal(cant.movements(id, None, None).next().await), "NOT_FOUND");
-        let breaks = cant.breaks(id, v1::Book::Owner, true).next().await;
+        let breaks = cant.breaks(id, COMPARED, true).next().await;
         assert_eq!(refusal(breaks), "NOT_FOUND");
-        assert_eq!(refusal(cant.report(id, v1::Book::Owner, None).await), "NOT_FOUND");
+        assert_eq!(refusal(cant.report(id, COMPARED, None).await), "NOT_FOUND");
     }
     let uetr = counterfoil_ledger::uetr::Uetr::from_bytes(&payment.uetr).expect("a UETR");
     assert!(cant.transfers_by_uetr(uetr).await.expect("an answer").value.is_empty());
@@ -200,36 +204,31 @@ async fn books(consortium: &Consortium, alps: &Client, cant: &Client) {
     let statement = instructions::statement(own, "DAY-1", (date, date), 0, -827);
     accepted(alps, Order::statement(statement)).await;
 
-    let matches = alps.matches(own, v1::Book::Owner).page_size(4).all().await.expect("matches");
+    let matches = alps.matches(own, COMPARED, false).page_size(4).all().await.expect("matches");
     assert_eq!(matches.value.len(), 9);
-    assert_eq!(matches.value[0].ledger.as_ref().expect("one").uetr, posted[0].uetr);
-    let breaks = alps.breaks(own, v1::Book::Unspecified, false).page_size(1).all().await;
-    let kinds: Vec<_> = breaks.expect("breaks").value.iter().map(v1::Break::kind).collect();
-    use v1::BreakKind::{Amount, MissingHere, MissingThere};
-    assert_eq!(kinds, [Amount, MissingHere, MissingThere, MissingThere]);
+    assert_eq!(matches.value[0].first[0].uetr, posted[0].uetr);
+    let any = v1::Comparison::Unspecified;
+    let breaks = alps.breaks(own, any, false).page_size(1).all().await.expect("breaks").value;
+    let categories: Vec<_> = breaks.iter().map(v1::Break::category).collect();
+    use v1::BreakCategory::{Amount, MissingFirst, MissingSecond};
+    assert_eq!(categories, [Amount, MissingSecond, MissingSecond, MissingFirst]);
 
     let found = events(&mut watch, 13).await;
-    let matched = found.iter().filter(|it| matches!(it, Finding::Matched(_))).count();
+    let matched = found.iter().filter(|it| matches!(it.what, Happened::Matched(_))).count();
     assert_eq!(matched, 9);
-    let report = alps.report(own, v1::Book::Owner, None).await.expect("a report").value;
-    let (ledger, book) = (report.ledger.expect("one"), report.book.expect("one"));
-    let effects: i64 = report.breaks.iter().map(|it| it.effect).sum();
-    assert_eq!(
-        ledger.closing
-            + report.opening_difference
-            + effects
-            + report.undecided_effect
-            + report.unexplained,
-        book.closing
-    );
-    assert_eq!((report.matched_count, report.statement_count), (9, 1));
-    assert_eq!((ledger.opening, ledger.closing), (0, -66 + 20), "the funding is of a later date");
-    assert_eq!((book.closing, report.unexplained), (-827, 0));
+    let report = alps.report(own, COMPARED, None).await.expect("a report").value;
+    assert!(report.equation().holds(), "{report:?}");
+    assert_eq!((report.match_count, report.second.statement_count), (9, 1));
+    let (ledger, book) = (&report.first, &report.second);
+    assert_eq!((ledger.opening, ledger.closing), (1_000_000, 1_000_000 - 66 + 20));
+    assert_eq!((book.opening, book.opening_is_known, book.closing), (0, true, -827));
     let agent = consortium.client(AGENT);
-    let seen = agent.breaks(own, v1::Book::Owner, true).all().await.expect("breaks").value;
-    assert_eq!(seen.len(), 4, "the servicer sees the breaks of its accounts");
-    assert_eq!(refusal(cant.matches(own, v1::Book::Owner).next().await), "NOT_FOUND");
-    assert_eq!(refusal(agent.report(own, v1::Book::Servicer, None).await), "NO_STATEMENT");
+    let seen = agent.breaks(own, COMPARED, true).all().await.expect("breaks").value;
+    assert_eq!(seen, breaks, "the servicer sees the breaks of its accounts");
+    assert_eq!(refusal(cant.matches(own, COMPARED, true).next().await), "NOT_FOUND");
+    let servicers = v1::Comparison::LedgerServicer;
+    let report = agent.report(own, servicers, None).await.expect("a report").value;
+    assert_eq!((report.first.waiting_count, report.match_count), (12, 0));
 }
 
 async fn roles(consortium: &Consortium) {

@@ -1,5 +1,8 @@
 //! How a command names an account: by its id, or by servicer, owner, asset and name.
 
+use std::fmt;
+use std::str::FromStr;
+
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
@@ -48,6 +51,85 @@ impl AccountName {
     }
 }
 
+/// One word that names an account: its id, or `ASSET[@OWNER][:NAME]`, as in `CHF`,
+/// `CHF@ALPSCHZZXXX` or `CHF:FEES`. Its servicer is that of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountWord {
+    /// By its id.
+    Id(AccountId),
+    /// By what it is.
+    Named {
+        /// Its asset.
+        asset: AssetCode,
+        /// Its owner; the own institution, unless given.
+        owner: Option<Bic>,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl FromStr for AccountWord {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<AccountWord, String> {
+        let said = |failure: Failure| failure.message;
+        if let Some(id) = parse_hex(word).and_then(|bytes| AccountId::from_bytes(&bytes)) {
+            return Ok(AccountWord::Id(id));
+        }
+        let (place, name) = word.split_once(':').unwrap_or((word, SETTLEMENT));
+        let (asset, owner) = match place.split_once('@') {
+            Some((asset, owner)) => (asset, Some(owner)),
+            None => (place, None),
+        };
+        let asset = parse_asset(asset).map_err(|failure| {
+            format!(
+                "{}: give an id, or ASSET[@OWNER][:NAME], such as CHF@ALPSCHZZ",
+                failure.message
+            )
+        })?;
+        let owner = owner.map(parse_bic).transpose().map_err(said)?;
+        check_name(name).map_err(said)?;
+        Ok(AccountWord::Named { asset, owner, name: name.to_owned() })
+    }
+}
+
+impl AccountWord {
+    /// The account's id.
+    pub fn id(&self, session: &Session) -> Result<AccountId, Failure> {
+        match self {
+            AccountWord::Id(id) => Ok(*id),
+            AccountWord::Named { asset, owner, name } => {
+                let owner = owner.unwrap_or_else(|| session.institution());
+                Ok(AccountId::of(&session.settings.servicer()?, &owner, asset.as_str(), name))
+            }
+        }
+    }
+}
+
+impl fmt::Display for AccountWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountWord::Id(id) => write!(f, "{id}"),
+            AccountWord::Named { asset, owner, name } => {
+                write!(f, "{asset}")?;
+                if let Some(owner) = owner {
+                    write!(f, "@{owner}")?;
+                }
+                if name == SETTLEMENT { Ok(()) } else { write!(f, ":{name}") }
+            }
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    if !name.is_empty() && text::is_max35(name) {
+        return Ok(());
+    }
+    let message = format!("{name:?} cannot be the name of an account");
+    Err(Failure::usage("NAME_MALFORMED", message)
+        .fact("1 to 35 characters of the SWIFT X set, no space at either end"))
+}
+
 /// The id of an account whose asset and name may be those of one.
 pub fn account_id(
     servicer: &Bic,
@@ -56,11 +138,7 @@ pub fn account_id(
     name: &str,
 ) -> Result<AccountId, Failure> {
     let asset = parse_asset(asset)?;
-    if name.is_empty() || !text::is_max35(name) {
-        let message = format!("{name:?} cannot be the name of an account");
-        return Err(Failure::usage("NAME_MALFORMED", message)
-            .fact("1 to 35 characters of the SWIFT X set, no space at either end"));
-    }
+    check_name(name)?;
     Ok(AccountId::of(servicer, owner, asset.as_str(), name))
 }
 
@@ -72,13 +150,18 @@ pub fn parse_asset(text: &str) -> Result<AssetCode, Failure> {
     })
 }
 
-fn parse_id(hex: &str) -> Result<AccountId, Failure> {
+/// 16 bytes in hex, as accounts and agreements are named.
+pub fn parse_hex(hex: &str) -> Option<Vec<u8>> {
     let valid = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pair = |at: usize| hex.get(at * 2..at * 2 + 2);
-    let bytes: Option<Vec<u8>> = (0..16)
+    (0..16)
         .map(|at| pair(at).filter(|_| valid).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect();
-    bytes.and_then(|bytes| AccountId::from_bytes(&bytes)).ok_or_else(|| {
+        .collect()
+}
+
+/// Reads the id of an account.
+pub fn parse_id(hex: &str) -> Result<AccountId, Failure> {
+    parse_hex(hex).and_then(|bytes| AccountId::from_bytes(&bytes)).ok_or_else(|| {
         Failure::usage("ACCOUNT_ID_MALFORMED", format!("{hex:?} is not the id of an account"))
             .fact("32 hexadecimal digits")
     })
@@ -87,6 +170,20 @@ fn parse_id(hex: &str) -> Result<AccountId, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words() {
+        for word in
+            ["CHF", "CHF@ALPSCHZZXXX", "CHF:FEES", "CHF@ALPSCHZZXXX:FEES: 2", &"0a".repeat(16)]
+        {
+            assert_eq!(word.parse::<AccountWord>().unwrap().to_string(), *word);
+        }
+        let named: AccountWord = "CHF@ALPSCHZZ:SETTLEMENT".parse().unwrap();
+        assert_eq!(named.to_string(), "CHF@ALPSCHZZXXX");
+        for bad in ["", "chf", "CHF@", "CHF@NOBANK", "CHF:", "CHF: x", ":FEES"] {
+            assert!(bad.parse::<AccountWord>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn ids() {

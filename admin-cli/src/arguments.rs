@@ -68,7 +68,7 @@ pub enum Command {
     Instruction(instruction::Command),
     /// The settlement history in your scope
     History(Box<history::Arguments>),
-    /// A bank's book of an account against the ledger
+    /// What two institutions have of the accounts between them: agreements, books, breaks, positions
     #[command(subcommand)]
     Recon(recon::Command),
     /// The whole ledger: in a file, and verified

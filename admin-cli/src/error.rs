@@ -86,6 +86,11 @@ pub fn warn(message: &str) {
     eprintln!("{prefix} {message}");
 }
 
+/// Writes a line to stderr that is neither an answer nor a fault.
+pub fn note(message: &str) {
+    eprintln!("{message}");
+}
+
 /// Whether stderr takes colours (no-color.org).
 fn colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

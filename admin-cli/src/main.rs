@@ -7,6 +7,7 @@ mod account_name;
 mod arguments;
 mod certificate;
 mod commands;
+mod confirm;
 mod context;
 mod error;
 mod exit;

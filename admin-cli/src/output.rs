@@ -1,4 +1,4 @@
-//! Answers: a table for people, JSON for programs, Markdown for documents.
+//! Answers: a table for people, JSON for programs, Markdown for documents, CSV for spreadsheets.
 //!
 //! JSON follows proto3's mapping: lowerCamelCase, 64-bit integers as strings, an empty list is `[]`.
 //! Where proto3 would write bytes in base64, ids are written as people know them: hashes and account
@@ -32,6 +32,8 @@ pub struct Answer {
     pub problem: Option<Failure>,
     json: Value,
     parts: Vec<Part>,
+    /// What is written instead, whatever the format.
+    file: Option<String>,
 }
 
 #[derive(Debug)]
@@ -44,12 +46,17 @@ enum Part {
 impl Answer {
     /// An answer for programs; people see what is added with the methods below.
     pub fn new(json: Value) -> Answer {
-        Answer { exit: Exit::Success, problem: None, json, parts: Vec::new() }
+        Answer { exit: Exit::Success, problem: None, json, parts: Vec::new(), file: None }
+    }
+
+    /// Nothing more: the command has written its answer itself.
+    pub fn nothing() -> Answer {
+        Answer { file: Some(String::new()), ..Answer::new(Value::Null) }
     }
 
     /// Adds a title.
     pub fn title(mut self, title: impl Into<String>) -> Answer {
-        self.parts.push(Part::Title(title.into()));
+        self.parts.push(Part::Title(printable(&title.into())));
         self
     }
 
@@ -62,6 +69,12 @@ impl Answer {
     /// Adds a table.
     pub fn table(mut self, table: Table) -> Answer {
         self.parts.push(Part::Table(table));
+        self
+    }
+
+    /// Writes a table of comma-separated values instead, whatever the format (RFC 4180).
+    pub fn csv(mut self, table: &Csv) -> Answer {
+        self.file = Some(table.text());
         self
     }
 
@@ -80,6 +93,9 @@ impl Answer {
 
     /// The bytes for stdout.
     pub fn render(&self, format: Format) -> String {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
         if format == Format::Json {
             return format!("{:#}\n", self.json);
         }
@@ -181,8 +197,42 @@ impl Table {
     }
 }
 
+/// Rows for a spreadsheet or a program: RFC 4180, with a header always.
+#[derive(Debug)]
+pub struct Csv {
+    rows: Vec<Vec<String>>,
+}
+
+impl Csv {
+    /// A table of these columns.
+    pub fn new(columns: &[&str]) -> Csv {
+        Csv { rows: vec![columns.iter().map(|name| (*name).to_owned()).collect()] }
+    }
+
+    /// Adds a row; it has a cell for every column.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        assert_eq!(N, self.rows[0].len(), "a row has a cell for every column");
+        self.rows.push(cells.into());
+    }
+
+    fn text(&self) -> String {
+        let quoted = |cell: &String| match cell.contains(['"', ',', '\r', '\n']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell.clone(),
+        };
+        let line = |row: &Vec<String>| row.iter().map(quoted).collect::<Vec<_>>().join(",");
+        self.rows.iter().map(|row| line(row) + "\r\n").collect()
+    }
+}
+
+/// A text that a bank wrote, for a cell: a spreadsheet must not take it for a formula.
+pub fn cell(text: &str) -> String {
+    let text = printable(text);
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
 /// Text without control characters: what a bank wrote must not steer a terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|character| if character.is_control() { '\u{fffd}' } else { character })
         .collect()
@@ -246,6 +296,15 @@ mod tests {
             "# Things\n\n| name | count |\n| --- | ---: |\n| a\\|b | 1 |\n| longer\u{fffd}[2J | 1000 |\n"
         );
         assert_eq!(answer.render(Format::Json), "[]\n");
+    }
+
+    #[test]
+    fn a_csv_is_quoted_and_has_no_formulas() {
+        let mut csv = Csv::new(&["a", "b"]);
+        csv.row([cell("=1+1"), cell("one, \"two\"")]);
+        csv.row(["-5.00".to_owned(), cell("x\r\ny")]);
+        let text = Answer::new(json!({})).csv(&csv).render(Format::Json);
+        assert_eq!(text, "a,b\r\n'=1+1,\"one, \"\"two\"\"\"\r\n-5.00,x\u{fffd}\u{fffd}y\r\n");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::agreement::{AgreementId, RULE_SET};
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::Side;
@@ -105,6 +106,35 @@ pub fn statement(
         opening_balance,
         closing_balance,
         salt: salt(),
+        ..v1::Statement::default()
+    }
+}
+
+/// Terms of reconciliation over accounts of two institutions, with a new salt: all three sources by
+/// rules 1, without tolerances or duties, Saturday and Sunday without business; an item is missing at
+/// the end of the business day after its value date (UTC).
+pub fn agreement_terms(
+    servicer: &Bic,
+    owner: &Bic,
+    accounts: &[AccountId],
+    effective_from: Date,
+) -> v1::AgreementTerms {
+    let account =
+        |id: &AccountId| v1::AgreementAccount { account: Bytes::copy_from_slice(id.as_bytes()) };
+    v1::AgreementTerms {
+        servicer: servicer.as_str().to_owned(),
+        owner: owner.as_str().to_owned(),
+        accounts: accounts.iter().map(account).collect(),
+        ledger: true,
+        owner_book: true,
+        servicer_book: true,
+        rule_set: RULE_SET,
+        effective_from: effective_from.yyyymmdd(),
+        missing_after_days: 1,
+        missing_at_minute: 1_440,
+        calendar: Some(v1::Calendar { weekend: 0b110_0000, ..v1::Calendar::default() }),
+        salt: salt(),
+        ..v1::AgreementTerms::default()
     }
 }
 
@@ -155,6 +185,25 @@ impl Order {
         Order::single(Ordered::Statement(statement))
     }
 
+    /// Offers terms to their other party, which can answer until a block time in Unix milliseconds, at
+    /// most 90 days ahead. [`AgreementId::of`] is the id under which it does.
+    pub fn propose_agreement(terms: v1::AgreementTerms, accept_until_ms: u64) -> Order {
+        let terms = Some(terms);
+        Order::single(Ordered::ProposeAgreement(Box::new(v1::ProposeAgreement {
+            terms,
+            accept_until_ms,
+        })))
+    }
+
+    /// Answers an offer: the other party accepts or rejects, who made it withdraws.
+    pub fn answer_agreement(agreement: AgreementId, answer: v1::AgreementAnswer) -> Order {
+        Order::single(Ordered::AnswerAgreement(v1::AnswerAgreement {
+            agreement: Bytes::copy_from_slice(agreement.as_bytes()),
+            answer: answer.into(),
+            salt: salt(),
+        }))
+    }
+
     /// With an id made elsewhere, at most a day ago.
     pub fn with_id(self, id: InstructionId) -> Order {
         Order { id, ..self }
@@ -171,7 +220,7 @@ impl Order {
         self.id
     }
 
-    fn single(body: Ordered) -> Order {
+    pub(crate) fn single(body: Ordered) -> Order {
         Order::of(Content::Single(Box::new(body)))
     }
 
@@ -221,7 +270,15 @@ impl Signed {
         let item_count = match &instruction.body {
             Body::Transfers { items, .. } => items.len(),
             Body::BookEntries { items, .. } => items.len(),
-            Body::OpenAccount(_) | Body::Transfer(_) | Body::Statement(_) => 0,
+            Body::OpenAccount(_)
+            | Body::Transfer(_)
+            | Body::Statement(_)
+            | Body::ProposeAgreement(_)
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::WorkBreak(_)
+            | Body::SignPosition(_) => 0,
         };
         Ok(Signed {
             id: instruction.id,

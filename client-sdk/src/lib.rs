@@ -31,6 +31,7 @@
 //! | outcomes of [`Client::submit`], [`Client::resume`], [`Client::instruction`] | always, item by item |
 //! | that an expired instruction was never taken | always, by a quorum |
 //! | [`Client::receipt`], [`Client::account_proof`], [`Client::history_proof`], [`Client::absence`] | always; the proof is returned with what it shows |
+//! | the terms of [`Client::agreement`] | always: they have the id that was asked for; what has become of them is not |
 //! | lists, balances, reports, watches | not: they are one node's word, as certain as it was asked to be |
 //! | a refusal before anything was decided ([`Fate::NotTaken`]) | not: it is the word of every endpoint that answered, of one node where there is one endpoint. Who must be sure asks [`Client::absence`] once the order has expired |
 //!
@@ -40,6 +41,7 @@
 
 pub mod account_day;
 mod accounts;
+pub mod agreements;
 pub mod audit;
 mod belief;
 pub mod builder;
@@ -54,6 +56,7 @@ mod feed;
 pub mod formats;
 pub mod instructions;
 mod journal;
+pub mod orders;
 pub mod outcome;
 pub mod pages;
 mod private_file;

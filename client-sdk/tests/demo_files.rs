@@ -84,7 +84,7 @@ fn item_of(entry: &Entry) -> Item {
     (entry.side, entry.amount.units, date.to_string())
 }
 
-/// Kind and end-to-end id of everything in which a book differs from the ledger.
+/// Category and end-to-end id of everything in which a book differs from the ledger.
 fn differences(entries: &[Entry], postings: &[([String; 2], Item)]) -> BTreeSet<(String, String)> {
     let mut differences = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -94,18 +94,18 @@ fn differences(entries: &[Entry], postings: &[([String; 2], Item)]) -> BTreeSet<
             Some(own) => own.to_string() == *uetr,
             None => entry.end_to_end_id == *end_to_end_id,
         });
-        let kind = match posting {
-            None => "MISSING_HERE",
-            Some((references, _)) if !seen.insert(references.clone()) => "DUPLICATE",
-            Some((_, posted)) if posted.0 != item.0 => "DIRECTION",
-            Some((_, posted)) if posted.1 != item.1 => "AMOUNT",
-            Some((_, posted)) if posted.2 != item.2 => "DATE",
+        let category = match posting {
+            None => "missing-first",
+            Some((references, _)) if !seen.insert(references.clone()) => "duplicate",
+            Some((_, posted)) if posted.0 != item.0 => "direction",
+            Some((_, posted)) if posted.1 != item.1 => "amount",
+            Some((_, posted)) if posted.2 != item.2 => "value-date",
             Some(_) => continue,
         };
-        assert!(differences.insert((kind.to_owned(), entry.end_to_end_id.clone())));
+        assert!(differences.insert((category.to_owned(), entry.end_to_end_id.clone())));
     }
     for (references, _) in postings.iter().filter(|(references, _)| !seen.contains(references)) {
-        differences.insert(("MISSING_THERE".to_owned(), references[1].clone()));
+        differences.insert(("missing-second".to_owned(), references[1].clone()));
     }
     differences
 }
@@ -129,13 +129,16 @@ fn the_payments_are_many_distinct_and_covered() {
 fn the_books_differ_from_the_payments_exactly_as_expected() {
     let ledger = ledger(&payments());
     let mut expected: BTreeMap<Account, BTreeSet<(String, String)>> = BTreeMap::new();
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let mut categories: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows("expected-breaks.csv") {
-        let [bank, currency, kind, _, end_to_end_id, _, _] = row.try_into().unwrap();
-        *kinds.entry(kind.clone()).or_default() += 1;
-        expected.entry((bank, currency)).or_default().insert((kind, end_to_end_id));
+        let [bank, currency, category, _, end_to_end_id, _, _] = row.try_into().unwrap();
+        *categories.entry(category.clone()).or_default() += 1;
+        expected.entry((bank, currency)).or_default().insert((category, end_to_end_id));
     }
-    assert!(kinds.len() == 6 && kinds.values().all(|count| *count == 3), "{kinds:?}");
+    assert!(
+        categories.len() == 6 && categories.values().all(|count| *count == 3),
+        "{categories:?}"
+    );
     let (mut books, mut entries, mut with_uetr) = (0, 0, 0);
     for file in files("books") {
         let [statement] =

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A business day of a settlement agent and three banks, on this machine: found, fund, settle, lose
-# the leader, reconcile, redeem, prove, export, verify, and convict a node that lies. It shows every kind of command that it uses, fails
+# A business day of a settlement agent and three banks, on this machine: found, fund, agree, settle, lose
+# the leader, reconcile, work a break, redeem, prove, export, verify, and convict a node that lies. It shows every kind of command that it uses, fails
 # if anything is not as it must be, and leaves nothing behind.
 #
 #   demo.sh         runs the day; with KEEP=1 the nodes stay
@@ -40,6 +40,7 @@ main() {
     SECONDS=0
     found_consortium
     open_accounts
+    agree
     fund
     settle morning
     kill_leader
@@ -47,6 +48,7 @@ main() {
     restart_node
     import_books
     compare_breaks
+    work_break
     redeem
     verify_receipt
     export_and_verify
@@ -165,8 +167,25 @@ tell_once() {
     fi
 }
 
+# The agent offers each bank the same terms; the bank sees them in plain words and accepts.
+agree() {
+    title "3. The agent and each bank agree on how they reconcile"
+    local bank terms id
+    for bank in "${banks[@]}"; do
+        terms=$directory/${bank:0:4}-terms.toml
+        sed "s/\"OWNER\"/\"$bank\"/" $files/terms.toml >"$terms"
+        tell_once offer recon agreement propose --context setl --file "${terms/$directory/$place}" --yes
+        id=$(agreement_id)
+        tell_once accept recon agreement accept --context "$(context_of "$bank")" --yes "$id"
+        say "  $bank: agreement $id"
+    done
+}
+
+# The id in the answer about an agreement.
+agreement_id() { grep -oE '\b[0-9a-f]{32}\b' <<<"$answer" | head -n 1; }
+
 fund() {
-    title "3. The agent issues to each bank"
+    title "4. The agent issues to each bank"
     local bank asset amount uetr reference date
     while IFS=, read -r bank asset amount uetr reference date; do
         tell_once issue issue --context setl --to "$bank" --asset "$asset" --amount "$amount" \
@@ -179,8 +198,8 @@ fund() {
 settle() {
     local half=$1 bank file settled total=0 began ended
     case $half in
-        morning) title "4. Morning: each bank submits its payments to its own node" ;;
-        *) title "6. Afternoon: the banks go on at once" ;;
+        morning) title "5. Morning: each bank submits its payments to its own node" ;;
+        *) title "7. Afternoon: the banks go on at once" ;;
     esac
     for bank in "${banks[@]}"; do
         settled=0
@@ -200,7 +219,7 @@ settle() {
 settled_of() { sed -n 's/^[0-9]* payments: \([0-9]*\) settled, 0 rejected$/\1/p' <<<"$1"; }
 
 kill_leader() {
-    title "5. The leader dies, without a warning"
+    title "6. The leader dies, without a warning"
     killed=$(leader_of setl)
     local pid
     pid=$(node_pid "$directory" "$killed")
@@ -210,7 +229,7 @@ kill_leader() {
 }
 
 restart_node() {
-    title "7. The dead node is started again, and catches up"
+    title "8. The dead node is started again, and catches up"
     ask cluster status --context "$(context_of "$(survivor)")"
     indented
     show "counterfoil-node run --config ${institutions[killed - 1]}/node.toml"
@@ -233,49 +252,33 @@ survivor() {
 trails() { awk -v node="$1" '$1 == node && $5 ~ /^[0-9]/ && $6 ~ /^[0-9]/ { print $6 }' <<<"$answer"; }
 
 import_books() {
-    title "8. Each bank hands in its book of each account, as camt.053"
+    title "9. Each bank hands in its book of each account, as camt.053"
     local bank asset file
     for bank in "${banks[@]}"; do
         for asset in CHF EUR; do
             file=$files/books/${bank:0:8}-${asset,,}-camt053.xml
             tell_once import recon import --context "$(context_of "$bank")" --file "$file"
-            say "  $bank $asset  $(import_line)"
+            [ "$bank$asset" != "${banks[0]}CHF" ] || indented
         done
     done
-    say ""
-    tell_once report recon report --context alps --asset CHF
-    indented
     for bank in "${banks[@]}"; do
-        for asset in CHF EUR; do
-            ask_silently recon report --context "$(context_of "$bank")" --asset $asset
-            say "  $bank $asset  $(report_line)"
-        done
+        tell_once status recon status --context "$(context_of "$bank")"
+        [ "$bank" != "${banks[0]}" ] || indented
     done
-}
-
-# ACCOUNT ENTRIES STATEMENT COVERS RECORDED REJECTED MATCHED OPEN-BREAKS FATE
-import_line() {
-    awk -F '  +' 'NR == 2 { print $5 " entries recorded, " $6 " rejected, " $7 " matched, " $8 " open breaks" }' <<<"$answer"
-}
-
-# One line of a report: pairs matched, breaks with a count.
-report_line() {
-    awk '/^matched:/ { sub(/^matched: /, ""); line = $0 }
-         /^break: / && $3 > 0 { breaks = breaks ", " $3 " " $2 }
-         /^unexplained/ { line = line "; unexplained " $2 }
-         END { sub(/^, /, "", breaks); print "matched " line "; breaks: " breaks }' <<<"$answer"
+    tell_once report recon report --context alps CHF
+    indented
 }
 
 compare_breaks() {
-    title "9. Found, against what was planted"
+    title "10. Found, against what was planted"
     local bank asset
     for bank in "${banks[@]}"; do
         for asset in CHF EUR; do
             if [ "$bank$asset" = "${banks[0]}CHF" ]; then
-                ask recon breaks --context "$(context_of "$bank")" --asset $asset
+                ask recon breaks --context "$(context_of "$bank")" $asset
                 indented
             fi
-            ask_silently recon breaks --context "$(context_of "$bank")" --asset $asset -o json
+            ask_silently recon breaks --context "$(context_of "$bank")" $asset -o json
             break_rows "$bank" $asset >>"$directory/found.csv"
         done
     done
@@ -291,27 +294,50 @@ compare_breaks() {
 break_rows() {
     awk -v bank="$1" -v asset="$2" '
         function value() { split($0, part, "\""); return part[4] }
-        /^  {/ { kind = ""; delete amount; delete uetr; delete reference; side = "" }
-        /^    "kind": / { kind = value() }
-        /^    "(ledger|entry)": / { split($0, part, "\""); side = part[2] }
-        /^        "amount": "/ { amount[side] = value() }
-        /^      "uetr": "/ { uetr[side] = value() }
-        /^      "endToEndId": "/ { reference[side] = value() }
+        /^  {/ { category = ""; delete amount; delete uetr; delete reference; side = "" }
+        /^    "category": / { category = value() }
+        /^    "(first|second)": / { split($0, part, "\""); side = part[2] }
+        /^        "amount": {/ { within = side }
+        /^          "(value|amount)": "/ && within != "" { amount[within] = value(); within = "" }
+        /^        "uetr": "/ { uetr[side] = value() }
+        /^        "endToEndId": "/ { reference[side] = value() }
         /^  }/ {
-            known = "ledger" in amount ? "ledger" : "entry"
-            print bank "," asset "," kind "," uetr[known] "," reference[known] "," amount["ledger"] "," amount["entry"]
+            known = "first" in amount ? "first" : "second"
+            print bank "," asset "," category "," uetr[known] "," reference[known] "," amount["first"] "," amount["second"]
         }' <<<"$answer"
 }
 
+# The number of the first break of a category in a table of breaks.
+break_of() { awk -v category="$1" '$2 == category { print $1; exit }' <<<"$answer"; }
+
+work_break() {
+    title "11. A difference is explained, and worked by both banks on the ledger"
+    local number
+    ask_silently recon breaks --context alps CHF
+    number=$(break_of amount)
+    ask recon breaks show --context alps CHF "$number"
+    indented
+    ask recon say --context setl CHF@ALPSCHZZXXX "$number" --code SMTC
+    ask recon propose --context alps CHF "$number" --as book-corrected
+    ask recon agree --context setl CHF@ALPSCHZZXXX "$number" --yes
+    indented
+    ask recon breaks show --context alps CHF "$number"
+    indented
+    ask recon position --context alps CHF 2026-03-31
+    indented
+    ask recon report --context alps CHF --html "$place/report.html"
+    check "pages written" "$(grep -c '</html>' "$place/report.html")" 1
+}
+
 redeem() {
-    title "10. A bank redeems a part of its money, and keeps the receipt"
+    title "12. A bank redeems a part of its money, and keeps the receipt"
     ask redeem --context alps --asset CHF --amount 25000000.00 --end-to-end-id REDEEM-1 --date 2026-04-02 \
         --receipt-out "$place/redeem.receipt"
     indented
 }
 
 verify_receipt() {
-    title "11. The receipt proves itself to anybody who holds the genesis file; no node is asked"
+    title "13. The receipt proves itself to anybody who holds the genesis file; no node is asked"
     ask verify receipt --genesis "$place/genesis.bin" "$place/redeem.receipt"
     indented
     local middle size
@@ -338,7 +364,7 @@ flip_bit() {
 }
 
 export_and_verify() {
-    title "12. The auditor takes the whole ledger, and asks no node whether it is right"
+    title "14. The auditor takes the whole ledger, and asks no node whether it is right"
     ask ledger export --context setl-auditor --out "$place/day.ledger"
     indented
     local height
@@ -366,7 +392,7 @@ balances() { awk '$5 ~ /^(CHF|EUR)$/ { print $1, $2, $3, $4, $5 }' | sort; }
 catch_liar() {
     local liar=4 other=2 name evidence
     name=${institutions[liar - 1]}
-    title "13. Node $liar, of $name, begins to lie: it signs two headers for each block"
+    title "15. Node $liar, of $name, begins to lie: it signs two headers for each block"
     kill -TERM "$(node_pid "$directory" $liar)"
     wait_gone "$directory" $liar 30 || fail "node $liar did not stop"
     show "COUNTERFOIL_MISBEHAVIOUR=sign-twice counterfoil-node-misbehaving run --config $name/node.toml"
@@ -411,7 +437,7 @@ explain_kept() {
   counterfoil transfer --context alps --to BRNECHZZXXX --asset CHF --amount 12.50
   counterfoil account show --context brne --asset CHF --movements
   counterfoil history --context setl-auditor --limit 20
-  counterfoil recon breaks --context cant --asset EUR
+  counterfoil recon breaks --context cant EUR
   curl http://127.0.0.1:$(metrics_port 1)/metrics
 
   make stop      stops them and removes $place

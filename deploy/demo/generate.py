@@ -30,7 +30,8 @@ DAY = "2026-03-31"
 NEXT_DAY = "2026-04-01"
 FUNDING = 100_000_000_00
 HALVES = {"morning": "08:05:00", "afternoon": "14:20:00"}
-KINDS = ["MISSING_HERE", "MISSING_THERE", "AMOUNT", "DIRECTION", "DATE", "DUPLICATE"]
+# First is the ledger, second the bank's book.
+CATEGORIES = ["missing-first", "missing-second", "amount", "direction", "value-date", "duplicate"]
 PERSONS = [
     "Anna Aebi", "Beat Brunner", "Carla Caduff", "Dario Derungs", "Eva Egli", "Fritz Furrer",
     "Gian Gadient", "Hanna Huber", "Ivo Iten", "Julia Jost", "Klara Kunz", "Luca Lardelli",
@@ -233,39 +234,45 @@ def true_book(bank, currency, payments):
     return entries
 
 
-def plant(bank, currency, entries, kinds, broken):
-    """The book with one break of each of these kinds, and the rows that expect them."""
+def plant(bank, currency, entries, categories, broken):
+    """The book with one break of each of these categories, and the rows that expect them."""
     expected = []
     book = [[entry] for entry in entries]
     # Never the funding, and no payment in two books.
     free = [place for place, entry in enumerate(entries)
             if place > 0 and entry.end_to_end_id not in broken]
-    for kind in kinds:
-        label = f"break/{bank}/{currency}/{kind}"
-        place = free.pop(draw(label, len(free)))
+    for category in categories:
+        label = f"break/{bank}/{currency}/{category}"
+        # Two entries of one end-to-end id may be two payments: a person decides. Of one UETR they are not.
+        places = [place for place in free
+                  if category != "duplicate" or carries_uetr(bank, entries[place])]
+        place = places[draw(label, len(places))]
+        free.remove(place)
         entry = entries[place]
         broken.add(entry.end_to_end_id)
         ledger, booked, references = entry.cents, entry.cents, entry
-        if kind == "MISSING_HERE":
+        if category == "missing-first":
             references = Entry(
                 ["DBIT", "CRDT"][draw(f"{label}/side", 2)], 100 + draw(f"{label}/cents", 50_000_00),
                 DAY, uetr_of(label), f"{short(bank)}-99003",
             )
             ledger, booked = None, references.cents
             book[place] = [entry, references]
-        elif kind == "MISSING_THERE":
+        elif category == "missing-second":
             booked = None
             book[place] = []
-        elif kind == "AMOUNT":
+        elif category == "amount":
             booked = transposed(entry.cents)
             book[place] = [replaced(entry, cents=booked)]
-        elif kind == "DIRECTION":
+        elif category == "direction":
             book[place] = [replaced(entry, side="DBIT" if entry.side == "CRDT" else "CRDT")]
-        elif kind == "DATE":
+        elif category == "value-date":
             book[place] = [replaced(entry, value_date=NEXT_DAY)]
-        elif kind == "DUPLICATE":
+        elif category == "duplicate":
+            # The entry and its posting match; what stands there once more has no counterpart.
+            ledger = None
             book[place] = [entry, entry]
-        expected.append((bank, currency, kind, references, ledger, booked))
+        expected.append((bank, currency, category, references, ledger, booked))
     return [entry for entries in book for entry in entries], expected
 
 
@@ -373,12 +380,12 @@ def funding_csv():
 
 
 def expected_csv(expected):
-    rows = ["bank,currency,kind,uetr,end_to_end_id,ledger_amount,book_amount"]
-    for bank, currency, kind, references, ledger, booked in expected:
-        known = kind != "MISSING_HERE" or carries_uetr(bank, references)
+    rows = ["bank,currency,category,uetr,end_to_end_id,ledger_amount,book_amount"]
+    for bank, currency, category, references, ledger, booked in expected:
+        known = ledger is not None or carries_uetr(bank, references)
         amounts = ["" if cents is None else decimal(cents) for cents in (ledger, booked)]
         uetr = references.uetr if known else ""
-        rows.append(",".join([bank, currency, kind, uetr, references.end_to_end_id, *amounts]))
+        rows.append(",".join([bank, currency, category, uetr, references.end_to_end_id, *amounts]))
     return "\n".join(rows) + "\n"
 
 
@@ -399,15 +406,15 @@ def build():
     expected = []
     broken = set()
     for turn, bank in enumerate(BANKS):
-        # Every bank meets every kind once, three of them in each of its two books.
-        kinds = KINDS[2 * turn:] + KINDS[:2 * turn]
-        for currency, share in zip(CURRENCIES, (kinds[:3], kinds[3:])):
+        # Every bank meets every category once, three of them in each of its two books.
+        categories = CATEGORIES[2 * turn:] + CATEGORIES[:2 * turn]
+        for currency, share in zip(CURRENCIES, (categories[:3], categories[3:])):
             entries = true_book(bank, currency, payments)
             book, planted = plant(bank, currency, entries, share, broken)
             path = f"books/{bank[:8]}-{currency.lower()}-camt053.xml"
             files[path] = camt053(bank, currency, book)
             expected.extend(planted)
-    assert all(sum(row[2] == kind for row in expected) == 3 for kind in KINDS)
+    assert all(sum(row[2] == category for row in expected) == 3 for category in CATEGORIES)
     files["expected-breaks.csv"] = expected_csv(expected)
     return files
 

@@ -1,5 +1,5 @@
 //! Bytes as a sequence of commands to the ledger: blocks of transfers, batches, book entries,
-//! statements, accounts, repetitions and nonsense, by whoever signs them, with voids and restarts in
+//! statements, decisions on what was found, accounts, repetitions and nonsense, by whoever signs them, with voids and restarts in
 //! between. After every block what was promised is computed from scratch.
 
 #![allow(clippy::unwrap_used, reason = "a broken rule has to end the run")]
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::apply::Applied;
 use counterfoil_ledger::apply::Decision;
 use counterfoil_ledger::block::Block;
@@ -23,6 +24,7 @@ use counterfoil_ledger::state::State;
 use counterfoil_ledger::uetr::Uetr;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::instruction::Body;
+use counterfoil_proto::v1::work_break::Action;
 
 use crate::scene::DAY;
 use crate::snapshots;
@@ -137,6 +139,91 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Terms of a small set, some of which take the place of others.
+fn terms(number: u32) -> v1::AgreementTerms {
+    let owner = if number.is_multiple_of(2) { "Alpha" } else { "Beta" };
+    let (central, owner) = (bic_of("Central"), bic_of(owner));
+    let account = AccountId::of(&central, &owner, "CHF", "main");
+    let label = format!("terms {number}");
+    let mut terms = build::terms(&label, (&central, &owner), &[account], DAY + number / 4);
+    if let Some(before) = number.checked_sub(4) {
+        let id = AgreementId::of(&self::terms(before));
+        terms.supersedes = Bytes::copy_from_slice(id.as_bytes());
+    }
+    terms
+}
+
+/// An offer of such terms, or an answer to one.
+fn agreement(choices: &mut Choices<'_>, label: &str, accept_until_ms: u64) -> Body {
+    let terms = terms(u32::from(choices.byte() % 12));
+    let answer = match choices.below(6) {
+        0..3 => return build::offer(terms, accept_until_ms),
+        3 => v1::AgreementAnswer::Withdraw,
+        _ => v1::AgreementAnswer::Accept,
+    };
+    build::answer(label, &AgreementId::of(&terms), answer)
+}
+
+/// What people do with what was found: numbers are small, so that some of them exist.
+fn decision(choices: &mut Choices<'_>, account: &AccountId, label: &str) -> Body {
+    let account = Bytes::copy_from_slice(account.as_bytes());
+    let salt = Bytes::copy_from_slice(&build::bytes_of(label));
+    let numbers = |choices: &mut Choices<'_>| {
+        let first = u64::from(choices.byte() % 8);
+        let count = u64::from(choices.byte() % 3);
+        (first..first + count).map(|number| v1::ItemNumber { number }).collect()
+    };
+    match choices.below(4) {
+        0 => Body::RunMatching(v1::RunMatching { account, salt }),
+        1 => Body::DecideMatch(v1::DecideMatch {
+            account,
+            comparison: i32::from(choices.byte() % 4),
+            first: numbers(choices),
+            second: numbers(choices),
+            decision: i32::from(choices.byte() % 4),
+            commitment: Bytes::new(),
+            salt,
+        }),
+        2 => Body::WorkBreak(Box::new(v1::WorkBreak {
+            number: u64::from(choices.byte() % 8),
+            action: Some(step(choices, &account)),
+            account,
+            salt,
+        })),
+        _ => Body::SignPosition(v1::SignPosition {
+            date: DAY + u32::from(choices.byte() % 2),
+            credit_count: u64::from(choices.byte() % 2),
+            digest: Bytes::copy_from_slice(leaf_hash(b"").as_bytes()),
+            account,
+            salt,
+            ..v1::SignPosition::default()
+        }),
+    }
+}
+
+fn step(choices: &mut Choices<'_>, account: &Bytes) -> Action {
+    let central = bic_of("Central");
+    let central = AccountId::of(&central, &central, "CHF", "main");
+    let kind = i32::from(choices.byte() % 8);
+    let pays = [2, 3].contains(&kind);
+    let named = |account: &[u8]| if pays { account.to_vec().into() } else { Bytes::new() };
+    let offer = v1::ProposeResolution {
+        kind,
+        amount: if pays { choices.number() } else { 0 },
+        debit_account: named(account),
+        credit_account: named(central.as_bytes()),
+        commitment: Bytes::new(),
+    };
+    match choices.below(6) {
+        0 => Action::Assign(v1::AssignBreak { owner: i32::from(choices.byte() % 3) }),
+        1 => Action::Say(v1::SayOfBreak { code: "IPAY".to_owned(), ..v1::SayOfBreak::default() }),
+        2 => Action::Propose(offer),
+        3 => Action::Agree(v1::AgreeResolution { offer: Some(offer), transfer: None }),
+        4 => Action::Decline(v1::DeclineResolution::default()),
+        _ => Action::Reopen(v1::ReopenBreak::default()),
+    }
+}
+
 impl Ledger {
     fn new() -> Ledger {
         let mut chain = Chain::new(Consortium::new(&BANKS, &[("CHF", 2), ("JPY", 0)]));
@@ -146,6 +233,20 @@ impl Ledger {
             crate::scene::plain(&chain.consortium, &format!("open {bank}"), "Central", body)
         });
         chain.execute(NOON_MS + 1, opening.to_vec());
+        for (number, owner) in [(0, "Alpha"), (1, "Beta")] {
+            let id = AgreementId::of(&terms(number));
+            let accept = v1::AgreementAnswer::Accept;
+            let steps = [
+                ("Central", build::offer(terms(number), NOON_MS + HOUR_MS)),
+                (owner, build::answer("accepted", &id, accept)),
+            ];
+            let sign = |(signer, body)| {
+                let label = format!("{signer} agrees on {number}");
+                crate::scene::plain(&chain.consortium, &label, signer, body)
+            };
+            let steps = steps.map(sign);
+            chain.execute(NOON_MS + 2 + u64::from(number), steps.to_vec());
+        }
         let twin = chain.restored();
         let (mut follower, _) = State::genesis(chain.consortium.genesis.clone());
         chain.entries.iter().for_each(|entry| assert!(snapshots::follows(&mut follower, entry)));
@@ -215,7 +316,11 @@ impl Ledger {
             _ => self.now_ms + HOUR_MS,
         };
         let consortium = &self.chain.consortium;
-        let body = match choices.below(8) {
+        let body = match choices.below(16) {
+            8..12 => {
+                let account = self.account(choices);
+                decision(choices, &account, &label)
+            }
             0 => {
                 build::open(&bic, &bic_of(choices.bank()), ["CHF", "JPY"][choices.below(2)], "main")
             }
@@ -238,6 +343,7 @@ impl Ledger {
                 Body::Statement(build::statement(&label, &account, DAY, to))
             }
             4 => return self.again(choices),
+            5 => agreement(choices, &label, self.now_ms + HOUR_MS),
             _ => Body::Transfer(self.transfer(choices, signer)),
         };
         let draft = Draft::new(id, &bic, until, body);
@@ -381,7 +487,15 @@ mod tests {
         }
         println!("{reached:#?}");
         assert!(reached.get("Settled None") > Some(&50), "{reached:#?}");
-        for state in ["Settled", "Recorded", "Itemised", "InsufficientFunds", "AccountExists"] {
+        for state in [
+            "Settled",
+            "Recorded",
+            "Itemised",
+            "InsufficientFunds",
+            "AccountExists",
+            "BreakUnknown",
+            "NotReconciled",
+        ] {
             assert!(reached.keys().any(|verdict| verdict.contains(state)), "{state}: {reached:#?}");
         }
     }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::instruction::Draft;
 use counterfoil_ledger::replay::Replay;
@@ -119,6 +120,12 @@ fn chain() -> Chain {
     chain.execute(NOON_MS + 3_000, batches.to_vec());
     chain.execute_void(NOON_MS + 3_500, Vec::new());
     let beta = bic_of("Beta");
+    let terms = build::terms("terms", (&central, &beta), &[account("Beta")], DAY);
+    let id = AgreementId::of(&terms);
+    let accept = v1::AgreementAnswer::Accept;
+    let offer = plain(&chain.consortium, "offer", "Central", build::offer(terms, until));
+    let accept = plain(&chain.consortium, "accept", "Beta", build::answer("accept", &id, accept));
+    chain.execute(NOON_MS + 3_800, vec![offer, accept]);
     let entry = |label: &str, uetr: &str, amount| v1::BookEntry {
         uetr: Bytes::copy_from_slice(uetr_of(uetr).as_bytes()),
         end_to_end_id: format!("E2E {uetr}"),

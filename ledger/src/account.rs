@@ -10,6 +10,9 @@ use crate::{asset::AssetCode, bic::Bic, hash::Hash, header::Reader, instruction:
 pub struct AccountId([u8; 16]);
 
 impl AccountId {
+    /// Of no account.
+    pub(crate) const NONE: AccountId = AccountId([0; 16]);
+
     /// The id of an account. Asset and name are at most 35 bytes.
     pub fn of(servicer: &Bic, owner: &Bic, asset: &str, name: &str) -> AccountId {
         let mut named = Vec::with_capacity(96);

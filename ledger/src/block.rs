@@ -155,10 +155,14 @@ impl HeadRecord {
     }
 }
 
+/// In the place of an instruction's: nobody ordered it, its time had come. Such a leaf has an
+/// instruction hash of zeros, stands behind all others, and is of one account.
+pub const NO_INSTRUCTION: u32 = u32::MAX;
+
 /// What storage keeps of a leaf; with the proposal it gives the leaf itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafRecord {
-    /// Place of the instruction in the proposal, from 0.
+    /// Place of the instruction in the proposal, from 0; [`NO_INSTRUCTION`] for work that was due.
     pub instruction: u32,
     /// Item from 1; 0 for the instruction itself.
     pub item: u32,

@@ -13,6 +13,12 @@ pub struct DateError;
 
 const MS_PER_DAY: u64 = 86_400_000;
 
+/// From 0000-03-01 to 1900-01-01.
+const DAYS_TO_1900: u32 = 693_901;
+
+/// From 1900-01-01 to 1970-01-01: what stands between a day number and Unix days.
+pub const DAYS_1900_TO_1970: u32 = 25_567;
+
 impl Date {
     /// Takes yyyymmdd.
     pub fn from_yyyymmdd(value: u32) -> Result<Date, DateError> {
@@ -46,8 +52,14 @@ impl Date {
 
     /// The UTC date of a time in Unix milliseconds.
     pub fn from_unix_ms(time_ms: u64) -> Date {
-        // Civil-from-days after Howard Hinnant, for days since 1970-01-01 and later.
-        let days = (time_ms / MS_PER_DAY).min(2_932_896) + 719_468;
+        let days = (time_ms / MS_PER_DAY).min(u64::from(Date::LAST_DAY - DAYS_1900_TO_1970));
+        let days = u32::try_from(days).expect("it is capped at the year 9999 above");
+        Date::from_day_number(days + DAYS_1900_TO_1970)
+    }
+
+    /// Civil-from-days after Howard Hinnant, for days since 0000-03-01: years begin in March, so that
+    /// the leap day is their last.
+    fn from_shifted_days(days: u32) -> Date {
         let era = days / 146_097;
         let day_of_era = days % 146_097;
         let year_of_era =
@@ -56,14 +68,35 @@ impl Date {
         let month_shifted = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
         let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let value = year * 10_000 + month * 100 + day;
-        Date(u32::try_from(value).expect("the year is capped at 9999 above"))
+        let year = year_of_era + era * 400 + u32::from(month <= 2);
+        Date(year * 10_000 + month * 100 + day)
     }
 
     /// yyyymmdd.
     pub fn yyyymmdd(self) -> u32 {
         self.0
+    }
+
+    /// Days since 1900-01-01, which was a Monday: 0 to [`Date::LAST_DAY`].
+    pub fn day_number(self) -> u32 {
+        let (year, month, day) = (self.0 / 10_000, self.0 / 100 % 100, self.0 % 100);
+        let year = if month <= 2 { year - 1 } else { year };
+        let month_shifted = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * month_shifted + 2) / 5 + day - 1;
+        year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - DAYS_TO_1900
+    }
+
+    /// The date with a day number; past the last one, the last.
+    pub fn from_day_number(number: u32) -> Date {
+        Date::from_shifted_days(number.min(Date::LAST_DAY) + DAYS_TO_1900)
+    }
+
+    /// The day number of 9999-12-31.
+    pub const LAST_DAY: u32 = 2_958_463;
+
+    /// The day of the week: 0 = Monday … 6 = Sunday.
+    pub fn weekday(self) -> u32 {
+        self.day_number() % 7
     }
 
     /// The day after; the last date stays what it is.
@@ -116,6 +149,21 @@ mod tests {
             date = date.next();
         }
         assert_eq!(Date::from_unix_ms(u64::MAX).yyyymmdd(), 99_991_231);
+    }
+
+    #[test]
+    fn day_numbers_and_calendar_agree_day_by_day() {
+        let mut date = Date::from_yyyymmdd(19_000_101).unwrap();
+        for number in 0..=Date::LAST_DAY {
+            assert_eq!(date.day_number(), number);
+            assert_eq!(Date::from_day_number(number), date);
+            date = date.next();
+        }
+        assert_eq!(Date::from_day_number(u32::MAX).yyyymmdd(), 99_991_231);
+        let sunday = Date::from_yyyymmdd(20_260_301).unwrap();
+        assert_eq!((sunday.weekday(), sunday.next().weekday()), (6, 0));
+        let first = Date::from_unix_ms(0);
+        assert_eq!((first.day_number(), first.weekday()), (DAYS_1900_TO_1970, 3));
     }
 
     #[test]

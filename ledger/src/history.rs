@@ -44,6 +44,7 @@ impl StoredBlock {
         let instruction = v1::Instruction::decode(signed.instruction.clone()).ok()?;
         match (instruction.body?, record.item) {
             (v1::instruction::Body::Transfer(transfer), 0) => Some(transfer),
+            (v1::instruction::Body::WorkBreak(step), 0) => paid_by(&step),
             (v1::instruction::Body::Transfers(_), item @ 1..) => {
                 let item = signed.items.get(usize::try_from(item - 1).ok()?)?;
                 v1::Transfer::decode(item.clone()).ok()
@@ -68,6 +69,14 @@ impl StoredBlock {
             uetr: transfer.uetr,
             end_to_end_id: transfer.end_to_end_id,
         })
+    }
+}
+
+/// The transfer with which the payer agrees to how a break ends.
+pub fn paid_by(step: &v1::WorkBreak) -> Option<v1::Transfer> {
+    match step.action.as_ref()? {
+        v1::work_break::Action::Agree(agree) => agree.transfer.clone(),
+        _ => None,
     }
 }
 

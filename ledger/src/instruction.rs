@@ -6,6 +6,7 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
+    agreement::{AnswerAgreement, ProposeAgreement},
     asset::AssetCode,
     bic::Bic,
     block::Side,
@@ -14,7 +15,9 @@ use crate::{
     hash::Hash,
     id::InstructionId,
     merkle,
+    purpose::Purpose,
     reason::Reason,
+    reconciliation::orders::{DecideMatch, SignPosition, WorkBreak},
     registry::{Key, Registry},
     signature::{self, Label, Signer, SignerError},
     text,
@@ -80,6 +83,23 @@ pub enum Body {
     },
     /// The signer's book is complete for a range of dates.
     Statement(Statement),
+    /// Offers terms of reconciliation.
+    ProposeAgreement(Box<ProposeAgreement>),
+    /// Answers an offer.
+    AnswerAgreement(AnswerAgreement),
+    /// The passes over all open items of an account run.
+    RunMatching {
+        /// The account.
+        account: AccountId,
+        /// Random, of the signer.
+        salt: [u8; 16],
+    },
+    /// A person's decision on what belongs together.
+    DecideMatch(DecideMatch),
+    /// A step of the work on a break.
+    WorkBreak(WorkBreak),
+    /// A bank's view of a day.
+    SignPosition(SignPosition),
 }
 
 /// See the .proto file.
@@ -110,6 +130,8 @@ pub struct Transfer {
     pub end_to_end_id: String,
     /// None = the UTC date of the block.
     pub settlement_date: Option<Date>,
+    /// Random, of the signer.
+    pub salt: [u8; 16],
 }
 
 /// See the .proto file.
@@ -119,6 +141,8 @@ pub struct BookEntry {
     pub side: Side,
     /// Minor units, 1 to 2^63 − 1.
     pub amount: u64,
+    /// When it was booked.
+    pub booking_date: Date,
     /// Value date, or else the booking date.
     pub date: Date,
     /// The book's own reference.
@@ -127,6 +151,30 @@ pub struct BookEntry {
     pub uetr: Option<Uetr>,
     /// May be empty.
     pub end_to_end_id: String,
+    /// May be empty.
+    pub transaction_id: String,
+    /// May be empty.
+    pub instruction_id: String,
+    /// May be empty.
+    pub group_id: String,
+    /// The other side's agent, if the book knows it.
+    pub counterparty: Option<Bic>,
+    /// It takes back an earlier entry.
+    pub reversal: bool,
+    /// It returns an earlier payment.
+    pub returned: bool,
+    /// Minor units that were taken out of the amount or added to it.
+    pub charges: u64,
+    /// The amount was exchanged.
+    pub exchanged: bool,
+    /// Its asset where that is not the account's.
+    pub asset: Option<AssetCode>,
+    /// Not booked yet.
+    pub expected: bool,
+    /// What it is for, where the book says so.
+    pub purpose: Option<Purpose>,
+    /// Random, of the signer.
+    pub salt: [u8; 16],
 }
 
 /// See the .proto file.
@@ -144,6 +192,12 @@ pub struct Statement {
     pub opening: i64,
     /// Booked balance after the last date.
     pub closing: i64,
+    /// Its number in the servicer's sequence; 0 = none.
+    pub sequence: u64,
+    /// SHA-256 of the file; zeros = not named.
+    pub original: Hash,
+    /// Random, of the signer.
+    pub salt: [u8; 16],
 }
 
 impl Instruction {
@@ -266,6 +320,22 @@ impl Body {
             v1::instruction::Body::Statement(statement) => {
                 Ok(Body::Statement(Statement::of(statement)?))
             }
+            v1::instruction::Body::ProposeAgreement(offer) => {
+                Ok(Body::ProposeAgreement(Box::new(ProposeAgreement::of(&offer)?)))
+            }
+            v1::instruction::Body::AnswerAgreement(answer) => {
+                Ok(Body::AnswerAgreement(AnswerAgreement::of(&answer)?))
+            }
+            v1::instruction::Body::RunMatching(run) => {
+                Ok(Body::RunMatching { account: account(&run.account)?, salt: salt(&run.salt)? })
+            }
+            v1::instruction::Body::DecideMatch(decision) => {
+                Ok(Body::DecideMatch(DecideMatch::of(decision)?))
+            }
+            v1::instruction::Body::WorkBreak(step) => Ok(Body::WorkBreak(WorkBreak::of(*step)?)),
+            v1::instruction::Body::SignPosition(view) => {
+                Ok(Body::SignPosition(SignPosition::of(view)?))
+            }
         }
     }
 }
@@ -291,11 +361,11 @@ fn bic(text: &str) -> Result<Bic, Reason> {
     Bic::parse_canonical(text).map_err(|_| Reason::BicMalformed)
 }
 
-fn account(bytes: &Bytes) -> Result<AccountId, Reason> {
+pub(crate) fn account(bytes: &Bytes) -> Result<AccountId, Reason> {
     AccountId::from_bytes(bytes).ok_or(Reason::AccountIdMalformed)
 }
 
-fn amount(units: u64) -> Result<u64, Reason> {
+pub(crate) fn amount(units: u64) -> Result<u64, Reason> {
     match units {
         0 => Err(Reason::AmountZero),
         1..=AMOUNT_MAX => Ok(units),
@@ -303,7 +373,7 @@ fn amount(units: u64) -> Result<u64, Reason> {
     }
 }
 
-fn date(yyyymmdd: u32) -> Result<Date, Reason> {
+pub(crate) fn date(yyyymmdd: u32) -> Result<Date, Reason> {
     Date::from_yyyymmdd(yyyymmdd).map_err(|_| Reason::DateMalformed)
 }
 
@@ -311,12 +381,17 @@ fn reference(text: String) -> Result<String, Reason> {
     if text::is_max35(&text) { Ok(text) } else { Err(Reason::ReferenceMalformed) }
 }
 
-fn commitment(bytes: &Bytes) -> Result<(), Reason> {
+/// What a text names, if it is not empty.
+fn named<T>(text: &str, of: impl Fn(&str) -> Result<T, Reason>) -> Result<Option<T>, Reason> {
+    if text.is_empty() { Ok(None) } else { of(text).map(Some) }
+}
+
+pub(crate) fn commitment(bytes: &Bytes) -> Result<(), Reason> {
     if matches!(bytes.len(), 0 | 32) { Ok(()) } else { Err(Reason::CommitmentMalformed) }
 }
 
-fn salt(bytes: &Bytes) -> Result<(), Reason> {
-    if bytes.len() == 16 { Ok(()) } else { Err(Reason::SaltMissing) }
+pub(crate) fn salt(bytes: &Bytes) -> Result<[u8; 16], Reason> {
+    bytes[..].try_into().map_err(|_| Reason::SaltMissing)
 }
 
 impl OpenAccount {
@@ -348,8 +423,8 @@ impl Transfer {
         };
         let end_to_end_id = reference(message.end_to_end_id)?;
         commitment(&message.commitment)?;
-        salt(&message.salt)?;
-        Ok(Transfer { debit, credit, amount, uetr, end_to_end_id, settlement_date })
+        let salt = salt(&message.salt)?;
+        Ok(Transfer { debit, credit, amount, uetr, end_to_end_id, settlement_date, salt })
     }
 }
 
@@ -369,13 +444,44 @@ impl BookEntry {
         let entry_reference = reference(message.entry_reference)?;
         let end_to_end_id = reference(message.end_to_end_id)?;
         commitment(&message.commitment)?;
-        salt(&message.salt)?;
+        let salt = salt(&message.salt)?;
+        let transaction_id = reference(message.transaction_id)?;
+        let instruction_id = reference(message.instruction_id)?;
+        let group_id = reference(message.group_id)?;
+        let counterparty = named(&message.counterparty, bic)?;
+        let asset = named(&message.asset, |text| {
+            AssetCode::parse(text).map_err(|_| Reason::AssetMalformed)
+        })?;
+        let charges = match message.charges {
+            0..=AMOUNT_MAX => message.charges,
+            _ => return Err(Reason::AmountTooLarge),
+        };
         let side = match side {
             v1::Side::Debit => Side::Debit,
             v1::Side::Credit => Side::Credit,
             v1::Side::Unspecified => return Err(Reason::SideMissing),
         };
-        Ok(BookEntry { side, amount, date, entry_reference, uetr, end_to_end_id })
+        Ok(BookEntry {
+            side,
+            amount,
+            booking_date,
+            date,
+            entry_reference,
+            uetr,
+            end_to_end_id,
+            transaction_id,
+            instruction_id,
+            group_id,
+            counterparty,
+            reversal: message.reversal,
+            returned: message.returned,
+            charges,
+            exchanged: message.exchanged,
+            asset,
+            expected: message.expected,
+            purpose: Purpose::of(message.purpose)?,
+            salt,
+        })
     }
 }
 
@@ -384,7 +490,9 @@ impl Statement {
         let account = account(&message.account)?;
         let (from, to) = (date(message.from_date)?, date(message.to_date)?);
         let id = reference(message.statement_id)?;
-        salt(&message.salt)?;
+        let salt = salt(&message.salt)?;
+        commitment(&message.original)?;
+        let original = Hash::from_slice(&message.original).unwrap_or(Hash::ZERO);
         let mut last = from;
         let mut days = 1;
         while last < to && days <= STATEMENT_DAYS_MAX {
@@ -398,7 +506,8 @@ impl Statement {
             return Err(Reason::StatementIdMissing);
         }
         let (opening, closing) = (message.opening_balance, message.closing_balance);
-        Ok(Statement { account, id, from, to, opening, closing })
+        let sequence = message.sequence;
+        Ok(Statement { account, id, from, to, opening, closing, sequence, original, salt })
     }
 }
 

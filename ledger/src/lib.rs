@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+pub mod agreement;
 pub mod apply;
 pub mod asset;
 pub mod bic;
@@ -22,11 +23,13 @@ pub mod header;
 pub mod history;
 pub mod id;
 pub mod instruction;
+pub mod matching;
 pub mod merkle;
 pub mod outcome;
 pub mod proof;
 pub mod proposal;
 pub mod prove;
+pub mod purpose;
 pub mod reason;
 pub mod reconciliation;
 pub mod registry;

@@ -10,7 +10,7 @@ pub enum State {
     Settled = 1,
     /// Refused for a reason of class 4xx or above.
     Rejected = 2,
-    /// Recorded: an account, a book entry, a statement.
+    /// Recorded: an account, a book entry, a statement, an agreement or its answer.
     Recorded = 3,
     /// A batch whose items have outcomes of their own.
     Itemised = 4,
@@ -32,6 +32,20 @@ pub enum Event {
     StatementRecorded = 4,
     /// A batch was taken.
     BatchTaken = 5,
+    /// Terms of reconciliation were offered.
+    AgreementProposed = 6,
+    /// An offer was answered; the instruction says how.
+    AgreementAnswered = 7,
+    /// Something's time had come, such as a deadline; its effects say what.
+    DueWorkDone = 8,
+    /// The passes over all open items ran.
+    MatchingRun = 9,
+    /// A person decided what belongs together.
+    MatchDecided = 10,
+    /// A break was worked on.
+    BreakWorked = 11,
+    /// A position was signed.
+    PositionSigned = 12,
 }
 
 /// The outcome of one leaf. Layout, big-endian: version u8 = 1 · state u8 · reason u16 · event u16
@@ -100,6 +114,13 @@ impl Outcome {
             3 => Event::BookEntryRecorded,
             4 => Event::StatementRecorded,
             5 => Event::BatchTaken,
+            6 => Event::AgreementProposed,
+            7 => Event::AgreementAnswered,
+            8 => Event::DueWorkDone,
+            9 => Event::MatchingRun,
+            10 => Event::MatchDecided,
+            11 => Event::BreakWorked,
+            12 => Event::PositionSigned,
             _ => return None,
         };
         let reason = match word(2) {

@@ -128,6 +128,60 @@ reasons! {
     AllOrNothingUnsupported = 127, "ALL_OR_NOTHING_UNSUPPORTED", "CH17",
         "Book entries are recorded each for itself; all_or_nothing has no meaning for them.",
         "Leave all_or_nothing unset.";
+    TermsMissing = 128, "TERMS_MISSING", "CH21",
+        "An offer of an agreement has no terms.",
+        "Give the terms that are offered.";
+    PartiesEqual = 129, "PARTIES_EQUAL", "CH16",
+        "The servicer and the owner of an agreement are one institution.",
+        "Name two institutions: an agreement is between two.";
+    AgreementAccountsWrong = 130, "AGREEMENT_ACCOUNTS_WRONG", "CH16",
+        "An agreement has no accounts, more than 64, or one of them twice.",
+        "Name 1 to 64 accounts, each once.";
+    SourcesTooFew = 131, "SOURCES_TOO_FEW", "CH21",
+        "An agreement compares fewer than two of ledger, owner's book and servicer's book.",
+        "Set at least two of ledger, owner_book and servicer_book.";
+    ToleranceMalformed = 132, "TOLERANCE_MALFORMED", "CH16",
+        "An agreement has more than 32 tolerances, two for one asset, or one of more than 10,000 basis points.",
+        "Give at most one tolerance an asset, of at most 10,000 basis points.";
+    DeadlineOutOfRange = 133, "DEADLINE_OUT_OF_RANGE", "DT01",
+        "value_date_window is more than 30, missing_after_days is more than 250, or missing_at_minute is not 1 to 1440.",
+        "Correct the window, the days or the minute.";
+    DutyMalformed = 134, "DUTY_MALFORMED", "CH16",
+        "A duty names no category that exists, one that another duty has, no party, or days outside 1 to 250.",
+        "Give at most one duty a category, with servicer or owner, and 1 to 250 days (escalate_days may be 0).";
+    CalendarMalformed = 135, "CALENDAR_MALFORMED", "CH16",
+        "The calendar is missing, is further from UTC than -720 to 840 minutes, has no day of business in a week, or has more than 400 holidays or holidays that do not ascend.",
+        "Give the offset, the weekend as bits 0 (Monday) to 6 (Sunday), and the holidays in ascending order.";
+    RunTimesMalformed = 136, "RUN_TIMES_MALFORMED", "CH16",
+        "An agreement has more than 24 run times, one twice, or one that is no minute of a day.",
+        "Give at most 24 different minutes, each 0 to 1439.";
+    AgreementIdMalformed = 137, "AGREEMENT_ID_MALFORMED", "CH16",
+        "An agreement's id is not 16 bytes.",
+        "Compute it from the terms: the first 16 bytes of their SHA-256.";
+    AnswerMissing = 138, "ANSWER_MISSING", "CH21",
+        "The answer to an offer is none of accept, reject and withdraw.",
+        "Set the answer.";
+    ComparisonMissing = 150, "COMPARISON_MISSING", "CH21",
+        "A decision does not say which two sources it is about.",
+        "Set comparison.";
+    ItemNumbersMalformed = 151, "ITEM_NUMBERS_MALFORMED", "CH16",
+        "Items are not named by numbers from 1 that ascend, at most 64 of a source, or a decision names fewer than two.",
+        "Name each item once, in ascending order.";
+    DecisionMissing = 152, "DECISION_MISSING", "CH21",
+        "A decision does not say what is decided.",
+        "Set decision.";
+    PartyMissing = 153, "PARTY_MISSING", "CH21",
+        "A party is not named.",
+        "Name the servicer or the owner.";
+    AnswerCodeMalformed = 154, "ANSWER_CODE_MALFORMED", "CH16",
+        "What is said of a break has neither a code of four characters nor a commitment nor an attachment, or its code is no such code.",
+        "Give a code of ExternalInvestigationExecutionConfirmation1Code, or the hash of a text or a document.";
+    ResolutionMalformed = 155, "RESOLUTION_MALFORMED", "CH16",
+        "A resolution has no kind, names a transfer where none belongs, or not the one that is agreed to.",
+        "Name amount and accounts for a correcting transfer or a return, for nothing else, and repeat the offer as it was made.";
+    PurposeUnknown = 156, "PURPOSE_UNKNOWN", "CH16",
+        "A book entry has a purpose that is not one of those listed.",
+        "Set purpose to lending or repayment, or leave it out.";
 
     SignatureMissing = 201, "SIGNATURE_MISSING", "DS0A",
         "The instruction does not carry exactly one signature.",
@@ -206,6 +260,81 @@ reasons! {
     StatementDuplicate = 801, "STATEMENT_DUPLICATE", "AM05",
         "A statement with this identification was recorded before for this account and book.",
         "Nothing, if it is the same statement.";
+    AgreementUnknown = 802, "AGREEMENT_UNKNOWN", "NARR",
+        "There is no such agreement, or the signer is no party of it.",
+        "Check the agreement's id.";
+    AgreementExists = 803, "AGREEMENT_EXISTS", "AM05",
+        "The same terms were offered before.",
+        "Look the agreement up; to offer them again, draw a new salt.";
+    AnswerNotSigners = 804, "ANSWER_NOT_SIGNERS", "AG08",
+        "An offer is accepted or rejected by who made it, or withdrawn by the other party.",
+        "Let the other party accept or reject; withdraw only what you offered.";
+    AgreementAnswered = 805, "AGREEMENT_ANSWERED", "AM05",
+        "The offer has been accepted, rejected or withdrawn already.",
+        "Look the agreement up; what has been decided is changed by new terms.";
+    OfferExpired = 806, "OFFER_EXPIRED", "AB03",
+        "accept_until_ms of the offer has passed.",
+        "Offer the terms again with a new salt.";
+    RuleSetUnknown = 807, "RULE_SET_UNKNOWN", "CH16",
+        "The ledger does not know the rules of matching that the terms name.",
+        "Set rule_set to 1.";
+    AcceptUntilOutOfRange = 808, "ACCEPT_UNTIL_OUT_OF_RANGE", "DT01",
+        "accept_until_ms is before the block's time, or more than 90 days after it.",
+        "Let the offer stand for up to 90 days.";
+    SupersededNotInForce = 810, "SUPERSEDED_NOT_IN_FORCE", "NARR",
+        "supersedes names no agreement of these two parties that is accepted and has no successor.",
+        "Name the newest agreement of these accounts, or none.";
+    AccountGoverned = 811, "ACCOUNT_GOVERNED", "AM05",
+        "An account has an agreement already, and supersedes does not name it.",
+        "Name that agreement in supersedes, or leave the account out.";
+    EffectiveDateTooEarly = 812, "EFFECTIVE_DATE_TOO_EARLY", "DT01",
+        "effective_from is not after that of the agreement that is superseded, or an account is still governed on that day.",
+        "Choose a later day.";
+    NotReconciled = 820, "NOT_RECONCILED", "NARR",
+        "No agreement in force compares this book of the account on that date.",
+        "Agree with the other institution how the account is reconciled, then send it again with a new id.";
+    ItemUnknown = 821, "ITEM_UNKNOWN", "NARR",
+        "An item that is named is not open in this comparison, or there is none.",
+        "Look the items up again.";
+    MatchUnbalanced = 822, "MATCH_UNBALANCED", "AM10",
+        "What is to be a match does not add up to the same on both sides, within the tolerance.",
+        "Name all items that belong together.";
+    MatchUnknown = 823, "MATCH_UNKNOWN", "NARR",
+        "There is no match of exactly these items.",
+        "Look the match up again.";
+    BreakUnknown = 824, "BREAK_UNKNOWN", "NARR",
+        "The account has no break with this number.",
+        "Look the breaks up again.";
+    BreakEnded = 825, "BREAK_ENDED", "NARR",
+        "The break has healed or is resolved.",
+        "Reopen it, if the resolution was none.";
+    BreakNotResolved = 826, "BREAK_NOT_RESOLVED", "NARR",
+        "Only what was resolved or written off can be reopened.",
+        "Go on with the break as it is.";
+    ResolutionPending = 827, "RESOLUTION_PENDING", "NARR",
+        "The other party's offer has not been answered, or one has been agreed and waits for its payer.",
+        "Agree to it or decline it first.";
+    ResolutionUnknown = 828, "RESOLUTION_UNKNOWN", "NARR",
+        "Nothing like this is offered for the break.",
+        "Look the offer up again.";
+    OwnResolution = 829, "OWN_RESOLUTION", "DS0H",
+        "An offer is agreed to by who made it.",
+        "Let the other party answer.";
+    SecondKeyMissing = 830, "SECOND_KEY_MISSING", "DS0H",
+        "A write-off is agreed to by the same key, or by the other institution.",
+        "Sign with another key of the institution that writes off.";
+    TransferMissing = 831, "TRANSFER_MISSING", "CH21",
+        "The payer agrees without the transfer.",
+        "Put the transfer into the agreement.";
+    PayerUnknown = 832, "PAYER_UNKNOWN", "AC02",
+        "The account that would be debited is not one of the two parties'.",
+        "Name accounts of the two parties.";
+    PositionWrong = 833, "POSITION_WRONG", "AM10",
+        "The figures are not what the ledger has of this book and date.",
+        "Post what is missing, and compute the view again.";
+    BreakConversationFull = 834, "BREAK_CONVERSATION_FULL", "NARR",
+        "The institution has done 128 steps on this break, and this one does not end it.",
+        "Agree to what is offered, or let the other party take the next step.";
 }
 
 impl Reason {

@@ -95,7 +95,7 @@ impl Replay {
                 Prepared::new(bytes.clone(), self.state.registry(), &self.state.chain_id())
             })
             .collect();
-        let facts = self.history.facts(&apply::wants(&self.state, &instructions));
+        let facts = self.history.facts(&apply::wants(&instructions));
         let applied = self.state.commit(&proposal.header, signed, &instructions, &facts, log);
         let Applied::Block(block, _) = applied else {
             return Err(self.error(

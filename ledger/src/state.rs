@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     account::{Account, AccountId},
+    agreement::{self, Agreements},
     bic::Bic,
     block::{Block, IdRecord, Position},
     genesis::Genesis,
@@ -55,6 +56,7 @@ pub struct State {
     /// Ordered by the time inside the id, so that the oldest are forgotten first.
     pub(crate) ids: BTreeMap<(InstructionId, Bic), (Hash, Position)>,
     pub(crate) reconciliation: Reconciliation,
+    pub(crate) agreements: Agreements,
 }
 
 /// What was stored cannot be the state of this ledger.
@@ -109,6 +111,7 @@ impl State {
             next_posting: 1,
             ids: BTreeMap::new(),
             reconciliation: Reconciliation::default(),
+            agreements: Agreements::default(),
             genesis,
         };
         let block = Block {
@@ -211,6 +214,11 @@ impl State {
         &self.reconciliation
     }
 
+    /// What institutions have agreed on.
+    pub fn agreements(&self) -> &Agreements {
+        &self.agreements
+    }
+
     /// An id that was decided within the last day: its content's hash and its place.
     pub fn recent_id(&self, institution: &Bic, id: &InstructionId) -> Option<(Hash, Position)> {
         self.ids.get(&(*id, *institution)).copied()
@@ -254,8 +262,7 @@ impl State {
             state.stale.insert(account.ordinal);
             state.accounts.push(account);
         }
-        state.reconciliation =
-            Reconciliation::restore(records).ok_or(RestoreError("reconciliation record"))?;
+        state.adopt_reconciliation(records)?;
         // A tree that was carried by the last header is whole again; one that was not waits with
         // the leaves that were stale, and all the others, which gives the same root.
         state.flagged_height = None;
@@ -277,13 +284,23 @@ impl State {
         self.forget_old_ids();
     }
 
-    /// Takes the books over from a snapshot: what following blocks leaves out.
+    /// Takes books and agreements from their records: what following blocks leaves out.
     pub fn adopt_reconciliation(
         &mut self,
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) -> Result<(), RestoreError> {
-        self.reconciliation =
-            Reconciliation::restore(records).ok_or(RestoreError("reconciliation record"))?;
+        let mut agreements = Vec::new();
+        let books = records.into_iter().filter_map(|(key, value)| {
+            if agreement::is_agreement(&key) {
+                agreements.push((key, value));
+                return None;
+            }
+            Some((key, value))
+        });
+        self.reconciliation = Reconciliation::restore(books, &self.accounts)
+            .ok_or(RestoreError("reconciliation record"))?;
+        self.agreements =
+            Agreements::restore(agreements).ok_or(RestoreError("agreement record"))?;
         Ok(())
     }
 

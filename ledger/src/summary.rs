@@ -70,7 +70,10 @@ impl VerifiedReceipt {
             (None, Some(Body::Transfers(_))) => "batch of transfers",
             (None, Some(Body::BookEntries(_))) => "batch of book entries",
             (None, Some(Body::Statement(_))) => "statement",
-            (None, None) => "nothing",
+            (None, Some(Body::ProposeAgreement(_))) => "offer of an agreement",
+            (None, Some(Body::AnswerAgreement(_))) => "answer to an agreement",
+            // The ledger takes no others, and so no receipt is about them.
+            (None, Some(_) | None) => "nothing",
         };
         Summary {
             institution: self.institution,

@@ -8,6 +8,7 @@ mod support;
 use bytes::Bytes;
 use counterfoil_ledger::{
     account::{Account, AccountId},
+    agreement::AgreementId,
     apply::{Decision, LogPosition},
     block::{decode_leaves, encode_leaves},
     checkpoint::{Checkpoint, Note},
@@ -16,7 +17,7 @@ use counterfoil_ledger::{
     instruction::{Draft, Instruction},
     outcome::Outcome,
     proposal::{Proposal, ProposalHeader},
-    reconciliation::Effect,
+    reconciliation::effect,
     replay::Replay,
     signature::{PublicKey, SoftwareSigner},
     state::{State, TIME_MAX_MS},
@@ -65,8 +66,8 @@ fn read_as_everything(bytes: &[u8]) {
     if let Some(outcome) = Outcome::decode(bytes) {
         assert_eq!(outcome.encode()[..], *bytes);
     }
-    if let Some((account, effect)) = Effect::decode(bytes) {
-        assert_eq!(effect.encode(&account)[..], *bytes);
+    if let Some(effects) = effect::decode(bytes) {
+        assert!(effects.iter().all(|(_, effects)| !effects.is_empty()));
     }
     if let Ok(genesis) = Genesis::decode(bytes) {
         assert_eq!(genesis.bytes()[..], *bytes);
@@ -165,7 +166,7 @@ proptest! {
     /// An instruction with changes is refused, or decided; the ledger goes on and is whole.
     #[test]
     fn changed_instructions_execute(
-        kind in 0..5usize,
+        kind in 0..7usize,
         signed in prop::collection::vec(change(), 0..3),
         inner in prop::collection::vec(change(), 0..3),
     ) {
@@ -196,7 +197,7 @@ proptest! {
         part in 0..3u8,
     ) {
         let mut chain = opened();
-        for (number, kind) in (1..).zip(0..5) {
+        for (number, kind) in (1..).zip(0..7) {
             let bytes = chain.consortium.sign(&bic_of("Alpha"), draft(kind));
             chain.execute(NOON_MS + 2_000 + number, vec![bytes]);
         }
@@ -230,7 +231,7 @@ proptest! {
         changes in prop::collection::vec(change(), 1..4),
     ) {
         let mut chain = opened();
-        for (number, kind) in (1..).zip(0..5) {
+        for (number, kind) in (1..).zip(0..7) {
             let bytes = chain.consortium.sign(&bic_of("Alpha"), draft(kind));
             chain.execute(NOON_MS + 2_000 + number, vec![bytes]);
         }
@@ -270,7 +271,20 @@ fn account(owner: &str) -> AccountId {
     AccountId::of(&servicer, &owner, "CHF", "main")
 }
 
-/// A ledger on which Alpha may issue to Beta.
+/// Terms between Alpha and Beta, and Beta's answer.
+fn agreement() -> [Draft; 2] {
+    let (alpha, beta) = (bic_of("Alpha"), bic_of("Beta"));
+    let terms = build::terms("terms", (&alpha, &beta), &[account("Beta")], 20_261_101);
+    let accept = AgreementId::of(&terms);
+    let accept = build::answer("accept", &accept, v1::AgreementAnswer::Accept);
+    let until = NOON_MS + HOUR_MS;
+    [
+        Draft::new(id_of("offer", NOON_MS), &alpha, until, build::offer(terms, until)),
+        Draft::new(id_of("accept", NOON_MS), &beta, until, accept),
+    ]
+}
+
+/// A ledger on which Alpha may issue to Beta, and both compare their books with it.
 fn opened() -> Chain {
     let mut chain = Chain::new(Consortium::new(&["Alpha", "Beta"], &[("CHF", 2)]));
     let alpha = bic_of("Alpha");
@@ -281,7 +295,12 @@ fn opened() -> Chain {
         let draft = Draft::new(id, &alpha, NOON_MS + HOUR_MS, body);
         chain.consortium.sign(&alpha, draft)
     });
-    chain.execute(NOON_MS + 1_000, opening.to_vec());
+    let mut instructions = opening.to_vec();
+    let signers = ["Alpha", "Beta"].map(bic_of);
+    let agreed = signers.iter().zip(agreement());
+    instructions.extend(agreed.map(|(signer, draft)| chain.consortium.sign(signer, draft)));
+    let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
+    assert!(block.leaves.iter().all(|leaf| leaf.outcome.reason.is_none()));
     chain
 }
 
@@ -311,7 +330,23 @@ fn draft(kind: usize) -> Draft {
             let day = build::statement("S1", &account("Beta"), 20_261_123, 20_261_123);
             Draft::new(id, &alpha, until, Body::Statement(day))
         }
-        _ => Draft::new(id, &alpha, until, build::open(&alpha, &alpha, "CHF", "third")),
+        4 => Draft::new(id, &alpha, until, build::open(&alpha, &alpha, "CHF", "third")),
+        5 => {
+            let run = v1::RunMatching {
+                account: Bytes::copy_from_slice(account("Beta").as_bytes()),
+                salt: vec![7; 16].into(),
+            };
+            Draft::new(id, &alpha, until, Body::RunMatching(run))
+        }
+        _ => {
+            let step = v1::WorkBreak {
+                account: Bytes::copy_from_slice(account("Beta").as_bytes()),
+                number: 1,
+                salt: vec![7; 16].into(),
+                action: Some(v1::work_break::Action::Reopen(v1::ReopenBreak::default())),
+            };
+            Draft::new(id, &alpha, until, Body::WorkBreak(Box::new(step)))
+        }
     }
 }
 

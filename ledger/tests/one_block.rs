@@ -7,6 +7,7 @@ mod support;
 use bytes::Bytes;
 use counterfoil_ledger::{
     account::AccountId,
+    agreement::AgreementId,
     apply::Decision,
     block::decode_leaves,
     header::Header,
@@ -14,7 +15,7 @@ use counterfoil_ledger::{
     outcome::{Outcome, State as OutcomeState},
     proposal::Proposal,
     reason::Reason,
-    reconciliation::{Book, Status},
+    reconciliation::finding::{Class, Says},
     state::State,
 };
 use counterfoil_proto::v1::{self, instruction::Body};
@@ -59,6 +60,19 @@ fn opened_and_funded(chain: &Chain) -> Vec<Bytes> {
         open(chain, "Alpha"),
         open(chain, "Beta"),
         pay(chain, "fund", "Central", "Alpha", 100),
+    ]
+}
+
+/// Beta's book of its account is compared with the ledger.
+fn agreed(chain: &Chain) -> [Bytes; 2] {
+    let parties = (&bic_of("Central"), &bic_of("Beta"));
+    let terms = build::terms("terms", parties, &[account("Beta")], TODAY);
+    let terms = v1::AgreementTerms { servicer_book: false, ..terms };
+    let agreement = AgreementId::of(&terms);
+    let accept = build::answer("accept", &agreement, v1::AgreementAnswer::Accept);
+    [
+        plain(chain, "offer", "Beta", build::offer(terms, NOON_MS + HOUR_MS)),
+        plain(chain, "accept", "Central", accept),
     ]
 }
 
@@ -119,6 +133,7 @@ fn uetrs_settle_once_and_an_aborted_batch_frees_its_own() {
 fn entries_and_statements() {
     let mut chain = chain();
     let mut instructions = opened_and_funded(&chain);
+    instructions.extend(agreed(&chain));
     let beta = bic_of("Beta");
     let entry = |label: &str, amount| {
         build::book_entry(label, &account("Beta"), v1::Side::Credit, amount, TODAY)
@@ -147,18 +162,21 @@ fn entries_and_statements() {
     let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
     assert!(block.leaves.iter().all(|leaf| leaf.outcome.state != OutcomeState::Rejected));
     let ordinal = chain.state.account(&account("Beta")).unwrap().ordinal;
-    let reconciliation = chain.state.reconciliation();
-    let entries = reconciliation.book(ordinal, Book::Owner).unwrap().entries();
-    assert!(entries.iter().all(|entry| matches!(entry.status, Status::Matched(..))), "{entries:?}");
-    assert_eq!(reconciliation.breaks(ordinal).len(), 2, "unknown and late are missing there");
+    let sheet = chain.state.reconciliation().sheet(ordinal).unwrap();
+    let matched: Vec<_> = sheet.findings(Class::Match).map(|it| it.items.clone()).collect();
+    let pair = |posting, entry| [vec![posting], vec![entry]];
+    assert_eq!(matched, [pair(1, 1), pair(2, 2), pair(3, 3)]);
+    let late: Vec<_> = sheet.findings(Class::Break).map(|it| it.items[0].clone()).collect();
+    assert_eq!(late, [vec![], vec![4], vec![5]], "a statement, and what it has not");
     chain.replay().unwrap();
 }
 
-/// The oldest of several postings that an entry may have, and the oldest of several entries.
+/// An entry that may have several postings is nobody's, and likewise the other way round.
 #[test]
-fn the_oldest_of_several_is_taken() {
+fn of_several_none_is_taken() {
     let mut chain = chain();
     let mut instructions = opened_and_funded(&chain);
+    instructions.extend(agreed(&chain));
     let beta = bic_of("Beta");
     let paid = |label: &str, reference: &str| v1::Transfer {
         end_to_end_id: reference.to_owned(),
@@ -178,15 +196,17 @@ fn the_oldest_of_several_is_taken() {
     instructions.push(plain(&chain, "late", "Alpha", Body::Transfer(paid("late", "R2"))));
     let (block, _) = chain.execute(NOON_MS + 1_000, instructions);
     let ordinal = chain.state.account(&account("Beta")).unwrap().ordinal;
-    let entries = chain.state.reconciliation().book(ordinal, Book::Owner).unwrap().entries();
-    let posting = |number: usize| match entries[number].status {
-        Status::Matched(item, _) => Some(item.position),
-        _ => None,
-    };
-    let transfers: Vec<u32> = block.transfers.iter().map(|it| it.leaf).collect();
-    assert_eq!(posting(0).unwrap().leaf, transfers[1], "the older posting");
-    assert_eq!(posting(1).unwrap().leaf, transfers[3], "the older entry");
-    assert_eq!(posting(2), None);
+    let sheet = chain.state.reconciliation().sheet(ordinal).unwrap();
+    let proposed: Vec<_> = sheet
+        .findings(Class::Proposal)
+        .filter(|it| it.closed_at.is_none())
+        .map(|it| it.items.clone())
+        .collect();
+    let settled = block.transfers.len();
+    assert_eq!(settled, 4, "funds, old, new and late");
+    assert_eq!(proposed, [[vec![1], vec![1]], [vec![2], vec![1]], [vec![3], vec![2, 3]]]);
+    let duplicates = sheet.findings(Class::Break).filter(|it| it.closed_at.is_none());
+    assert!(duplicates.map(|it| &it.says).all(|says| matches!(says, Says::Break { .. })));
 }
 
 /// No root says which copy of an instruction has its leaf: whoever follows finds out a wrong one.

@@ -8,13 +8,11 @@ use std::{collections::BTreeMap, fs};
 
 use counterfoil_ledger::{
     apply::{FLAG_INTERVAL_MS, QUIET_LEAVES_MAX},
-    block::CANDIDATES_MAX,
     header::HEADER_LENGTH,
     instruction::{AMOUNT_MAX, BATCH_ITEMS_MAX, INSTRUCTION_SIZE_MAX},
     outcome::OUTCOME_LENGTH,
     proposal::PROPOSAL_HEADER_LENGTH,
     reason::Reason,
-    reconciliation::EFFECT_LENGTH,
     signature::Label,
     snapshot,
     state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, TIME_MAX_MS},
@@ -71,7 +69,6 @@ fn layouts_in_the_format_add_up() {
     let text = fs::read_to_string(in_docs("reference/format.md")).unwrap();
     let expected = [
         ("Account leaf", 76),
-        ("Effect", EFFECT_LENGTH),
         ("Header", HEADER_LENGTH),
         ("Leaf of tx_root", 116),
         ("Outcome", OUTCOME_LENGTH),
@@ -99,7 +96,6 @@ fn limits_in_the_format_are_those_of_the_code() {
         ("items of a batch", number(BATCH_ITEMS_MAX)),
         ("largest instruction", number(INSTRUCTION_SIZE_MAX)),
         ("largest amount", grouped(AMOUNT_MAX)),
-        ("candidates", format!("{} oldest", CANDIDATES_MAX)),
         ("quiet", format!("at most {QUIET_LEAVES_MAX} leaves")),
         ("flag interval", format!("{} ms", grouped(FLAG_INTERVAL_MS))),
         ("age of ids", hours(ID_AGE_MAX_MS)),

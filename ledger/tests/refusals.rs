@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "refusals/reconciliation.rs"]
+mod reconciliation;
 mod support;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,9 @@ use counterfoil_proto::v1::{self, instruction::Body};
 use prost::Message;
 use support::{
     Chain, Consortium, NOON_MS,
-    build::{HOUR_MS, book_entry, bytes_of, id_of, open, sign_with, statement, transfer},
+    build::{
+        HOUR_MS, book_entry, bytes_of, id_of, offer, open, sign_with, statement, terms, transfer,
+    },
     consortium::{bic_of, ed25519},
 };
 
@@ -128,6 +132,35 @@ impl Fixture {
         let mut message = good_statement();
         change(&mut message);
         let draft = self.plain(Body::Statement(message));
+        self.case(reason, what, self.sign(draft));
+    }
+
+    fn terms(
+        &mut self,
+        reason: Reason,
+        what: &'static str,
+        change: impl Fn(&mut v1::AgreementTerms),
+    ) {
+        let (central, alpha) = (bic_of("Central"), bic_of("Alpha"));
+        let mut message = terms("terms", (&central, &alpha), &[account("one")], 20_261_123);
+        change(&mut message);
+        let draft = self.plain(offer(message, NOON_MS + HOUR_MS));
+        self.case(reason, what, self.sign(draft));
+    }
+
+    fn answer(
+        &mut self,
+        reason: Reason,
+        what: &'static str,
+        change: impl Fn(&mut v1::AnswerAgreement),
+    ) {
+        let mut message = v1::AnswerAgreement {
+            agreement: bytes(16),
+            answer: v1::AgreementAnswer::Accept.into(),
+            salt: bytes(16),
+        };
+        change(&mut message);
+        let draft = self.plain(Body::AnswerAgreement(message));
         self.case(reason, what, self.sign(draft));
     }
 
@@ -246,6 +279,8 @@ fn others(fixture: &mut Fixture) {
     fixture.entry(Reason::SaltMissing, "15", |it| it.salt = bytes(15));
     fixture.entry(Reason::SideMissing, "no side", |it| it.side = 0);
     fixture.entry(Reason::SideMissing, "a third side", |it| it.side = 3);
+    fixture.entry(Reason::PurposeUnknown, "a third purpose", |it| it.purpose = 3);
+    fixture.entry(Reason::PurposeUnknown, "a negative one", |it| it.purpose = -1);
     fixture.entry(Reason::SaltMissing, "salt before side", |it| {
         (it.salt, it.side) = (Bytes::new(), 0);
     });
@@ -258,6 +293,111 @@ fn others(fixture: &mut Fixture) {
     fixture.open(Reason::NameMalformed, "no name", |it| it.name.clear());
     fixture.open(Reason::NameMalformed, "a space at the end", |it| it.name = "a ".to_owned());
     fixture.open(Reason::AssetMalformed, "chf", |it| it.asset = "chf".to_owned());
+}
+
+fn agreements(fixture: &mut Fixture) {
+    let nothing = v1::ProposeAgreement { terms: None, accept_until_ms: NOON_MS };
+    let nothing = fixture.sign(fixture.plain(Body::ProposeAgreement(Box::new(nothing))));
+    fixture.case(Reason::TermsMissing, "no terms", nothing);
+    fixture.terms(Reason::BicMalformed, "servicer", |it| it.servicer.clear());
+    fixture.terms(Reason::BicMalformed, "owner", |it| it.owner.truncate(8));
+    fixture.terms(Reason::PartiesEqual, "alone", |it| it.servicer.clone_from(&it.owner));
+    fixture.terms(Reason::AgreementAccountsWrong, "no account", |it| it.accounts.clear());
+    fixture.terms(Reason::AgreementAccountsWrong, "twice", |it| {
+        it.accounts.push(it.accounts[0].clone());
+    });
+    fixture.terms(Reason::AgreementAccountsWrong, "65", |it| {
+        it.accounts = vec![it.accounts[0].clone(); 65];
+    });
+    fixture.terms(Reason::AccountIdMalformed, "short", |it| it.accounts[0].account = bytes(15));
+    fixture.terms(Reason::SourcesTooFew, "one source", |it| {
+        (it.ledger, it.owner_book) = (false, false);
+    });
+    fixture.terms(Reason::DateMalformed, "never", |it| it.effective_from = 0);
+    fixture.terms(Reason::SaltMissing, "no salt", |it| it.salt = Bytes::new());
+    fixture.terms(Reason::AgreementIdMalformed, "supersedes", |it| it.supersedes = bytes(17));
+    tolerances(fixture);
+    terms_and_duties(fixture);
+    calendars(fixture);
+    fixture.answer(Reason::AgreementIdMalformed, "no agreement", |it| it.agreement.clear());
+    fixture.answer(Reason::AnswerMissing, "no answer", |it| it.answer = 0);
+    fixture.answer(Reason::AnswerMissing, "a fourth answer", |it| it.answer = 4);
+    fixture.answer(Reason::SaltMissing, "salt before all", |it| {
+        *it = v1::AnswerAgreement { salt: bytes(15), ..v1::AnswerAgreement::default() };
+    });
+}
+
+fn tolerances(fixture: &mut Fixture) {
+    let chf = || v1::Tolerance { asset: "CHF".to_owned(), ..v1::Tolerance::default() };
+    let tolerance = |it: &mut v1::AgreementTerms| {
+        it.tolerances = vec![chf()];
+    };
+    fixture.terms(Reason::AssetMalformed, "asset", |it| {
+        tolerance(it);
+        it.tolerances[0].asset.clear();
+    });
+    fixture.terms(Reason::AmountTooLarge, "absolute", |it| {
+        tolerance(it);
+        it.tolerances[0].absolute = AMOUNT_MAX + 1;
+    });
+    fixture.terms(Reason::AmountTooLarge, "rounding", |it| {
+        tolerance(it);
+        it.tolerances[0].exchange_rounding = u64::MAX;
+    });
+    fixture.terms(Reason::ToleranceMalformed, "more than all", |it| {
+        tolerance(it);
+        it.tolerances[0].basis_points = 10_001;
+    });
+    fixture.terms(Reason::ToleranceMalformed, "CHF twice", |it| it.tolerances = vec![chf(); 2]);
+    fixture.terms(Reason::ToleranceMalformed, "33", |it| it.tolerances = vec![chf(); 33]);
+}
+
+fn terms_and_duties(fixture: &mut Fixture) {
+    let out_of_range = Reason::DeadlineOutOfRange;
+    fixture.terms(out_of_range, "window", |it| it.value_date_window = 31);
+    fixture.terms(out_of_range, "a year and a day", |it| it.missing_after_days = 251);
+    fixture.terms(out_of_range, "minute 0", |it| it.missing_at_minute = 0);
+    fixture.terms(out_of_range, "minute 1441", |it| it.missing_at_minute = 1_441);
+    let good = v1::Duty {
+        category: v1::BreakCategory::Amount.into(),
+        answers: v1::Party::Servicer.into(),
+        answer_days: 1,
+        escalate_days: 0,
+    };
+    let malformed = Reason::DutyMalformed;
+    fixture.terms(malformed, "category", |it| it.duties = vec![v1::Duty { category: 17, ..good }]);
+    fixture.terms(malformed, "nobody", |it| it.duties = vec![v1::Duty { answers: 0, ..good }]);
+    fixture.terms(malformed, "at once", |it| it.duties = vec![v1::Duty { answer_days: 0, ..good }]);
+    fixture.terms(malformed, "late", |it| {
+        it.duties = vec![v1::Duty { escalate_days: 251, ..good }];
+    });
+    fixture.terms(malformed, "one category twice", |it| it.duties = vec![good; 2]);
+    fixture.terms(malformed, "18", |it| it.duties = vec![good; 18]);
+}
+
+fn calendars(fixture: &mut Fixture) {
+    fn calendar(it: &mut v1::AgreementTerms) -> &mut v1::Calendar {
+        it.calendar.get_or_insert_default()
+    }
+    let holiday = |date| v1::Holiday { date };
+    let malformed = Reason::CalendarMalformed;
+    fixture.terms(malformed, "no calendar", |it| it.calendar = None);
+    fixture.terms(malformed, "too far west", |it| calendar(it).utc_offset_minutes = -721);
+    fixture.terms(malformed, "too far east", |it| calendar(it).utc_offset_minutes = 841);
+    fixture.terms(malformed, "never open", |it| calendar(it).weekend = 0x7f);
+    fixture.terms(malformed, "an eighth day", |it| calendar(it).weekend = 0x80);
+    fixture.terms(malformed, "a day twice", |it| {
+        calendar(it).holidays = vec![holiday(20_261_225); 2];
+    });
+    fixture.terms(malformed, "401", |it| calendar(it).holidays = vec![holiday(20_261_225); 401]);
+    fixture.terms(Reason::DateMalformed, "no day", |it| {
+        calendar(it).holidays = vec![holiday(20_261_131)];
+    });
+    let run_time = |minute| v1::RunTime { minute };
+    let malformed = Reason::RunTimesMalformed;
+    fixture.terms(malformed, "midnight", |it| it.run_times = vec![run_time(1_440)]);
+    fixture.terms(malformed, "twice", |it| it.run_times = vec![run_time(60); 2]);
+    fixture.terms(malformed, "25", |it| it.run_times = (0..25).map(run_time).collect());
 }
 
 fn hands(fixture: &mut Fixture) {
@@ -306,6 +446,8 @@ fn all_cases() -> Fixture {
     batches(&mut fixture);
     transfers(&mut fixture);
     others(&mut fixture);
+    agreements(&mut fixture);
+    reconciliation::cases(&mut fixture);
     hands(&mut fixture);
     fixture
 }

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "vectors/agreements.rs"]
+mod agreements;
 #[path = "vectors/golden.rs"]
 mod golden;
 #[path = "vectors/proofs.rs"]
@@ -17,8 +19,8 @@ use counterfoil_ledger::{
     account::{Account, AccountId},
     asset::AssetCode,
     block::{
-        HeadRecord, LeafRecord, Movement, Position, Side, encode_leaves, posting_bytes,
-        reference_key,
+        HeadRecord, LeafRecord, Movement, NO_INSTRUCTION, Position, Side, encode_leaves,
+        posting_bytes, reference_key,
     },
     checkpoint::{Checkpoint, Cosigners, Note},
     date::Date,
@@ -26,11 +28,15 @@ use counterfoil_ledger::{
     hash::Hash,
     header::Header,
     instruction::Instruction,
+    matching::{item::Comparison, pair::Category},
     merkle::{leaf_hash, root_of},
     outcome::{Event, Leaf, Outcome, State as OutcomeState},
     proposal::Proposal,
     reason::Reason,
-    reconciliation::{Book, BreakKind, Effect},
+    reconciliation::{
+        effect::{self, Effect, Kind},
+        pass::Pass,
+    },
     registry::Registry,
     replay::Replay,
     signature::{Label, Signer, preimage, snapshot_payload},
@@ -73,6 +79,7 @@ fn all() -> Vec<(&'static str, Sections)> {
     let chain = golden_chain();
     let mut files = vec![("instructions", instructions()), ("signatures", signatures())];
     files.push(("genesis", founding()));
+    files.push(("agreements", agreements::agreements()));
     files.push(("proposal", proposal(&chain)));
     files.push(("leaves", leaves()));
     files.push(("account", account()));
@@ -212,26 +219,28 @@ fn leaves() -> Sections {
         first_posting: 7,
     };
     let rejected = Outcome::rejected(Reason::InsufficientFunds);
+    let due = Outcome::of_event(OutcomeState::Recorded, Event::DueWorkDone);
     let account = golden::account("Alpha", "main");
     let posting = Position { height: 3, leaf: 1 };
-    let effects = [
-        Effect::Matched { book: Book::Owner, entry: 4, posting },
-        Effect::Opened {
-            book: Book::Servicer,
-            number: 2,
-            kind: BreakKind::Amount,
-            entry: Some(5),
-            posting: Some(posting),
-        },
-        Effect::Healed { book: Book::Owner, number: 1 },
-    ]
-    .map(|effect| effect.encode(&account).to_vec());
+    let one = Some(Comparison::LedgerOwner);
+    let of =
+        |kind, code: u8, number, items| Effect { items, ..Effect::new(kind, one, code, number) };
+    let found = [
+        Effect::new(Kind::Recorded, None, 1, 4),
+        of(Kind::Matched, Pass::Uetr as u8, 1, [vec![3], vec![4]]),
+        of(Kind::Proposed, Pass::Sum as u8, 1, [vec![5, 6], vec![7]]),
+        of(Kind::BreakOpened, Category::Amount as u8, 2, [vec![8], vec![9]]),
+        of(Kind::BreakHealed, 0, 1, [vec![], vec![]]),
+        Effect::new(Kind::PositionAgreed, None, 0, 20_261_123),
+    ];
+    let salt = effect::next_salt(&Hash::of(account.as_bytes()), &[7; 16]);
+    let effects = effect::encode(&account, &salt, &found);
     let leaf = Leaf {
         instruction_hash: Hash::of(b"instruction"),
         item_number: 2,
         item_hash: leaf_hash(b"item"),
         outcome: settled,
-        effects_hash: Hash::of(&effects.concat()),
+        effects_hash: Hash::of(&effects),
     };
     let movement = Movement {
         account: 1,
@@ -243,18 +252,18 @@ fn leaves() -> Sections {
         balance: 99_999,
     };
     let leaf_hash = leaf_hash(&leaf.encode());
-    let mut packed = vec![
+    let packed = vec![
         LeafRecord { instruction: 0, item: 0, outcome: rejected, effects: Vec::new() },
-        LeafRecord { instruction: 1, item: 2, outcome: settled, effects: effects.concat() },
+        LeafRecord { instruction: 1, item: 2, outcome: settled, effects: effects.clone() },
+        LeafRecord { instruction: NO_INSTRUCTION, item: 0, outcome: due, effects: effects.clone() },
     ];
-    packed[0].outcome = rejected;
     let mut sections = vec![
         ("outcome: settled".to_owned(), settled.encode().to_vec()),
         ("outcome: rejected".to_owned(), rejected.encode().to_vec()),
+        ("outcome: due work".to_owned(), due.encode().to_vec()),
+        ("an account's next salt".to_owned(), salt.0.to_vec()),
+        ("effects of one account".to_owned(), effects),
     ];
-    for (name, effect) in ["matched", "opened", "healed"].into_iter().zip(effects) {
-        sections.push((format!("effect: {name}"), effect));
-    }
     sections.push(("leaf".to_owned(), leaf.encode().to_vec()));
     sections.push(("leaf: hash".to_owned(), leaf_hash.0.to_vec()));
     sections.push(("posting".to_owned(), posting_bytes(8, &movement, &leaf_hash).to_vec()));
@@ -335,6 +344,29 @@ fn chain_of_the_file() -> (Genesis, Vec<Entry>, Vec<Vec<u8>>) {
         });
     }
     (genesis, entries, hashes)
+}
+
+/// The chain is worth its bytes only if it has every kind of effect that is common, and a due leaf.
+#[test]
+fn the_golden_chain_has_reconciliation() {
+    let chain = golden_chain();
+    let mut kinds = BTreeSet::new();
+    let mut due = 0;
+    for leaf in chain.blocks.iter().flat_map(|block| &block.leaves) {
+        due += usize::from(leaf.instruction == NO_INSTRUCTION);
+        let effects = effect::decode(&leaf.effects).unwrap();
+        kinds.extend(effects.into_iter().flat_map(|(_, effects)| effects).map(|it| it.kind));
+    }
+    let expected = [
+        Kind::Recorded,
+        Kind::Matched,
+        Kind::BreakOpened,
+        Kind::BreakChanged,
+        Kind::BreakHealed,
+        Kind::BreakWorked,
+    ];
+    let missing: Vec<_> = expected.into_iter().filter(|kind| !kinds.contains(kind)).collect();
+    assert!(missing.is_empty() && due == 1, "{missing:?} {due}");
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use counterfoil_client::v1::instruction::Body;
 use counterfoil_client::{instructions, v1};
+use counterfoil_ledger::date::Date;
 use counterfoil_ledger::merkle;
 use counterfoil_ledger::reason::Reason;
-use counterfoil_tests::banking::account;
+use counterfoil_tests::banking::{account, agree};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::wire::{self, Told};
 use prost::Message;
@@ -40,6 +41,7 @@ pub async fn rejections_move_nothing(consortium: &Consortium) {
         opening_balance: i64::MIN,
         closing_balance: i64::MAX,
         salt: instructions::salt(),
+        ..v1::Statement::default()
     };
     let other_asset = Bytes::from(account(BANKS[1], "EUR").as_bytes().to_vec());
     for (what, forger, body, reason) in [
@@ -174,6 +176,8 @@ pub async fn ids_name_one_content(consortium: &Consortium) {
 /// large, by all nodes, for as long as it likes.
 pub async fn sums_that_fit_nowhere(consortium: &Consortium) {
     let bank = Forger::of(consortium, BANKS[2]).await;
+    let first_day = Date::from_yyyymmdd(20_260_101).unwrap();
+    agree(consortium, BANKS[2], "CHF", first_day).await;
     let own: Bytes = account(BANKS[2], "CHF").as_bytes().to_vec().into();
     let entry = |side: v1::Side| v1::BookEntry {
         account: own.clone(),
@@ -197,6 +201,7 @@ pub async fn sums_that_fit_nowhere(consortium: &Consortium) {
         opening_balance: i64::MIN,
         closing_balance: i64::MAX,
         salt: instructions::salt(),
+        ..v1::Statement::default()
     });
     for signed in [bank.sign_bytes(entries, items), bank.sign(&bank.instruction(statement))] {
         let result = bank.submit(&signed).await.unwrap();
@@ -208,7 +213,7 @@ pub async fn sums_that_fit_nowhere(consortium: &Consortium) {
     for (from_date, to_date) in [(0, 0), (19_000_101, 99_991_231), (99_991_231, 99_991_231)] {
         let report = v1::GetReportRequest {
             account: own.clone(),
-            book: 1,
+            comparison: v1::Comparison::LedgerOwner.into(),
             from_date,
             to_date,
             read_mode: 0,
@@ -219,6 +224,7 @@ pub async fn sums_that_fit_nowhere(consortium: &Consortium) {
         assert!(told.is(Code::FailedPrecondition, "SUM_TOO_LARGE"), "{told:?}");
     }
     let client = consortium.client(BANKS[2]);
-    let breaks = client.breaks(account(BANKS[2], "CHF"), v1::Book::Owner, false).all().await;
-    assert_eq!(breaks.unwrap().value.len(), 4);
+    let breaks =
+        client.breaks(account(BANKS[2], "CHF"), v1::Comparison::LedgerOwner, false).all().await;
+    assert_eq!(breaks.unwrap().value.len(), 5, "four entries, and the statement");
 }

@@ -72,7 +72,8 @@ impl Picture {
         let (settled, refused) = history.into_iter().partition(is_settled);
         let mut breaks = Vec::new();
         for bank in BANKS {
-            let of_bank = supervisor.breaks(account(bank, "CHF"), v1::Book::Unspecified, true);
+            let of_bank =
+                supervisor.breaks(account(bank, "CHF"), v1::Comparison::Unspecified, true);
             breaks.extend(of_bank.all().await.unwrap().value);
         }
         Picture {

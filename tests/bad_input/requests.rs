@@ -22,8 +22,16 @@ const GET_BALANCE: &str = "/counterfoil.v1.AccountService/GetBalance";
 const LIST_MOVEMENTS: &str = "/counterfoil.v1.AccountService/ListMovements";
 const WATCH_MOVEMENTS: &str = "/counterfoil.v1.AccountService/WatchMovements";
 const LIST_MATCHES: &str = "/counterfoil.v1.ReconciliationService/ListMatches";
+const LIST_AGREEMENTS: &str = "/counterfoil.v1.ReconciliationService/ListAgreements";
+const GET_AGREEMENT: &str = "/counterfoil.v1.ReconciliationService/GetAgreement";
 const LIST_BREAKS: &str = "/counterfoil.v1.ReconciliationService/ListBreaks";
 const WATCH_RECONCILIATION: &str = "/counterfoil.v1.ReconciliationService/WatchReconciliation";
+const LIST_PROPOSALS: &str = "/counterfoil.v1.ReconciliationService/ListProposals";
+const GET_BREAK: &str = "/counterfoil.v1.ReconciliationService/GetBreak";
+const LIST_POSITIONS: &str = "/counterfoil.v1.ReconciliationService/ListPositions";
+const GET_POSITION: &str = "/counterfoil.v1.ReconciliationService/GetPosition";
+const EXPLAIN_ITEM: &str = "/counterfoil.v1.ReconciliationService/ExplainItem";
+const TRY_TERMS: &str = "/counterfoil.v1.ReconciliationService/TryTerms";
 const GET_REPORT: &str = "/counterfoil.v1.ReconciliationService/GetReport";
 const LIST_BLOCKS: &str = "/counterfoil.v1.AuditService/ListBlocks";
 const EXPORT_BLOCKS: &str = "/counterfoil.v1.AuditService/ExportBlocks";
@@ -66,8 +74,8 @@ async fn fields_out_of_range(channel: &Channel) {
         v1::ListMovementsRequest { account: own(), from_date, to_date, ..Default::default() }
             .encode_to_vec()
     };
-    let report = |book, from_date, to_date| {
-        v1::GetReportRequest { account: own(), book, from_date, to_date, read_mode: 0 }
+    let report = |comparison, from_date, to_date| {
+        v1::GetReportRequest { account: own(), comparison, from_date, to_date, read_mode: 0 }
             .encode_to_vec()
     };
     let history = |institution: &str| {
@@ -78,9 +86,22 @@ async fn fields_out_of_range(channel: &Channel) {
         v1::ListAccountsRequest { page_token: page_token.to_owned(), ..Default::default() }
             .encode_to_vec()
     };
-    let matches = v1::ListMatchesRequest { account: own(), book: 9, ..Default::default() };
-    let breaks = v1::ListBreaksRequest { account: own(), book: -1, ..Default::default() };
+    let matches = v1::ListMatchesRequest { account: own(), comparison: 9, ..Default::default() };
+    let breaks = v1::ListBreaksRequest { account: own(), comparison: -1, ..Default::default() };
+    let proposals =
+        v1::ListProposalsRequest { account: own(), comparison: i32::MAX, ..Default::default() };
+    let positions = |from_date, to_date| {
+        v1::ListPositionsRequest { account: own(), from_date, to_date, ..Default::default() }
+            .encode_to_vec()
+    };
+    let position = v1::GetPositionRequest { account: own(), date: 20_260_229, read_mode: 0 };
+    let explain = |comparison, source| {
+        v1::ExplainItemRequest { account: own(), comparison, source, number: 1, read_mode: 0 }
+            .encode_to_vec()
+    };
+    let trial = v1::TryTermsRequest { account: own(), ..Default::default() };
     let uetr = v1::ListTransfersByUetrRequest { uetr: vec![4; 17].into(), read_mode: 0 };
+    let agreement = v1::GetAgreementRequest { id: vec![4; 15].into(), read_mode: 0 };
     let uetr_path = "/counterfoil.v1.SettlementService/ListTransfersByUetr";
     for (path, message) in [
         (GET_BALANCE, balance(own().slice(1..), 0)),
@@ -92,8 +113,18 @@ async fn fields_out_of_range(channel: &Channel) {
         (LIST_MOVEMENTS, movements(20_260_102, 20_260_101)),
         (LIST_MATCHES, matches.encode_to_vec()),
         (LIST_BREAKS, breaks.encode_to_vec()),
+        (LIST_PROPOSALS, proposals.encode_to_vec()),
+        (LIST_POSITIONS, positions(20_260_229, 0)),
+        (LIST_POSITIONS, positions(20_260_102, 20_260_101)),
+        (GET_POSITION, position.encode_to_vec()),
+        (EXPLAIN_ITEM, explain(0, 0)),
+        (EXPLAIN_ITEM, explain(0, 4)),
+        (EXPLAIN_ITEM, explain(7, 1)),
+        (EXPLAIN_ITEM, explain(v1::Comparison::OwnerServicer.into(), 1)),
+        (TRY_TERMS, trial.encode_to_vec()),
+        (GET_AGREEMENT, agreement.encode_to_vec()),
         (GET_REPORT, report(0, 0, 0)),
-        (GET_REPORT, report(3, 0, 0)),
+        (GET_REPORT, report(4, 0, 0)),
         (GET_REPORT, report(1, 20_260_101, 0)),
         (GET_REPORT, report(1, 0, 20_260_101)),
         (GET_REPORT, report(1, 20_260_102, 20_260_101)),
@@ -107,7 +138,14 @@ async fn fields_out_of_range(channel: &Channel) {
     ] {
         refused(channel, path, message, Code::InvalidArgument, "FIELD_INVALID").await;
     }
-    refused(channel, GET_REPORT, report(1, 0, 0), Code::FailedPrecondition, "NO_STATEMENT").await;
+    // Nothing is compared of the account: there is nothing to tell, and no day to tell it of.
+    let nothing = wire::call(channel, GET_REPORT, report(1, 0, 0)).await.unwrap().unwrap();
+    let nothing = v1::GetReportResponse::decode(nothing).unwrap();
+    assert_eq!((nothing.from_date, nothing.to_date, nothing.match_count), (0, 0, 0));
+    let today = v1::GetPositionRequest { account: own(), ..Default::default() }.encode_to_vec();
+    refused(channel, GET_POSITION, today, Code::FailedPrecondition, "NOT_RECONCILED").await;
+    let one = v1::GetBreakRequest { account: own(), number: u64::MAX, read_mode: 0 };
+    refused(channel, GET_BREAK, one.encode_to_vec(), Code::NotFound, "NOT_FOUND").await;
 }
 
 /// A height that is not there yet is not guessed at.
@@ -161,9 +199,12 @@ fn forge(
 async fn forged_tokens(bank: &Channel, auditor: &Channel) {
     let accounts = v1::ListAccountsRequest::default();
     let movements = v1::ListMovementsRequest { account: own(), ..Default::default() };
-    let matches = v1::ListMatchesRequest { account: own(), book: 1, ..Default::default() };
+    let matches = v1::ListMatchesRequest { account: own(), ..Default::default() };
     let breaks = v1::ListBreaksRequest { account: own(), ..Default::default() };
+    let proposals = v1::ListProposalsRequest { account: own(), ..Default::default() };
+    let positions = v1::ListPositionsRequest { account: own(), ..Default::default() };
     let history = v1::ListHistoryRequest::default();
+    let agreements = v1::ListAgreementsRequest::default();
     // One that is honest, to show that the others are judged for what they say.
     let one = forge("ListAccounts", BANKS[0], false, &accounts, 1, (0, 0));
     let honest = v1::ListAccountsRequest { page_token: one, ..accounts.clone() }.encode_to_vec();
@@ -192,7 +233,10 @@ async fn forged_tokens(bank: &Channel, auditor: &Channel) {
                     try_token!(LIST_MOVEMENTS, "ListMovements", &movements);
                     try_token!(LIST_MATCHES, "ListMatches", &matches);
                     try_token!(LIST_BREAKS, "ListBreaks", &breaks);
+                    try_token!(LIST_PROPOSALS, "ListProposals", &proposals);
+                    try_token!(LIST_POSITIONS, "ListPositions", &positions);
                     try_token!(LIST_HISTORY, "ListHistory", &history);
+                    try_token!(LIST_AGREEMENTS, "ListAgreements", &agreements);
                 }
             }
         }
@@ -242,6 +286,12 @@ async fn garbage_for_every_method(channel: &Channel) {
         WATCH_MOVEMENTS,
         LIST_MATCHES,
         LIST_BREAKS,
+        LIST_PROPOSALS,
+        GET_BREAK,
+        LIST_POSITIONS,
+        GET_POSITION,
+        EXPLAIN_ITEM,
+        TRY_TERMS,
         WATCH_RECONCILIATION,
         GET_REPORT,
         LIST_BLOCKS,

@@ -401,6 +401,7 @@ fn other_bodies(forger: &Forger) -> Vec<Case> {
         opening_balance: i64::MIN,
         closing_balance: i64::MAX,
         salt: instructions::salt(),
+        ..v1::Statement::default()
     };
     let statements = [
         ("a statement of no day", statement(0, 0), Reason::DateMalformed),

@@ -1,16 +1,16 @@
-//! Runs a real year of interbank payments through the core and says what came out
-//! (docs/how-to/real-data.md). The only argument, if there is one, is the seed of the planted errors.
+//! Runs a real year of interbank payments through the core, with planted faults, and says what was
+//! found (docs/how-to/real-data.md). The only argument, if there is one, is the seed of the faults.
 
-use std::{error::Error, process::ExitCode, time::Instant};
+use std::{collections::BTreeMap, error::Error, process::ExitCode, time::Instant};
 
-use counterfoil_ledger::{asset::format_amount, reconciliation::BreakKind};
+use counterfoil_ledger::{asset::format_amount, bic::Bic, date::Date, matching::pair::Category};
 use counterfoil_tests::{
     berka::{
-        books,
+        books::{self, Payment},
         data::{Data, EXPONENT},
-        errors::{self, KINDS},
-        names,
-        year::{Year, month_range},
+        faults,
+        plan::{Mode, Open, Plan},
+        year::Year,
     },
     data,
 };
@@ -30,71 +30,75 @@ fn run() -> Result<(), Box<dyn Error>> {
         Some(seed) => seed.parse().map_err(|_| format!("{seed:?} is not a seed: give a number"))?,
         None => 1993,
     };
-    let began = Instant::now();
     let data = Data::read(&data::folder("berka")?)?;
-    let payments = books::payments(&data);
-    let mut books = books::books(&data);
-    let instalment_count = books::instalments(&data).len();
+    let (payments, books) = (books::payments(&data), books::books(&data));
     println!("Berka 1993: the bookings of one bank to and from its partners");
-    println!("BICs, keys, references and the funding are made up; dates and amounts are real.\n");
-    let out: u128 = sum(&data, true);
-    let into: u128 = sum(&data, false);
+    println!("BICs, keys, references and the funds are made up; dates and amounts are real.\n");
     line("bookings in the file", data.rows, "");
+    let (out, into) = (sum(&data, true), sum(&data, false));
     line("  to or from a bank", payments.len(), &format!("CZK {} out, {} in", czk(out), czk(into)));
-    line("standing orders", data.orders.len(), "");
-    line("  their payments", instalment_count, "each of them one outgoing booking");
-
-    let planted = errors::plant(&mut books, seed);
-    line("errors planted", planted.len(), &format!("of seed {seed}"));
-    let read = began.elapsed();
-
-    let year = Year::run(&payments, &books);
-    let ran = began.elapsed() - read;
-    let blocks = year.chain().state().height();
-    let signed = year.chain().instruction_count();
-    line(
-        "transfers settled",
-        year.settled_count(),
-        &format!("{} of them funding", year.banks().len()),
-    );
-    line("instructions signed", signed, &format!("in {blocks} blocks"));
-    let (entries, matched) = year.entry_counts();
-    line("book entries", entries, &format!("{} statements", year.statement_count()));
-    line("  matched", matched, "");
-    line("breaks healed", year.healed_count(), "by what came after a statement");
-
-    let found = year.differences();
-    println!("\nbreak            planted    found");
-    for kind in KINDS {
-        let count = |of: &[errors::Difference]| of.iter().filter(|it| it.kind == kind).count();
-        println!("{:<14} {:>9} {:>8}", name(kind), count(&planted), count(&found));
+    let instalments = books::instalments(&data).len();
+    line("payments of orders", instalments, "each of them one outgoing booking");
+    let mut wrong = false;
+    for mode in [Mode::Settle, Mode::Record] {
+        let (plan, planted) = faults::plan(mode, &payments, &books, seed);
+        println!();
+        line(name(mode), planted, &format!("faults planted, of seed {seed}"));
+        wrong |= !year(&plan, &payments)?;
     }
-
-    println!("\nbank           balance 1993-12-31, CZK   matched   breaks");
-    for bank in year.banks() {
-        let report = year.report(bank, month_range(1).0, month_range(12).1);
-        let breaks = found.iter().filter(|it| it.bank == *bank).count();
-        let balance = format_amount(year.month_end(bank, 12), EXPONENT);
-        println!("{bank} {balance:>27} {:>9} {breaks:>8}", report.matched_count);
-    }
-    let issued = format_amount(year.month_end(&names::agent(), 12), EXPONENT);
-    println!("{} {issued:>27}   (what the agent issued)", names::agent());
-
-    let before = began.elapsed();
-    let replay = year.chain().replay()?;
-    let same = replay.state().header_hash() == year.chain().state().header_hash();
-    println!(
-        "\n{:.1} s: read and expanded {:.1}, settled and matched {:.1}, replayed {:.1}",
-        began.elapsed().as_secs_f64(),
-        read.as_secs_f64(),
-        ran.as_secs_f64(),
-        (began.elapsed() - before).as_secs_f64(),
-    );
-    if found != planted || !same {
+    if wrong {
         return Err("what was found is not what was planted, or the replay differs".into());
     }
-    println!("Every planted error was found with its kind, and nothing else; a replay agrees.");
+    println!("\nEvery fault was found as what it is, and nothing else; every day ended agreed.");
     Ok(())
+}
+
+/// Runs a year; whether everything is as it has to be.
+fn year(plan: &Plan, payments: &[Payment]) -> Result<bool, Box<dyn Error>> {
+    let began = Instant::now();
+    let mut funds: BTreeMap<Bic, u64> = BTreeMap::new();
+    for payment in payments {
+        *funds.entry(payment.partner).or_default() += 2 * payment.amount;
+    }
+    let year = Year::run(plan, &funds, 0);
+    let ran = began.elapsed();
+    let (blocks, signed) = (year.chain.state().height(), year.chain.instruction_count());
+    line("instructions signed", signed, &format!("in {blocks} blocks"));
+    let [matches, proposals, breaks] = year.counts();
+    line("book entries", year.item_count(), &format!("{matches} matches, {proposals} proposals"));
+    line("breaks", breaks, "those included that a correction opens and ends in one block");
+
+    let expected: BTreeMap<Date, Vec<Open>> = year.dates().map(|at| (at, plan.open(at))).collect();
+    let found = year.dates().map(|at| year.evenings.get(&at).cloned().unwrap_or_default());
+    let found: BTreeMap<Date, Vec<Open>> = year.dates().zip(found).collect();
+    let (expected_counts, found_counts) = (counts(&expected), counts(&found));
+    println!("  open on an evening      planted    found");
+    for (category, count) in &expected_counts {
+        let found = found_counts.get(category).copied().unwrap_or(0);
+        println!("  {:<22} {count:>8} {found:>8}", format!("{category:?}"));
+    }
+    let last = year.dates().last().map(|at| year.disagreed.contains_key(&at));
+    let replay = year.chain.replay()?;
+    let same = replay.state().header_hash() == year.chain.state().header_hash();
+    println!(
+        "  {:.1} s, replayed in {:.1} s",
+        ran.as_secs_f64(),
+        (began.elapsed() - ran).as_secs_f64()
+    );
+    Ok(found == expected && last == Some(false) && same)
+}
+
+/// Breaks by category, each once.
+fn counts(evenings: &BTreeMap<Date, Vec<Open>>) -> BTreeMap<Category, usize> {
+    let mut counts = BTreeMap::new();
+    let mut before: &[Open] = &[];
+    for open in evenings.values() {
+        for new in open.iter().filter(|it| !before.contains(it)) {
+            *counts.entry(new.category).or_default() += 1;
+        }
+        before = open;
+    }
+    counts
 }
 
 fn sum(data: &Data, outgoing: bool) -> u128 {
@@ -110,13 +114,9 @@ fn line(what: &str, count: impl std::fmt::Display, more: &str) {
     println!("{what:<22} {count:>8}   {more}");
 }
 
-fn name(kind: BreakKind) -> &'static str {
-    match kind {
-        BreakKind::Direction => "direction",
-        BreakKind::Amount => "amount",
-        BreakKind::Date => "date",
-        BreakKind::Duplicate => "duplicate",
-        BreakKind::MissingHere => "missing here",
-        BreakKind::MissingThere => "missing there",
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Settle => "SETTLE ON THE LEDGER",
+        Mode::Record => "RECORD AND MATCH",
     }
 }

@@ -22,7 +22,7 @@ use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::outcome::{Event, State};
 use counterfoil_ledger::verify::{self, Finality, Trust, VerifiedReceipt};
-use counterfoil_tests::banking::{account, open_and_fund};
+use counterfoil_tests::banking::{account, agree, open_and_fund};
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use prost::Message;
 use tonic::Code;
@@ -54,6 +54,10 @@ async fn what_nodes_say_can_be_proved() {
     let trust = Trust::new(Genesis::decode(&genesis).unwrap());
     let world = World { consortium, trust };
     open_and_fund(&world.consortium, "CHF", 1_000_000).await;
+    let first_day = Date::from_yyyymmdd(20_260_101).unwrap();
+    for bank in &BANKS[..2] {
+        agree(&world.consortium, bank, "CHF", first_day).await;
+    }
     let submitted = every_kind_of_receipt(&world).await;
     what_is_ordered_says_so(&world).await;
     by_position_for_its_parties_alone(&world, &submitted[0]).await;

@@ -154,11 +154,11 @@ impl Node {
         }
     }
 
-    /// The matches of the account owner's book, as many as are on one page.
+    /// What the ledger and the account owner's book agree on, as much as is on one page.
     pub async fn matches(&self, account: &AccountId) -> Vec<v1::Match> {
         let account = Bytes::copy_from_slice(account.as_bytes());
-        let book = v1::Book::Owner.into();
-        let request = v1::ListMatchesRequest { account, book, ..Default::default() };
+        let comparison = v1::Comparison::LedgerOwner.into();
+        let request = v1::ListMatchesRequest { account, comparison, ..Default::default() };
         let page: v1::ListMatchesResponse =
             self.call("ReconciliationService/ListMatches", &request).await.unwrap();
         page.matches

@@ -30,15 +30,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-
-class Refused(Exception):
-    """What was read proves nothing, for the reason given."""
-
-
-def need(condition, reason):
-    """Refuses unless the condition holds."""
-    if not condition:
-        raise Refused(reason)
+# What stands beside this file is read where it lies, and nothing is written there.
+sys.dont_write_bytecode = True
+from messages import MESSAGES, decode, need  # noqa: E402
 
 
 def ascends(values):
@@ -47,137 +41,6 @@ def ascends(values):
 
 def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
-
-
-# --- Protobuf: canonical encodings only -----------------------------------------------------------
-
-# The fields of each message: number, name, type. A type is a scalar or another message; `*` marks a
-# repeated field and `|` a member of the oneof `body`, of which at most one is there.
-SCHEMA = """
-Receipt       1 instruction bytes, 2 signatures Signature*, 3 item bytes, 4 item_number uint32,
-              5 item_path bytes*, 6 outcome bytes, 7 effects bytes, 8 leaf_index uint32,
-              9 leaf_path bytes*, 10 header bytes, 11 history_path bytes*, 12 certificate Certificate,
-              13 keys KeyProof*, 14 effects_hash bytes
-Signature     1 key_id bytes, 2 value bytes
-KeyProof      1 record bytes, 2 active_from uint64, 3 inactive_from uint64, 4 index uint32, 5 path bytes*
-Certificate   1 header bytes, 2 signatures NodeSignature*
-NodeSignature 1 node uint64, 2 value bytes
-EpochChain    1 changes EpochChange*
-EpochChange   1 before Certificate, 2 after Certificate, 3 records RegistryRecord*
-RegistryRecord 1 leaf bytes, 2 record bytes
-Instruction   1 id bytes, 2 institution string, 3 valid_until_ms uint64, 4 anchor_height uint64, 5 anchor bytes,
-              16 open_account OpenAccount|, 17 transfer Transfer|, 18 transfers Batch|,
-              19 book_entries Batch|, 22 statement Statement|
-OpenAccount   1 servicer string, 2 owner string, 3 asset string, 4 name string
-Transfer      1 debit_account bytes, 2 credit_account bytes, 3 amount uint64, 4 uetr bytes,
-              5 end_to_end_id string, 6 settlement_date uint32, 7 commitment bytes, 8 salt bytes
-BookEntry     1 account bytes, 2 side enum, 3 amount uint64, 4 booking_date uint32, 5 value_date uint32,
-              6 entry_reference string, 7 uetr bytes, 8 end_to_end_id string, 9 commitment bytes, 10 salt bytes
-Batch         1 count uint32, 2 items_root bytes, 3 all_or_nothing bool
-Statement     1 account bytes, 2 statement_id string, 3 from_date uint32, 4 to_date uint32,
-              5 opening_balance int64, 6 closing_balance int64, 7 salt bytes
-Genesis       1 format uint32, 2 consortium string, 3 created_ms uint64, 4 rule_version uint32,
-              5 institutions Institution*, 6 nodes Node*, 7 assets Asset*, 8 policy Policy
-Policy        1 finality_quorum uint32, 2 certificate_lag_blocks uint32, 3 certificate_lag_ms uint32,
-              4 snapshot_interval_blocks uint32
-Institution   1 bic string, 2 name string, 3 trust_anchor bytes, 4 keys Key*, 5 audit_scope enum
-Key           1 public_key bytes, 2 purpose enum, 3 name string
-Node          1 id uint64, 2 institution string, 3 name string, 4 attestation_key_id bytes,
-              5 peer_address string, 6 client_address string, 7 role enum
-Asset         1 code string, 2 exponent uint32
-"""
-
-
-Field = namedtuple("Field", "name kind repeated in_body")
-
-
-def schema(text):
-    """Of each message: field number -> Field."""
-    messages = {}
-    for name, fields in re.findall(r"^(\w+) +((?:.|\n +)+)", text, re.MULTILINE):
-        messages[name] = {}
-        for field in fields.split(","):
-            number, label, kind = field.split()
-            plain = kind.rstrip("*|")
-            messages[name][int(number)] = Field(label, plain, kind.endswith("*"), kind.endswith("|"))
-    return messages
-
-
-MESSAGES = schema(SCHEMA)
-DEFAULTS = {"bytes": b"", "string": "", "uint32": 0, "uint64": 0, "int64": 0, "enum": 0, "bool": False}
-VARINTS = ("uint32", "uint64", "int64", "enum", "bool")
-
-
-class Message:
-    """A decoded message: its fields are attributes, absent messages and bodies are None."""
-
-
-def varint(data, at):
-    """The varint at a place and the place behind it, in its shortest form."""
-    value = 0
-    for count in range(10):
-        need(at < len(data), "a varint is cut off")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            need(byte != 0 or count == 0, "a varint is not in its shortest form")
-            need(value < 1 << 64, "a varint has more than 64 bits")
-            return value, at
-    raise Refused("a varint is too long")
-
-
-def integer(kind, value):
-    """The value of a varint as its type has it."""
-    if kind == "bool":
-        need(value <= 1, "a bool is neither 0 nor 1")
-        return value == 1
-    if kind == "uint32":
-        need(value < 1 << 32, "a uint32 has more than 32 bits")
-        return value
-    if kind == "uint64":
-        return value
-    signed = value - (1 << 64) if value >> 63 else value
-    if kind == "enum":
-        need(-(1 << 31) <= signed < 1 << 31, "an enum has more than 32 bits")
-    return signed
-
-
-def decode(name, data):
-    """Decodes a message: fields ascending, none unknown, none twice, no default value written."""
-    fields = MESSAGES[name]
-    message = Message()
-    for field in fields.values():
-        setattr(message, field.name, [] if field.repeated else DEFAULTS.get(field.kind))
-    at, before, has_body = 0, 0, False
-    while at < len(data):
-        tag, at = varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        need(number in fields, f"{name} has no field {number}")
-        field = fields[number]
-        what = f"{name}.{field.name}"
-        need(number > before or (number == before and field.repeated), f"{what} is out of place")
-        before = number
-        value, at = varint(data, at)
-        if field.kind in VARINTS:
-            need(wire == 0, f"{what} is not a varint")
-            value = integer(field.kind, value)
-        else:
-            need(wire == 2, f"{what} has no length")
-            need(value <= len(data) - at, f"{what} is cut off")
-            value, at = data[at : at + value], at + value
-            if field.kind == "string":
-                value = value.decode("utf-8")
-            elif field.kind != "bytes":
-                value = decode(field.kind, value)
-        if field.repeated:
-            getattr(message, field.name).append(value)
-            continue
-        need(field.kind not in DEFAULTS or value != DEFAULTS[field.kind], f"{what} is a default value, written")
-        need(not (field.in_body and has_body), f"{name} has two bodies")
-        has_body = has_body or field.in_body
-        setattr(message, field.name, value)
-    return message
 
 
 # --- Trees ----------------------------------------------------------------------------------------
@@ -471,7 +334,8 @@ def read_genesis(data):
 # --- The receipt ----------------------------------------------------------------------------------
 
 
-REASONS = {*range(101, 128), *range(201, 208), *range(301, 307), *range(401, 408), 501, 502, 601, 801}
+REASONS = {*range(101, 139), *range(150, 156), *range(201, 208), *range(301, 307), *range(401, 408), *range(501, 503), 601,
+           *range(801, 809), *range(810, 813), *range(820, 834)}
 ITEMS_MAX = 8192
 RECEIPT_MAX, EPOCHS_MAX = 8 << 20, 64 << 20
 
@@ -493,7 +357,7 @@ def check_outcome(outcome):
     need(1 <= state <= 4, "an outcome has an unknown state")
     need(reason == 0 or reason in REASONS, "an outcome has an unknown reason")
     need((reason != 0) == (state == 2), "an outcome has a reason and is not rejected, or the reverse")
-    need(event <= 5, "an outcome has an unknown event")
+    need(event <= 12, "an outcome has an unknown event")
     need((postings != 0) == (first != 0), "an outcome has postings without a number, or the reverse")
 
 

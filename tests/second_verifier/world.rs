@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use counterfoil_ledger::{
     account::AccountId,
+    agreement::AgreementId,
     genesis::Genesis,
     hash::Hash,
     header::Header,
@@ -19,7 +20,7 @@ use counterfoil_proto::v1::{self, instruction::Body};
 
 use crate::support::{
     Chain, Consortium, Entry, NOON_MS,
-    build::{HOUR_MS, book_entry, id_of, open, statement, transfer, uetr_of},
+    build::{HOUR_MS, answer, book_entry, id_of, offer, open, statement, terms, transfer, uetr_of},
     consortium::{bic_of, p256},
 };
 
@@ -47,6 +48,7 @@ impl World {
             now_ms: NOON_MS,
         };
         world.found();
+        world.agree();
         (0..days).for_each(|day| world.business(day));
         let hashes = world.chain.blocks.iter().map(|block| block.hash);
         world.history = hashes.map(|hash| merkle::leaf_hash(hash.as_bytes())).collect();
@@ -227,6 +229,29 @@ impl World {
         let books = books.collect();
         self.block(books);
     }
+
+    /// Each bank offers an agreement on its account, and the servicer accepts.
+    fn agree(&mut self) {
+        let central = self.names[0];
+        let mut orders = Vec::new();
+        for bank in &self.names[1..] {
+            let parties = (&bic_of(central), &bic_of(bank));
+            let mut terms = terms(bank, parties, &[self.account(bank)], DAY);
+            let calendar = terms.calendar.get_or_insert_default();
+            calendar.utc_offset_minutes = -60;
+            calendar.holidays = vec![v1::Holiday { date: DAY }];
+            terms.tolerances =
+                vec![v1::Tolerance { asset: "CHF".to_owned(), ..Default::default() }];
+            terms.run_times = vec![v1::RunTime::default()];
+            let id = AgreementId::of(&terms);
+            let offer = offer(terms, NOON_MS + HOUR_MS);
+            orders.push(self.plain(&format!("offer {bank}"), bank, offer.clone()));
+            orders.push(self.plain(&format!("offer {bank} again"), bank, offer));
+            let accept = answer(bank, &id, v1::AgreementAnswer::Accept);
+            orders.push(self.plain(&format!("accept {bank}"), central, accept));
+        }
+        self.block(orders);
+    }
 }
 
 pub fn to_bytes(path: &[Hash]) -> Vec<Bytes> {
@@ -257,5 +282,6 @@ fn with_p256_nodes(consortium: Consortium, quorum: u32, places: &[u64]) -> Conso
         (quorum != 0).then(|| v1::Policy { finality_quorum: quorum, ..v1::Policy::default() });
     let genesis = Genesis::create(genesis).unwrap();
     assert_eq!(nodes.keys().collect::<BTreeSet<_>>().len(), genesis.message().nodes.len());
-    Consortium { genesis, signers: consortium.signers, nodes }
+    let Consortium { signers, second_signers, .. } = consortium;
+    Consortium { genesis, signers, second_signers, nodes }
 }

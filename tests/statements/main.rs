@@ -57,6 +57,7 @@ fn found(consortium: &Consortium) {
         }
     }
     for bank in [BANKS[0], BANKS[1]] {
+        Desk::of(consortium, bank).agree(DAY_BEFORE);
         agent.ask(&format!("issue --to {bank} --asset CHF --amount 500000 --date {DAY_BEFORE}"));
     }
     let pay = format!("transfer --to {} --asset CHF --amount 7 --date {DAY_AFTER}", BANKS[1]);
@@ -279,8 +280,9 @@ fn the_importer_matches_every_entry(consortium: &Consortium) {
     let imported = desk.ask("recon import --file day.xml");
     assert_eq!(imported[0]["warnings"], json!([]));
     assert_eq!((&imported[0]["recorded"], &imported[0]["rejected"]), (&6.into(), &0.into()));
-    assert_eq!(imported[0]["matchedCount"], "6");
-    assert_eq!(imported[0]["openBreakCount"], "0");
+    let came = &imported[0]["comparisons"][0];
+    assert_eq!((&came["matchedCount"], &came["openBreakCount"]), (&"12".into(), &"0".into()));
+    assert_eq!(came["matchRateBasisPoints"], 10_000);
     // The other bank books as it is notified; nothing says that its book is complete.
     let desk = Desk::of(consortium, BANKS[1]);
     let notify = format!("account statement --asset CHF --date {DAY} --kind notification");
@@ -288,8 +290,9 @@ fn the_importer_matches_every_entry(consortium: &Consortium) {
     let imported = desk.ask("recon import --file notified.xml");
     assert_eq!((&imported[0]["recorded"], &imported[0]["statementId"]), (&6.into(), &Value::Null));
     assert_eq!(imported[0]["account"], told["account"]);
-    let report = desk.ask(&format!("recon report --asset CHF --from {DAY} --to {DAY}"));
-    assert_eq!((&report["matchedCount"], &report["statementCount"]), (&"6".into(), &0.into()));
+    let report = desk.ask(&format!("recon report CHF --from {DAY} --to {DAY}"));
+    let book = &report["comparisons"][0]["second"];
+    assert_eq!((&book["matchedCount"], &book["statementCount"]), (&"6".into(), &0.into()));
     desk.ask(&format!(
         "account statement --asset CHF --date {DAY} --kind intraday --out so-far.xml"
     ));

@@ -1,11 +1,15 @@
 //! What tests do at a bank's desk.
 
-use counterfoil_client::Client;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use counterfoil_client::instructions::{self, Order};
 use counterfoil_client::outcome::Outcome;
+use counterfoil_client::{Client, v1};
 use counterfoil_ledger::account::AccountId;
+use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::bic::Bic;
+use counterfoil_ledger::date::Date;
 
 use crate::consortium::{AGENT, BANKS, Consortium};
 
@@ -32,6 +36,20 @@ pub async fn open_and_fund(consortium: &Consortium, asset: &str, amount: u64) {
         let issue = instructions::transfer(account(AGENT, asset), account(bank, asset), amount);
         accepted(&agent, Order::transfer(issue)).await;
     }
+}
+
+/// The bank and the agent agree to compare all three sources of an account from a value date on.
+pub async fn agree(consortium: &Consortium, owner: &str, asset: &str, from: Date) -> AgreementId {
+    let (bank, agent) = (consortium.client(owner), consortium.client(AGENT));
+    let bic = |text| Bic::parse(text).expect("a BIC");
+    let accounts = [account(owner, asset)];
+    let terms = instructions::agreement_terms(&bic(AGENT), &bic(owner), &accounts, from);
+    let id = AgreementId::of(&terms);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let until = u64::try_from(now).expect("64 bits are enough") + 3_600_000;
+    accepted(&bank, Order::propose_agreement(terms, until)).await;
+    accepted(&agent, Order::answer_agreement(id, v1::AgreementAnswer::Accept)).await;
+    id
 }
 
 /// Submits an order that the ledger must accept.

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::consortium::Consortium;
+use crate::consortium::{AGENT, BANKS, Consortium};
 
 /// An institution's desk: its context is its own, and so is what it keeps.
 pub struct Desk<'a> {
@@ -62,6 +62,24 @@ impl Desk<'_> {
         let error = stderr.lines().last().expect("a failure says why");
         let error: Value = serde_json::from_str(error).expect("an error is JSON");
         error["code"].as_str().expect("an error has a code").to_owned()
+    }
+
+    /// Agrees with the agent to compare the ledger with this bank's book of its account in CHF from a
+    /// date on, by the terms of the template.
+    pub fn agree(&self, from: &str) {
+        let template = self.run("recon agreement propose --template").stdout;
+        let template = String::from_utf8(template).expect("the template is UTF-8");
+        let (before, rest) = template.split_once("effective_from = \"").expect("it has a date");
+        let (_, after) = rest.split_once('"').expect("the date ends");
+        let terms = format!("{before}effective_from = \"{from}\"{after}")
+            .replace(BANKS[0], self.institution)
+            .replace(", \"servicer-book\"]", "]");
+        let file = format!("terms-{}.toml", self.institution);
+        std::fs::write(self.consortium.path().join(&file), terms).expect("it can be written");
+        let offered = self.ask(&format!("recon agreement propose --file {file} --yes"));
+        let id = offered["agreement"].as_str().expect("an agreement has an id");
+        let agent = Desk::of(self.consortium, AGENT);
+        agent.ask(&format!("recon agreement accept {id} --yes"));
     }
 
     /// The balance of the institution's account in CHF.

@@ -35,7 +35,7 @@ pub fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Submit(arguments) => submit::run(&arguments),
         Command::Instruction(command) => instruction::run(command),
         Command::History(arguments) => history::run(&arguments),
-        Command::Recon(command) => recon::run(command),
+        Command::Recon(command) => recon::run(command, arguments.output),
         Command::Ledger(command) => ledger::run(command),
         Command::Verify(command) => verify::run(*command),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -19,6 +19,7 @@
 //! # Ok::<(), counterfoil_client::formats::error::FormatError>(())
 //! ```
 
+mod book_entry;
 pub mod camt;
 pub mod csv;
 pub mod detect;

@@ -266,12 +266,26 @@ pub struct Entry {
     pub charges: Option<u64>,
     /// The amount before an exchange, in another currency than the account's.
     pub original_amount: Option<Amount>,
+    /// What it was booked for, as far as the bank transaction code says.
+    pub purpose: Purpose,
     /// The transactions of a batch, each of which has an amount; together they come to this
     /// entry's. They stand here instead of as entries because the book made one entry of them:
     /// balances and stated counts are of entries, but what the other side booked may be either.
     /// [`Entry::postings`] gives them singly. Empty if there is one transaction, whose references
     /// are then the entry's, and where the amounts do not come to the entry's.
     pub details: Vec<Entry>,
+}
+
+/// What an entry is for, in the relationship of the two institutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Anything else, or not said.
+    #[default]
+    Other,
+    /// Money that is lent: a drawdown (DDWN) of the domain of loans and deposits (LDAS).
+    Lending,
+    /// Money that is paid back: a payment of principal (PPAY) or a repayment (RPMT) of that domain.
+    Repayment,
 }
 
 /// The return of an earlier payment (RtrInf).
@@ -311,6 +325,7 @@ impl Entry {
             returned: None,
             charges: None,
             original_amount: None,
+            purpose: Purpose::Other,
             details: Vec::new(),
         }
     }

@@ -77,7 +77,7 @@ impl Chain {
             .iter()
             .map(|bytes| Prepared::new(bytes.clone(), registry, &chain_id))
             .collect();
-        let facts = self.history.facts(&apply::wants(&self.state, &prepared));
+        let facts = self.history.facts(&apply::wants(&prepared));
         let log = LogPosition { term: 1, node: 1, index: self.state.height() + 1 };
         let applied = self.state.commit(&proposal.header, true, &prepared, &facts, log);
         let Applied::Block(block, _) = applied else { panic!("the proposal fits") };

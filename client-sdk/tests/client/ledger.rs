@@ -21,12 +21,29 @@ use crate::consortium::{AGENT, BANK, Consortium, now_ms};
 /// Minor units that the bank begins with.
 pub const FUNDED: u64 = 1_000_000;
 
+/// What the nodes say of reconciliation; lists answer by number or date.
+#[derive(Default)]
+pub struct Found {
+    pub matches: Vec<v1::Match>,
+    pub proposals: Vec<v1::Proposal>,
+    pub breaks: Vec<v1::Break>,
+    pub steps: Vec<v1::BreakStep>,
+    pub positions: Vec<v1::DayPosition>,
+    pub explanation: v1::ExplainItemResponse,
+    pub report: v1::GetReportResponse,
+    pub tried: Vec<v1::TriedTerms>,
+    /// The terms that were tried.
+    pub terms: Option<v1::AgreementTerms>,
+}
+
 pub struct Ledger {
     pub chain: Chain,
     pub movements: Vec<v1::WatchMovementsResponse>,
     /// What every account is said to have.
     pub balance: Option<v1::GetBalanceResponse>,
     pub findings: Vec<v1::WatchReconciliationResponse>,
+    pub found: Found,
+    pub agreement: Option<v1::GetAgreementResponse>,
     pub blocks: Vec<v1::ExportBlocksResponse>,
 }
 
@@ -43,6 +60,8 @@ impl Ledger {
             movements: Vec::new(),
             balance: None,
             findings: Vec::new(),
+            found: Found::default(),
+            agreement: None,
             blocks: Vec::new(),
         };
         let (agent, bank) = (Bic::parse(AGENT).unwrap(), Bic::parse(BANK).unwrap());

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use counterfoil_client::{Client, Error, Fate, Order, instructions, v1};
+use counterfoil_client::{Bic, Client, Error, Fate, Order, instructions, v1};
+use counterfoil_ledger::agreement::AgreementId;
+use counterfoil_ledger::date::Date;
 use counterfoil_ledger::verify::Finality;
 
 use crate::consortium::{AGENT, BANK};
@@ -178,4 +180,40 @@ async fn that_others_are_away_does_not_hide_the_lie() {
     let error = client.submit(world.order()).await.unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
     assert!(error.to_string().contains("receipt: there is none"), "{error}");
+}
+
+/// What is accepted is what was shown: terms that the id does not name are not shown.
+#[tokio::test]
+async fn other_terms_than_the_id_names_are_not_believed() {
+    let world = World::new();
+    let node = world.node();
+    let (agent, bank) = (Bic::parse(AGENT).unwrap(), Bic::parse(BANK).unwrap());
+    let day = Date::from_yyyymmdd(20_261_201).unwrap();
+    let terms = instructions::agreement_terms(&agent, &bank, &[world.account(BANK)], day);
+    let id = AgreementId::of(&terms);
+    let summary = v1::AgreementSummary {
+        id: Bytes::copy_from_slice(id.as_bytes()),
+        state: v1::AgreementState::Proposed.into(),
+        ..v1::AgreementSummary::default()
+    };
+    let as_of = Some(v1::AsOf { height: 1, ..v1::AsOf::default() });
+    let honest = v1::GetAgreementResponse { summary: Some(summary), terms: Some(terms), as_of };
+    let client = world.client(&[&node]).with_deadline(Duration::from_millis(300));
+    let asked = async |told: v1::GetAgreementResponse| {
+        world.ledger.lock().unwrap().agreement = Some(told);
+        client.agreement(id).await
+    };
+    assert_eq!(asked(honest.clone()).await.unwrap().value.id, id);
+    let lies: [fn(&mut v1::GetAgreementResponse); 4] = [
+        |it| it.terms.as_mut().unwrap().missing_after_days += 1,
+        |it| it.terms = None,
+        |it| it.summary.as_mut().unwrap().id = Bytes::from_static(&[7; 16]),
+        |it| it.summary = None,
+    ];
+    for lie in lies {
+        let mut told = honest.clone();
+        lie(&mut told);
+        let error = asked(told).await.unwrap_err();
+        assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+    }
 }

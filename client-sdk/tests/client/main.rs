@@ -10,10 +10,12 @@ mod days;
 #[allow(dead_code)]
 #[path = "../../examples/first_transfer.rs"]
 mod first_transfer;
+mod found;
 mod ledger;
 mod lies;
 mod node;
 mod proofs;
+mod reconciliation;
 mod streams;
 mod submission;
 mod trust;

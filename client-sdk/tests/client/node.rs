@@ -9,9 +9,7 @@ use bytes::Bytes;
 use counterfoil_client::v1;
 use counterfoil_client::v1::account_service_server::{AccountService, AccountServiceServer};
 use counterfoil_client::v1::audit_service_server::{AuditService, AuditServiceServer};
-use counterfoil_client::v1::reconciliation_service_server::{
-    ReconciliationService, ReconciliationServiceServer,
-};
+use counterfoil_client::v1::reconciliation_service_server::ReconciliationServiceServer;
 use counterfoil_client::v1::settlement_service_server::{
     SettlementService, SettlementServiceServer,
 };
@@ -168,18 +166,18 @@ fn connections(
 }
 
 #[derive(Clone)]
-struct Service {
+pub struct Service {
     ledger: Arc<Mutex<Ledger>>,
     script: Arc<Mutex<Script>>,
 }
 
 impl Service {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap()
     }
 
     /// A stream of messages that breaks when it was told to.
-    fn stream<M: Send + 'static>(&self, messages: Vec<M>, endless: bool) -> Stream<M> {
+    pub fn stream<M: Send + 'static>(&self, messages: Vec<M>, endless: bool) -> Stream<M> {
         let broken = Err(Status::unavailable("shutting down"));
         match self.script.lock().unwrap().breaks.pop_front() {
             Some(count) => {
@@ -193,14 +191,14 @@ impl Service {
         }
     }
 
-    fn started(&self, start_after: Option<v1::Position>) -> (u64, u32) {
+    pub fn started(&self, start_after: Option<v1::Position>) -> (u64, u32) {
         self.script.lock().unwrap().starts.push(start_after);
         start_after.map_or((0, 0), |position| (position.height, position.leaf))
     }
 }
 
-type Stream<M> = BoxStream<'static, Result<M, Status>>;
-type Answer<T> = Result<Response<T>, Status>;
+pub type Stream<M> = BoxStream<'static, Result<M, Status>>;
+pub type Answer<T> = Result<Response<T>, Status>;
 
 fn refusal(code: Code, reason: &'static str) -> Status {
     let facts = [("height", "7"), ("remedy", "Do otherwise.")];
@@ -213,7 +211,7 @@ fn no<T>() -> Answer<T> {
     Err(Status::unimplemented("not of this test"))
 }
 
-fn order(position: &Option<v1::Position>) -> (u64, u32) {
+pub fn order(position: &Option<v1::Position>) -> (u64, u32) {
     position.as_ref().map_or((0, 0), |position| (position.height, position.leaf))
 }
 
@@ -423,43 +421,6 @@ impl AccountService for Service {
             _ => true,
         });
         Ok(Response::new(self.stream(messages, true)))
-    }
-}
-
-#[tonic::async_trait]
-impl ReconciliationService for Service {
-    type WatchReconciliationStream = Stream<v1::WatchReconciliationResponse>;
-
-    async fn list_matches(
-        &self,
-        _: Request<v1::ListMatchesRequest>,
-    ) -> Answer<v1::ListMatchesResponse> {
-        no()
-    }
-
-    async fn list_breaks(
-        &self,
-        _: Request<v1::ListBreaksRequest>,
-    ) -> Answer<v1::ListBreaksResponse> {
-        no()
-    }
-
-    async fn watch_reconciliation(
-        &self,
-        request: Request<v1::WatchReconciliationRequest>,
-    ) -> Answer<Self::WatchReconciliationStream> {
-        use v1::watch_reconciliation_response::Event;
-        let start = self.started(request.into_inner().start_after);
-        let mut messages = self.ledger().findings.clone();
-        messages.retain(|message| match &message.event {
-            Some(Event::Opened(opened)) => order(&opened.opened_at) > start,
-            _ => true,
-        });
-        Ok(Response::new(self.stream(messages, true)))
-    }
-
-    async fn get_report(&self, _: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
-        no()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use counterfoil_client::reconciliation::Finding;
+use counterfoil_client::reconciliation::Happened;
 use counterfoil_client::watch::{Checkpoint, Event, Position};
 use counterfoil_client::{Error, v1};
 use counterfoil_ledger::hash::Hash;
@@ -20,10 +20,9 @@ fn movement(height: u64, leaf: u32) -> v1::WatchMovementsResponse {
 }
 
 fn opened(number: u64, height: u64, leaf: u32) -> v1::WatchReconciliationResponse {
-    let opened_at = Some(v1::Position { height, leaf });
-    let opened = v1::Break { number, opened_at, ..v1::Break::default() };
+    let opened = v1::Break { number, ..v1::Break::default() };
     let event = Some(v1::watch_reconciliation_response::Event::Opened(opened));
-    v1::WatchReconciliationResponse { event }
+    v1::WatchReconciliationResponse { event, at: Some(v1::Position { height, leaf }) }
 }
 
 #[tokio::test]
@@ -60,8 +59,8 @@ async fn events_at_one_position_are_told_apart() {
     let findings: Vec<_> = watch.events().take(5).try_collect().await.unwrap();
     let numbers: Vec<_> = findings
         .iter()
-        .map(|(finding, _)| match finding {
-            Finding::Opened(opened) => opened.number,
+        .map(|(finding, _)| match &finding.what {
+            Happened::Opened(opened) => opened.number,
             other => panic!("{other:?}"),
         })
         .collect();

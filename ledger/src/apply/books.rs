@@ -1,47 +1,30 @@
-//! Book entries and statements.
+//! What institutions tell of their books, and decide about them.
 
 use super::Work;
 use crate::{
     account::{Account, AccountId},
+    agreement::Party,
     bic::Bic,
-    block::{CANDIDATES_MAX, Position, Side, TransferFact, Wants},
+    date::Date,
     hash::Hash,
     instruction::{BookEntry, Instruction, Statement},
     outcome::{Event, Outcome, State as OutcomeState},
     reason::Reason,
-    reconciliation::{Book, LedgerItem},
-    text,
+    reconciliation::{
+        Governed, Reconciliation, book_of, compares,
+        orders::{DecideMatch, SignPosition},
+        sheet::Moment,
+    },
+    state::State,
 };
 
-/// What has to be read before entries can be matched.
-pub(super) fn wants_of_entries(account: AccountId, items: &[(Hash, BookEntry)], wants: &mut Wants) {
-    for (_, entry) in items {
-        match entry.uetr {
-            Some(uetr) => wants.uetrs.push(uetr),
-            None if text::identifies(&entry.end_to_end_id) => {
-                wants.references.push((account, entry.end_to_end_id.clone()));
-            }
-            None => {}
-        }
-    }
-}
-
-/// Whose book of an account an institution keeps; of an issuance account, the servicer's.
-fn book_of(account: &Account, institution: &Bic) -> Option<Book> {
-    if account.servicer == *institution {
-        Some(Book::Servicer)
-    } else if account.owner == *institution {
-        Some(Book::Owner)
-    } else {
-        None
-    }
-}
+/// What was done, or why not.
+type Done = Result<Vec<u8>, Reason>;
 
 impl Work<'_> {
-    fn book_signed(&self, account: &AccountId, institution: &Bic) -> Result<(u32, Book), Reason> {
-        let account = self.state.account(account).ok_or(Reason::AccountUnknown)?;
-        let book = book_of(account, institution).ok_or(Reason::AccountUnknown)?;
-        Ok((account.ordinal, book))
+    /// Where and when the next leaf's effects happen.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { at: self.next_position(), time_ms: self.block_time_ms }
     }
 
     pub(super) fn book_entries(
@@ -51,74 +34,22 @@ impl Work<'_> {
         account: &AccountId,
         items: &[(Hash, BookEntry)],
     ) {
-        let book = self.book_signed(account, &instruction.institution);
+        let signer = &instruction.institution;
         for (number, (hash, entry)) in (1..).zip(items) {
-            let (ordinal, book) = match book {
-                Ok(book) => book,
-                Err(reason) => {
-                    let outcome = Outcome::rejected(reason);
-                    self.push_leaf(place, instruction, number, *hash, outcome, Vec::new());
-                    continue;
+            let now = self.moment();
+            let done = self.with_governed(account, signer, entry.date, |all, governed, _| {
+                let source = book_of(governed.account, signer).ok_or(Reason::AccountUnknown)?;
+                if !compares(governed.terms, source) {
+                    return Err(Reason::NotReconciled);
                 }
-            };
-            self.index_references();
-            let candidates = self.candidates(account, entry);
-            let at = self.next_position();
-            let effects = self.state.reconciliation.entry(
-                ordinal,
-                book,
-                entry,
-                &candidates,
-                at,
-                &mut self.records,
-            );
-            let effects = effects.iter().flat_map(|effect| effect.encode(account)).collect();
-            let outcome = Outcome::of_event(OutcomeState::Recorded, Event::BookEntryRecorded);
-            self.push_leaf(place, instruction, number, *hash, outcome, effects);
+                if entry.expected {
+                    return Ok(Vec::new());
+                }
+                Ok(all.entry(governed, source, (entry, *hash), now))
+            });
+            let event = Event::BookEntryRecorded;
+            self.push_done(place, instruction, (number, *hash), event, done);
         }
-    }
-
-    /// Brings the index of references up to what this block has settled. Blocks without book
-    /// entries do without it.
-    fn index_references(&mut self) {
-        let indexed = self.referenced..self.transfers.len();
-        for (place, settled) in indexed.clone().zip(&self.transfers[indexed]) {
-            let reference = settled.fact.end_to_end_id.clone();
-            self.by_reference.entry(reference).or_default().push(place);
-        }
-        self.referenced = self.transfers.len();
-    }
-
-    /// The postings to an account with an entry's reference: those of history, then those of this
-    /// block.
-    fn candidates(&self, account: &AccountId, entry: &BookEntry) -> Vec<LedgerItem> {
-        let own = |fact: &TransferFact| {
-            if fact.debit == *account {
-                Some(LedgerItem::of(fact, Side::Debit))
-            } else if fact.credit == *account {
-                Some(LedgerItem::of(fact, Side::Credit))
-            } else {
-                None
-            }
-        };
-        let nothing = Vec::new();
-        let candidates: Vec<LedgerItem> = match entry.uetr {
-            Some(uetr) => {
-                let history = self.facts.uetrs.get(&uetr).unwrap_or(&nothing).iter();
-                let here = self.by_uetr.get(&uetr).into_iter().flatten();
-                let here = here.map(|place| &self.transfers[*place].fact);
-                history.chain(here).filter_map(own).take(CANDIDATES_MAX).collect()
-            }
-            None if text::identifies(&entry.end_to_end_id) => {
-                let key = (*account, entry.end_to_end_id.clone());
-                let history = self.facts.references.get(&key).unwrap_or(&nothing).iter();
-                let here = self.by_reference.get(&entry.end_to_end_id).into_iter().flatten();
-                let here = here.map(|place| &self.transfers[*place].fact);
-                history.chain(here).filter_map(own).take(CANDIDATES_MAX).collect()
-            }
-            None => Vec::new(),
-        };
-        candidates
     }
 
     pub(super) fn statement(
@@ -127,41 +58,114 @@ impl Work<'_> {
         instruction: &Instruction,
         statement: &Statement,
     ) {
-        let at = self.next_position();
-        let (outcome, effects) = match self.try_statement(instruction, statement, at) {
-            Ok(effects) => {
-                (Outcome::of_event(OutcomeState::Recorded, Event::StatementRecorded), effects)
+        let (now, signer) = (self.moment(), &instruction.institution);
+        let account = &statement.account;
+        let done = self.with_governed(account, signer, statement.to, |all, governed, _| {
+            let source = book_of(governed.account, signer).ok_or(Reason::AccountUnknown)?;
+            if !compares(governed.terms, source) {
+                return Err(Reason::NotReconciled);
             }
-            Err(reason) => (Outcome::rejected(reason), Vec::new()),
-        };
-        self.push_leaf(place, instruction, 0, Hash::ZERO, outcome, effects);
+            all.statement(governed, source, statement, now)
+        });
+        let event = Event::StatementRecorded;
+        self.push_done(place, instruction, (0, Hash::ZERO), event, done);
     }
 
-    fn try_statement(
+    pub(super) fn run_matching(
         &mut self,
+        place: u32,
         instruction: &Instruction,
-        statement: &Statement,
-        at: Position,
-    ) -> Result<Vec<u8>, Reason> {
-        let (ordinal, book) = self.book_signed(&statement.account, &instruction.institution)?;
-        if self.state.reconciliation.has_statement(ordinal, book, &statement.id) {
-            return Err(Reason::StatementDuplicate);
-        }
-        let key = (ordinal, statement.from, statement.to);
-        let mut movements = self.facts.periods.get(&key).cloned().unwrap_or_default();
-        movements.extend(self.movements.iter().filter(|movement| {
-            movement.account == ordinal
-                && statement.from <= movement.date
-                && movement.date <= statement.to
-        }));
-        let effects = self.state.reconciliation.statement(
-            ordinal,
-            book,
-            statement,
-            &movements,
-            at,
-            &mut self.records,
-        );
-        Ok(effects.iter().flat_map(|effect| effect.encode(&statement.account)).collect())
+        account: &AccountId,
+        drawn: &[u8; 16],
+    ) {
+        let (now, signer) = (self.moment(), &instruction.institution);
+        let done = self
+            .with_newest(account, signer, |all, governed, _| all.begin_run(governed, drawn, now));
+        self.push_done(place, instruction, (0, Hash::ZERO), Event::MatchingRun, done);
     }
+
+    pub(super) fn decide_match(
+        &mut self,
+        place: u32,
+        instruction: &Instruction,
+        order: &DecideMatch,
+    ) {
+        let (now, signer) = (self.moment(), &instruction.institution);
+        let done = self.with_newest(&order.account, signer, |all, governed, party| {
+            all.decide(governed, order, party, now)
+        });
+        self.push_done(place, instruction, (0, Hash::ZERO), Event::MatchDecided, done);
+    }
+
+    pub(super) fn sign_position(
+        &mut self,
+        place: u32,
+        instruction: &Instruction,
+        order: &SignPosition,
+    ) {
+        let (now, signer) = (self.moment(), &instruction.institution);
+        let done =
+            self.with_governed(&order.account, signer, order.date, |all, governed, party| {
+                all.sign_position(governed, order, party, now)
+            });
+        self.push_done(place, instruction, (0, Hash::ZERO), Event::PositionSigned, done);
+    }
+
+    /// Does something under the agreement that governs an account on a date, for one of its parties.
+    pub(super) fn with_governed(
+        &mut self,
+        account: &AccountId,
+        signer: &Bic,
+        date: Date,
+        act: impl FnOnce(&mut Reconciliation, Governed<'_>, Party) -> Done,
+    ) -> Done {
+        let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
+        let account = known(accounts, ordinals, account, signer)?;
+        let governed = Governed::on(agreements, account, date).ok_or(Reason::NotReconciled)?;
+        let party = governed.terms.party(signer).ok_or(Reason::AccountUnknown)?;
+        act(reconciliation, governed, party)
+    }
+
+    /// The same under the newest agreement of an account, whatever its dates.
+    pub(super) fn with_newest(
+        &mut self,
+        account: &AccountId,
+        signer: &Bic,
+        act: impl FnOnce(&mut Reconciliation, Governed<'_>, Party) -> Done,
+    ) -> Done {
+        let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
+        let account = known(accounts, ordinals, account, signer)?;
+        let newest = agreements.newest(&account.id).ok_or(Reason::NotReconciled)?;
+        let governed = Governed { account, terms: &newest.terms };
+        let party = governed.terms.party(signer).ok_or(Reason::AccountUnknown)?;
+        act(reconciliation, governed, party)
+    }
+
+    pub(super) fn push_done(
+        &mut self,
+        place: u32,
+        instruction: &Instruction,
+        (item, item_hash): (u32, Hash),
+        event: Event,
+        done: Done,
+    ) {
+        let (outcome, effects) = match done {
+            Ok(effects) => (Outcome::of_event(OutcomeState::Recorded, event), effects),
+            Err(reason) => (Outcome::rejected(reason), Vec::new()),
+        };
+        self.push_leaf(place, instruction, item, item_hash, outcome, effects);
+    }
+}
+
+/// An account of which the signer is a party; to others it is as if it did not exist.
+fn known<'a>(
+    accounts: &'a [Account],
+    ordinals: &std::collections::BTreeMap<AccountId, u32>,
+    id: &AccountId,
+    signer: &Bic,
+) -> Result<&'a Account, Reason> {
+    let ordinal = ordinals.get(id).and_then(|ordinal| usize::try_from(*ordinal).ok());
+    let account = ordinal.and_then(|ordinal| accounts.get(ordinal));
+    let account = account.filter(|it| it.servicer == *signer || it.owner == *signer);
+    account.ok_or(Reason::AccountUnknown)
 }

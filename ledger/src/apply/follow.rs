@@ -1,5 +1,5 @@
 //! Following: a block that a quorum has certified is applied by the outcomes that are told with it,
-//! instead of deciding them again. No signature is checked, no history read and no book matched; the
+//! instead of deciding them again. No signature is checked, no history read no book matched and no agreement kept; the
 //! money, the heads, the numbers and every root are computed, and the header that they give must be
 //! the certified one.
 
@@ -7,12 +7,13 @@ use std::{collections::BTreeMap, slice::Iter};
 
 use super::{LogPosition, Prepared, Work, batch_taken, transfers::Moved};
 use crate::{
-    block::{Block, Facts, LeafRecord},
+    block::{Block, Facts, LeafRecord, NO_INSTRUCTION},
     hash::Hash,
     header::Header,
     instruction::{AMOUNT_MAX, Body, Instruction, Transfer},
     outcome::{Event, Outcome, State as OutcomeState},
     proposal::Proposal,
+    reconciliation::orders::{Action, WorkBreak},
     state::{State, TIME_MAX_MS},
 };
 
@@ -96,8 +97,8 @@ impl State {
                 without_leaf.push(place);
             }
         }
-        if told.0.next().is_some() {
-            return Err("its leaves are not those of its instructions, in their order");
+        for leaf in told.0 {
+            work.follow_due(leaf)?;
         }
         if !without_leaf.is_empty() {
             work.check_chosen(proposal, &without_leaf)?;
@@ -152,7 +153,17 @@ impl Work<'_> {
                     self.follow_leaf(instruction, *hash, leaf);
                 }
             }
-            Body::Statement(_) => {
+            Body::WorkBreak(WorkBreak { action: Action::Agree(_, Some(transfer)), .. }) => {
+                let leaf = told.take(place, 0)?;
+                self.follow_transfer(instruction, Hash::ZERO, transfer, leaf)?;
+            }
+            Body::Statement(_)
+            | Body::ProposeAgreement(_)
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::WorkBreak(_)
+            | Body::SignPosition(_) => {
                 let leaf = told.take(place, 0)?;
                 self.follow_leaf(instruction, Hash::ZERO, leaf);
             }
@@ -164,6 +175,16 @@ impl Work<'_> {
     fn follow_leaf(&mut self, instruction: &Instruction, item_hash: Hash, leaf: &LeafRecord) {
         let LeafRecord { instruction: place, item, outcome, effects } = leaf;
         self.push_leaf(*place, instruction, *item, item_hash, *outcome, effects.clone());
+    }
+
+    /// Takes a leaf of work that was due.
+    fn follow_due(&mut self, leaf: &LeafRecord) -> Result<(), Rule> {
+        let done = Outcome::of_event(OutcomeState::Recorded, Event::DueWorkDone);
+        if (leaf.instruction, leaf.item, leaf.outcome) != (NO_INSTRUCTION, 0, done) {
+            return Err("its leaves are not those of its instructions, in their order");
+        }
+        self.push_due_leaf(leaf.effects.clone());
+        Ok(())
     }
 
     fn follow_transfer(

@@ -2,7 +2,10 @@
 //! names what must be read; commit decides, synchronously, and cannot fail.
 
 mod accounts;
+mod agreements;
 mod books;
+mod breaks;
+mod due;
 mod follow;
 mod transfers;
 
@@ -15,7 +18,8 @@ use bytes::Bytes;
 use crate::{
     account::AccountId,
     block::{
-        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, Position, Wants,
+        Block, Facts, HEAD_INTERVAL, HeadRecord, IdRecord, LeafRecord, Movement, NO_INSTRUCTION,
+        Position, SettledTransfer, Wants,
     },
     hash::Hash,
     header::Header,
@@ -24,6 +28,7 @@ use crate::{
     outcome::{Event, Leaf, Outcome, State as OutcomeState, effects_hash},
     proposal::{Proposal, ProposalHeader},
     reason::Reason,
+    reconciliation::orders::Action,
     registry::Registry,
     signature::{self, Label},
     state::{ID_AGE_MAX_MS, ID_AHEAD_MAX_MS, State, TIME_MAX_MS},
@@ -105,7 +110,7 @@ pub fn proposal_signed(proposal: &Proposal, registry: &Registry, chain_id: &Hash
 }
 
 /// What apply has to read before it can decide on these instructions.
-pub fn wants(state: &State, instructions: &[Result<Prepared, Reason>]) -> Wants {
+pub fn wants(instructions: &[Result<Prepared, Reason>]) -> Wants {
     let mut wants = Wants::default();
     for prepared in instructions.iter().flatten() {
         let instruction = &prepared.instruction;
@@ -115,15 +120,19 @@ pub fn wants(state: &State, instructions: &[Result<Prepared, Reason>]) -> Wants 
             Body::Transfers { items, .. } => {
                 wants.uetrs.extend(items.iter().map(|(_, transfer)| transfer.uetr));
             }
-            Body::BookEntries { account, items } => {
-                books::wants_of_entries(*account, items, &mut wants);
-            }
-            Body::Statement(statement) => {
-                if let Some(account) = state.account(&statement.account) {
-                    wants.periods.push((account.ordinal, statement.from, statement.to));
+            Body::WorkBreak(step) => {
+                if let Action::Agree(_, Some(transfer)) = &step.action {
+                    wants.uetrs.push(transfer.uetr);
                 }
             }
-            Body::OpenAccount(_) => {}
+            Body::OpenAccount(_)
+            | Body::BookEntries { .. }
+            | Body::Statement(_)
+            | Body::ProposeAgreement(_)
+            | Body::AnswerAgreement(_)
+            | Body::RunMatching { .. }
+            | Body::DecideMatch(_)
+            | Body::SignPosition(_) => {}
         }
     }
     wants
@@ -193,6 +202,8 @@ impl State {
                 Err(reason) => Decision::Refused(*reason),
             });
         }
+        work.due();
+        work.records.append(&mut work.state.reconciliation.take_records());
         Applied::Block(Box::new(work.finish(log)), decisions)
     }
 }
@@ -206,14 +217,9 @@ struct Work<'a> {
     leaves: Vec<LeafRecord>,
     leaf_hashes: Frontier,
     ids: Vec<IdRecord>,
-    transfers: Vec<transfers::Settled>,
+    transfers: Vec<SettledTransfer>,
     /// What this block itself has settled, by UETR and debited account.
     settled_here: BTreeSet<(Uetr, AccountId)>,
-    /// Places in `transfers`, for book entries of the same block.
-    by_uetr: BTreeMap<Uetr, Vec<usize>>,
-    /// The same by end-to-end id, for the first `referenced` transfers.
-    by_reference: BTreeMap<String, Vec<usize>>,
-    referenced: usize,
     movements: Vec<Movement>,
     /// This block's postings of each touched account.
     postings: BTreeMap<u32, Frontier>,
@@ -233,9 +239,6 @@ impl<'a> Work<'a> {
             ids: Vec::new(),
             transfers: Vec::new(),
             settled_here: BTreeSet::new(),
-            by_uetr: BTreeMap::new(),
-            by_reference: BTreeMap::new(),
-            referenced: 0,
             movements: Vec::new(),
             postings: BTreeMap::new(),
             opened: BTreeSet::new(),
@@ -275,6 +278,14 @@ impl<'a> Work<'a> {
                 self.book_entries(place, instruction, account, items);
             }
             Body::Statement(statement) => self.statement(place, instruction, statement),
+            Body::RunMatching { account, salt } => {
+                self.run_matching(place, instruction, account, salt);
+            }
+            Body::DecideMatch(order) => self.decide_match(place, instruction, order),
+            Body::WorkBreak(order) => self.work_break(place, instruction, order),
+            Body::SignPosition(order) => self.sign_position(place, instruction, order),
+            Body::ProposeAgreement(offer) => self.propose_agreement(place, instruction, offer),
+            Body::AnswerAgreement(answer) => self.answer_agreement(place, instruction, answer),
         }
         Decision::Decided(position)
     }
@@ -313,6 +324,14 @@ impl<'a> Work<'a> {
         self.leaf_hashes.push(hash);
         self.leaves.push(LeafRecord { instruction: place, item, outcome, effects });
         hash
+    }
+
+    /// Adds the leaf of work that was due.
+    fn push_due_leaf(&mut self, effects: Vec<u8>) {
+        let outcome = Outcome::of_event(OutcomeState::Recorded, Event::DueWorkDone);
+        let leaf = Leaf::of(Hash::ZERO, (0, Hash::ZERO), outcome, effects_hash(&effects));
+        self.leaf_hashes.push(leaf.hash());
+        self.leaves.push(LeafRecord { instruction: NO_INSTRUCTION, item: 0, outcome, effects });
     }
 
     /// Closes the block: heads, trees, header.
@@ -377,7 +396,7 @@ impl<'a> Work<'a> {
             hash,
             leaves: self.leaves,
             ids: self.ids,
-            transfers: self.transfers.into_iter().map(|settled| settled.indexed).collect(),
+            transfers: self.transfers,
             movements: self.movements,
             touched,
             heads,

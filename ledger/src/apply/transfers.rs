@@ -10,17 +10,10 @@ use crate::{
     merkle,
     outcome::{Event, Outcome, State as OutcomeState},
     reason::Reason,
-    reconciliation::LedgerItem,
+    reconciliation::{Governed, Posting},
+    state::State,
     text,
 };
-
-/// A transfer that this block has settled.
-pub(super) struct Settled {
-    /// For the indices.
-    pub(super) indexed: SettledTransfer,
-    /// For matching within the block.
-    pub(super) fact: TransferFact,
-}
 
 /// A transfer whose accounts are known and whose money has moved.
 pub(super) struct Moved {
@@ -66,7 +59,7 @@ impl Work<'_> {
     }
 
     /// Checks in order of precedence, then moves the money.
-    fn try_move(
+    pub(super) fn try_move(
         &mut self,
         instruction: &Instruction,
         transfer: &Transfer,
@@ -137,8 +130,7 @@ impl Work<'_> {
             }
         };
         let fact = self.fact_of(transfer);
-        let effects = self.reconcile_posting(&fact, moved.debit, moved.credit);
-        self.by_uetr.entry(fact.uetr).or_default().push(self.transfers.len());
+        let effects = self.reconcile_posting(&fact, &moved, &transfer.salt, None);
         self.settle(place, instruction, (item, item_hash), fact, &moved, effects);
     }
 
@@ -193,7 +185,7 @@ impl Work<'_> {
             debit_reference: reference(&fact.debit),
             credit_reference: reference(&fact.credit),
         };
-        self.transfers.push(Settled { indexed, fact });
+        self.transfers.push(indexed);
     }
 
     fn post_one(
@@ -221,22 +213,37 @@ impl Work<'_> {
         self.movements.push(movement);
     }
 
-    /// Lets the books that wait for this transfer have it, on both of its accounts.
-    fn reconcile_posting(&mut self, fact: &TransferFact, debit: u32, credit: u32) -> Vec<u8> {
+    /// Shows a transfer to the sheets of its two accounts, if agreements govern them. `corrects` is the
+    /// break that it ends, with its account.
+    pub(super) fn reconcile_posting(
+        &mut self,
+        fact: &TransferFact,
+        moved: &Moved,
+        drawn: &[u8; 16],
+        corrects: Option<(AccountId, u64)>,
+    ) -> Vec<u8> {
+        let now = self.moment();
+        let State { agreements, accounts, reconciliation, .. } = &mut *self.state;
+        if agreements.all().is_empty() {
+            return Vec::new();
+        }
+        let account_at = |ordinal| &accounts[usize::try_from(ordinal).expect("32 bits fit")];
+        let (debit, credit) = (account_at(moved.debit), account_at(moved.credit));
         let mut effects = Vec::new();
-        for (ordinal, id, side) in
-            [(debit, fact.debit, Side::Debit), (credit, fact.credit, Side::Credit)]
+        for (account, other, side) in [(debit, credit, Side::Debit), (credit, debit, Side::Credit)]
         {
-            let item = LedgerItem::of(fact, side);
-            let found = self.state.reconciliation.posting(
-                ordinal,
-                &item,
-                &fact.uetr,
-                &fact.end_to_end_id,
-                fact.position,
-                &mut self.records,
-            );
-            found.iter().for_each(|effect| effects.extend(effect.encode(&id)));
+            let Some(governed) = Governed::on(agreements, account, fact.date) else { continue };
+            let posting = Posting {
+                number: account.posting_count + 1,
+                side,
+                amount: fact.amount,
+                date: fact.date,
+                uetr: fact.uetr,
+                end_to_end_id: &fact.end_to_end_id,
+                counterparty: other.owner,
+                corrects: corrects.filter(|(id, _)| *id == account.id).map(|(_, number)| number),
+            };
+            effects.append(&mut reconciliation.posting(governed, &posting, drawn, now));
         }
         effects
     }

@@ -6,10 +6,10 @@ use prost::Message;
 
 use crate::{
     account::AccountId,
-    block::{Posting, Side},
+    block::{NO_INSTRUCTION, Posting, Side},
     date::Date,
     hash::Hash,
-    history::StoredBlock,
+    history::{self, StoredBlock},
     instruction::Transfer,
     merkle,
     outcome::{Leaf, State, effects_hash},
@@ -45,9 +45,13 @@ impl<'a> Reader<'a> {
         self.last.as_ref()
     }
 
-    /// A leaf and the instruction that it is of.
-    pub(super) fn leaf(&mut self, leaf: u32) -> Option<(&v1::SignedInstruction, Leaf)> {
+    /// A leaf and the instruction that it is of, if it is of one.
+    pub(super) fn leaf(&mut self, leaf: u32) -> Option<(Option<&v1::SignedInstruction>, Leaf)> {
         let record = self.block.leaves.get(usize::try_from(leaf).ok()?)?;
+        if record.instruction == NO_INSTRUCTION {
+            let effects = effects_hash(&record.effects);
+            return Some((None, Leaf::of(Hash::ZERO, (0, Hash::ZERO), record.outcome, effects)));
+        }
         let last = self.instruction(record.instruction)?;
         let item_hash = match item(record.item) {
             None => Hash::ZERO,
@@ -55,7 +59,7 @@ impl<'a> Reader<'a> {
         };
         let item = (record.item, item_hash);
         let leaf = Leaf::of(last.hash, item, record.outcome, effects_hash(&record.effects));
-        Some((&last.signed, leaf))
+        Some((Some(&last.signed), leaf))
     }
 
     /// The transfer of a leaf as it was instructed.
@@ -64,6 +68,7 @@ impl<'a> Reader<'a> {
         let last = self.instruction(record.instruction)?;
         let transfer = match (last.message.body.as_ref()?, item(record.item)) {
             (Body::Transfer(transfer), None) => transfer.clone(),
+            (Body::WorkBreak(step), None) => history::paid_by(step)?,
             (Body::Transfers(_), Some(item)) => {
                 v1::Transfer::decode(last.signed.items.get(item)?.clone()).ok()?
             }

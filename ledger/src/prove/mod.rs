@@ -42,7 +42,7 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let mut reader = leaves::Reader::of(stored);
         for place in 0..u32::try_from(stored.leaves.len()).ok()? {
             let (instruction, leaf) = reader.leaf(place)?;
-            if leaf.item_number == 0 {
+            if let (0, Some(instruction)) = (leaf.item_number, instruction) {
                 let record = stored.leaves.get(usize::try_from(place).ok()?)?;
                 *signed.get_mut(usize::try_from(record.instruction).ok()?)? =
                     Some(instruction.clone());
@@ -78,7 +78,9 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let key = Hash::from_slice(&signed.signatures.first()?.key_id)?;
         let (effects, effects_hash) = match self.leaves.get(place)?.effects_hash {
             Hash::ZERO => (Bytes::new(), Bytes::new()),
-            _ if is_of_one_book(record) => (Bytes::copy_from_slice(&record.effects), Bytes::new()),
+            _ if is_of_one_account(record) => {
+                (Bytes::copy_from_slice(&record.effects), Bytes::new())
+            }
             hash => (Bytes::new(), hash.to_bytes()),
         };
         let (item, item_path) = match record.item.checked_sub(1) {
@@ -114,7 +116,7 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
         let outcomes = records.iter().flat_map(|record| record.outcome.encode()).collect();
         let (mut effects, mut effects_hashes) = (Vec::new(), Vec::new());
         let some = records.iter().any(|record| !record.effects.is_empty());
-        if some && records.iter().all(is_of_one_book) {
+        if some && records.iter().all(is_of_one_account) {
             let each = records.iter().map(|record| Bytes::copy_from_slice(&record.effects));
             effects = each.collect();
         } else if some {
@@ -162,10 +164,18 @@ impl<B: Borrow<StoredBlock>> Prover<B> {
     }
 }
 
-/// Whether the effects of a leaf are in one book alone, that of whoever signed it. A transfer's are in
-/// the books of both banks, and neither may read the other's.
-fn is_of_one_book(record: &LeafRecord) -> bool {
-    matches!(record.outcome.event, Event::BookEntryRecorded | Event::StatementRecorded)
+/// Whether the effects of a leaf are all of the account that its signer is a party of. A transfer's can be of
+/// two accounts, and neither bank may read what it did to the other's books.
+fn is_of_one_account(record: &LeafRecord) -> bool {
+    matches!(
+        record.outcome.event,
+        Event::BookEntryRecorded
+            | Event::StatementRecorded
+            | Event::MatchingRun
+            | Event::MatchDecided
+            | Event::BreakWorked
+            | Event::PositionSigned
+    )
 }
 
 /// The receipt of one leaf; see [`Prover::receipt`].

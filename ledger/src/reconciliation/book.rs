@@ -1,48 +1,54 @@
-//! One book of one account: its entries, what they are paired with, and its statements.
+//! One source of one account: how many items it has had, what they come to day by day, and, of a
+//! book, its statements and whether they hold together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Break, BreakKind, LedgerItem};
 use crate::{
     block::{Position, Side},
     date::Date,
-    instruction::{BookEntry, Statement},
-    text,
-    uetr::Uetr,
+    hash::Hash,
+    instruction::Statement,
+    merkle::Frontier,
+    purpose::Purpose,
 };
 
-/// A book entry, from when it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Number in this book, from 1.
-    pub number: u64,
-    /// Where it was recorded.
-    pub position: Position,
-    /// As the account sees it.
-    pub side: Side,
-    /// Minor units.
-    pub amount: u64,
-    /// Value date, or else the booking date.
-    pub date: Date,
-    /// The book's own reference.
-    pub entry_reference: String,
-    /// If the book knows it.
-    pub uetr: Option<Uetr>,
-    /// May be empty.
-    pub end_to_end_id: String,
-    /// What has become of it.
-    pub status: Status,
+/// What the items of a date come to. Amounts in minor units.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// How many credits.
+    pub credit_count: u64,
+    /// Their sum.
+    pub credits: u128,
+    /// How many debits.
+    pub debit_count: u64,
+    /// Their sum.
+    pub debits: u128,
+    /// Of both sums: what was lent.
+    pub lent: u128,
+    /// Of both sums: what was repaid.
+    pub repaid: u128,
 }
 
-/// What has become of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// No counterpart yet, and no statement has decided that it is missing.
-    Open,
-    /// Agrees with a posting, since a position.
-    Matched(LedgerItem, Position),
-    /// Stands in the break with this number.
-    Broken(u64),
+impl Day {
+    pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
+        match purpose {
+            None => {}
+            Some(Purpose::Lending) => self.lent += u128::from(amount),
+            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+        }
+        let (count, sum) = match side {
+            Side::Credit => (&mut self.credit_count, &mut self.credits),
+            Side::Debit => (&mut self.debit_count, &mut self.debits),
+        };
+        *count += 1;
+        *sum += u128::from(amount);
+    }
+
+    /// What the day adds to the balance.
+    pub fn movement(&self) -> i128 {
+        let signed = |sum| i128::try_from(sum).expect("fewer than 2^63 items of 63 bits each");
+        signed(self.credits) - signed(self.debits)
+    }
 }
 
 /// A statement that was recorded.
@@ -52,239 +58,255 @@ pub struct StatementRecord {
     pub number: u64,
     /// Its own identification.
     pub id: String,
-    /// First date.
+    /// Its number in the servicer's sequence; 0 = none.
+    pub sequence: u64,
+    /// First booking date.
     pub from: Date,
-    /// Last date.
+    /// Last booking date.
     pub to: Date,
     /// Booked balance before the first date, minor units.
     pub opening: i64,
     /// Booked balance after the last date.
     pub closing: i64,
+    /// SHA-256 of the file; zeros = not named.
+    pub original: Hash,
     /// Where it was recorded.
     pub position: Position,
 }
 
-/// What an entry is found by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MatchKey {
-    Uetr(Uetr),
-    Reference(String),
+/// What is wrong with a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatementFault {
+    /// Its number does not follow that of the one before it.
+    Gap,
+    /// It does not begin where the one before it ended, or does not add up.
+    Unbalanced,
 }
 
-impl Entry {
-    /// By UETR, or else by end-to-end id, or by nothing.
-    fn key(&self) -> Option<MatchKey> {
-        match self.uetr {
-            Some(uetr) => Some(MatchKey::Uetr(uetr)),
-            None => text::identifies(&self.end_to_end_id)
-                .then(|| MatchKey::Reference(self.end_to_end_id.clone())),
-        }
-    }
+impl StatementFault {
+    /// Both.
+    pub const ALL: [StatementFault; 2] = [StatementFault::Gap, StatementFault::Unbalanced];
 }
 
-/// A book.
+/// The items of a value date.
 #[derive(Clone, Debug, Default)]
-pub struct BookState {
-    entries: Vec<Entry>,
-    statements: Vec<StatementRecord>,
-    /// Entries without a posting, by what they would be found by.
-    waiting: BTreeMap<MatchKey, BTreeSet<u64>>,
-    /// Entries without a posting that no statement has decided, by date.
-    open: BTreeSet<(Date, u64)>,
-    /// Postings that an entry is paired with.
-    taken: BTreeSet<Position>,
-    /// Postings that are missing there, with their open break.
-    missing: BTreeMap<Position, u64>,
+struct Valued {
+    day: Day,
+    /// The tree over them.
+    items: Frontier,
+    /// Their numbers, ascending.
+    numbers: Vec<u64>,
 }
 
-impl BookState {
-    /// Entries by number.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    /// Items so far.
+    pub(super) count: u64,
+    /// By booking date: what statements are checked against.
+    booked: BTreeMap<Date, Day>,
+    /// By value date: what positions are checked against.
+    valued: BTreeMap<Date, Valued>,
+    statements: Vec<StatementRecord>,
+    /// Statements with a fault, and the break that says so.
+    pub(super) faults: BTreeMap<(u64, StatementFault), u64>,
+}
 
+impl Book {
     /// Statements in the order of their recording.
     pub fn statements(&self) -> &[StatementRecord] {
         &self.statements
     }
 
-    /// Whether a posting is paired with an entry.
-    pub fn is_taken(&self, posting: &Position) -> bool {
-        self.taken.contains(posting)
+    /// How many items it has had.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
-    /// Whether a posting stands in an open break for being missing there.
-    pub fn is_missing(&self, posting: &Position) -> bool {
-        self.missing.contains_key(posting)
+    /// What the items of a value date come to, and the root over them in the order of their numbers:
+    /// of a book over the entries' bytes, of the ledger over the postings'.
+    pub fn day(&self, date: Date) -> (Day, Hash) {
+        match self.valued.get(&date) {
+            Some(Valued { day, items, .. }) => (day.clone(), items.root()),
+            None => (Day::default(), Frontier::default().root()),
+        }
+    }
+
+    /// What the items from one value date on come to. Takes one step a date.
+    pub fn movement_from(&self, date: Date) -> i128 {
+        self.valued.range(date..).map(|(_, valued)| valued.day.movement()).sum()
+    }
+
+    /// What the items before a value date come to. Takes one step a date.
+    pub(super) fn movement_before(&self, date: Date) -> i128 {
+        self.valued.range(..date).map(|(_, valued)| valued.day.movement()).sum()
+    }
+
+    /// Numbers of the items with value dates from one to another, both included, by date.
+    pub fn numbers_between(&self, from: Date, to: Date) -> impl Iterator<Item = u64> + '_ {
+        let valued = if from <= to { Some(self.valued.range(from..=to)) } else { None };
+        valued.into_iter().flatten().flat_map(|(_, valued)| valued.numbers.iter().copied())
+    }
+
+    /// The first value date of an item, not before a date.
+    pub(super) fn date_from(&self, date: Date) -> Option<Date> {
+        self.valued.range(date..).next().map(|(date, _)| *date)
+    }
+
+    /// The last value date of an item.
+    pub(super) fn last_date(&self) -> Option<Date> {
+        self.valued.last_key_value().map(|(date, _)| *date)
+    }
+
+    /// Takes the next item in.
+    pub(super) fn add(&mut self, number: u64, item: &Counted, hash: Hash) {
+        self.count += 1;
+        let Counted { side, amount, purpose, .. } = *item;
+        self.booked.entry(item.booked).or_default().add(side, amount, purpose);
+        let valued = self.valued.entry(item.valued).or_default();
+        valued.day.add(side, amount, purpose);
+        valued.items.push(hash);
+        valued.numbers.push(number);
+    }
+
+    /// Whether these are its days, and their trees have as many leaves.
+    pub(super) fn is_of(&self, booked: &BTreeMap<Date, Day>, valued: &BTreeMap<Date, Day>) -> bool {
+        let figures = self.valued.iter().map(|(date, it)| (date, &it.day));
+        let leaves = |it: &Valued| {
+            it.day.credit_count.checked_add(it.day.debit_count) == Some(it.items.size())
+        };
+        self.booked == *booked && figures.eq(valued) && self.valued.values().all(leaves)
+    }
+
+    /// A statement by its place in the book, from 1.
+    pub fn statement_at(&self, number: u64) -> Option<&StatementRecord> {
+        self.statements.get(usize::try_from(number.checked_sub(1)?).ok()?)
+    }
+
+    pub(super) fn statement(&self, id: &str) -> Option<&StatementRecord> {
+        self.statements.iter().find(|statement| statement.id == id)
     }
 
     /// Whether a statement covers a date.
-    pub fn covers(&self, date: Date) -> bool {
+    pub(super) fn covers(&self, date: Date) -> bool {
         self.statements.iter().any(|statement| statement.from <= date && date <= statement.to)
     }
 
-    pub(super) fn entry(&self, number: u64) -> &Entry {
-        &self.entries[place(number)]
-    }
-
-    pub(super) fn add(&mut self, entry: &BookEntry, position: Position) -> u64 {
-        let number = u64::try_from(self.entries.len()).expect("a count fits 64 bits") + 1;
-        self.insert(Entry {
-            number,
-            position,
-            side: entry.side,
-            amount: entry.amount,
-            date: entry.date,
-            entry_reference: entry.entry_reference.clone(),
-            uetr: entry.uetr,
-            end_to_end_id: entry.end_to_end_id.clone(),
-            status: Status::Open,
-        });
-        number
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        if entry.status == Status::Open {
-            self.open.insert((entry.date, entry.number));
-            self.wait(&entry);
-        }
-        self.entries.push(entry);
-    }
-
-    fn wait(&mut self, entry: &Entry) {
-        if let Some(key) = entry.key() {
-            self.waiting.entry(key).or_default().insert(entry.number);
-        }
-    }
-
-    /// The entry has a posting now: nothing else may find it.
-    fn settle(&mut self, number: u64) {
-        let entry = &self.entries[place(number)];
-        self.open.remove(&(entry.date, number));
-        let Some(key) = entry.key() else { return };
-        if let Some(numbers) = self.waiting.get_mut(&key) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
-                self.waiting.remove(&key);
-            }
-        }
-    }
-
-    /// Entries without a posting that a posting with these references belongs to: by UETR, then by
-    /// end-to-end id, each oldest first.
-    pub(super) fn waiting(&self, uetr: &Uetr, end_to_end_id: &str) -> impl Iterator<Item = &Entry> {
-        let by_uetr = self.waiting.get(&MatchKey::Uetr(*uetr));
-        let by_reference = text::identifies(end_to_end_id)
-            .then(|| self.waiting.get(&MatchKey::Reference(end_to_end_id.to_owned())))
-            .flatten();
-        by_uetr.into_iter().chain(by_reference).flatten().map(|number| self.entry(*number))
-    }
-
-    pub(super) fn has_statement(&self, id: &str) -> bool {
-        self.statements.iter().any(|statement| statement.id == id)
-    }
-
-    pub(super) fn add_statement(&mut self, statement: &Statement, position: Position) {
+    pub(super) fn add_statement(&mut self, statement: &Statement, position: Position) -> u64 {
+        let number = u64::try_from(self.statements.len()).expect("a count fits 64 bits") + 1;
         self.statements.push(StatementRecord {
-            number: u64::try_from(self.statements.len()).expect("a count fits 64 bits") + 1,
+            number,
             id: statement.id.clone(),
+            sequence: statement.sequence,
             from: statement.from,
             to: statement.to,
             opening: statement.opening,
             closing: statement.closing,
+            original: statement.original,
             position,
         });
+        number
     }
 
-    /// Entries with a date in the range that have no posting and stand in no break.
-    pub(super) fn undecided(&self, from: Date, to: Date) -> Vec<u64> {
-        self.open.range((from, 0)..=(to, u64::MAX)).map(|(_, number)| *number).collect()
+    /// What is wrong with a statement, as far as its book has come.
+    pub(super) fn faults_of(&self, number: u64) -> [Option<StatementFault>; 2] {
+        let statement = &self.statements[place(number)];
+        let others = || self.statements.iter().filter(|other| other.number != number);
+        // In a sequence the one before has the number before; of the dates it is the last that ends
+        // before this one begins.
+        let numbered = statement.sequence != 0;
+        let gap = numbered
+            && others().any(|other| other.sequence != 0)
+            && !others().any(|other| other.sequence.checked_add(1) == Some(statement.sequence))
+            && others().any(|other| other.sequence != 0 && other.sequence < statement.sequence)
+            // Of two with one number the second came twice.
+            || numbered
+                && others()
+                    .any(|it| it.sequence == statement.sequence && it.number < statement.number);
+        let before = others().filter(|other| other.to < statement.from).max_by_key(|it| it.to);
+        let joins = before.is_none_or(|before| before.closing == statement.opening);
+        let days = self.booked.range(statement.from..=statement.to);
+        let moved: i128 = days.map(|(_, day)| day.movement()).sum();
+        let adds_up = i128::from(statement.opening) + moved == i128::from(statement.closing);
+        [
+            gap.then_some(StatementFault::Gap),
+            (!joins || !adds_up).then_some(StatementFault::Unbalanced),
+        ]
     }
 
-    /// The open break of an entry that has no posting.
-    pub(super) fn break_of_entry(&self, number: u64) -> Option<u64> {
-        match self.entry(number).status {
-            Status::Broken(number) => Some(number),
-            Status::Open | Status::Matched(..) => None,
+    /// Statements that a new one now stands before: the next by date, and the next by its number.
+    pub(super) fn followers(&self, number: u64) -> Vec<u64> {
+        let statement = &self.statements[place(number)];
+        let later = self.statements.iter().filter(|other| other.from > statement.to);
+        let next = later.map(|other| other.from).min();
+        let higher = self.statements.iter().map(|other| other.sequence);
+        let higher = higher.filter(|it| statement.sequence != 0 && *it > statement.sequence).min();
+        let follows =
+            |other: &&StatementRecord| Some(other.from) == next || Some(other.sequence) == higher;
+        self.statements.iter().filter(follows).map(|other| other.number).collect()
+    }
+
+    /// The balance by value dates at the beginning of a date; none where no statement tells one. It is
+    /// told by the statement that covers the date, or by the last one before: what that had before its
+    /// first entry, less what had been booked by then, is what the book held before any entry that was
+    /// recorded; and from there the entries lead to the date. Takes one step a date and statement.
+    pub fn opening(&self, date: Date) -> Option<i128> {
+        let begun = self.statements.iter().filter(|it| it.from <= date);
+        let told = begun.max_by_key(|it| (it.to.min(date), it.number))?;
+        let beginning = i128::from(told.opening) - self.booked_before(told.from);
+        Some(beginning + self.movement_before(date))
+    }
+
+    /// What the items that were booked before a date come to. Takes one step a date.
+    pub(super) fn booked_before(&self, date: Date) -> i128 {
+        self.booked.range(..date).map(|(_, day)| day.movement()).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn dates(&self) -> impl Iterator<Item = Date> + '_ {
+        self.booked.keys().chain(self.valued.keys()).copied()
+    }
+
+    /// What is kept of a date: as booked, as valued, and the tree over what is valued then.
+    pub(super) fn parts(&self, date: Date) -> (Day, Day, Frontier) {
+        let booked = self.booked.get(&date).cloned().unwrap_or_default();
+        let valued = self.valued.get(&date).map(|it| (it.day.clone(), it.items.clone()));
+        let (valued, items) = valued.unwrap_or_default();
+        (booked, valued, items)
+    }
+
+    pub(super) fn restore_day(&mut self, date: Date, booked: Day, valued: Day, items: Frontier) {
+        if booked != Day::default() {
+            self.booked.insert(date, booked);
+        }
+        if items.size() > 0 {
+            let restored = self.valued.entry(date).or_default();
+            (restored.day, restored.items) = (valued, items);
         }
     }
 
-    /// The open break of a posting that is missing there.
-    pub(super) fn missing_there(&self, posting: &Position) -> Option<u64> {
-        self.missing.get(posting).copied()
+    /// Takes an item that was recorded before; its day comes with a record of its own.
+    pub(super) fn restore_item(&mut self, number: u64, valued: Date) {
+        self.count += 1;
+        self.valued.entry(valued).or_default().numbers.push(number);
     }
 
-    pub(super) fn matched(&mut self, number: u64, item: LedgerItem, at: Position) {
-        self.settle(number);
-        self.taken.insert(item.position);
-        self.entries[place(number)].status = Status::Matched(item, at);
-    }
-
-    pub(super) fn broken(&mut self, found: &Break) {
-        if let Some(number) = found.entry {
-            match found.kind {
-                // It still has no posting of its own: a later one may heal it.
-                BreakKind::MissingHere | BreakKind::Duplicate => {
-                    let date = self.entry(number).date;
-                    self.open.remove(&(date, number));
-                }
-                _ => self.settle(number),
-            }
-            self.entries[place(number)].status = Status::Broken(found.number);
-        }
-        let Some(item) = found.ledger else { return };
-        match found.kind {
-            BreakKind::MissingThere => {
-                self.missing.insert(item.position, found.number);
-            }
-            BreakKind::Duplicate => {}
-            _ => {
-                self.taken.insert(item.position);
-            }
-        }
-    }
-
-    pub(super) fn healed(&mut self, found: &Break) {
-        if let (BreakKind::MissingThere, Some(item)) = (found.kind, found.ledger) {
-            self.missing.remove(&item.position);
-        }
-    }
-
-    pub(super) fn restore_entry(&mut self, entry: Entry) -> Option<()> {
-        if place(entry.number) != self.entries.len() {
-            return None;
-        }
-        if let Status::Matched(item, _) = entry.status {
-            self.taken.insert(item.position);
-        }
-        self.insert(entry);
-        Some(())
-    }
-
-    pub(super) fn restore_statement(&mut self, statement: StatementRecord) {
-        self.statements.push(statement);
-    }
-
-    /// Marks what an open break marked when it was found.
-    pub(super) fn restore_break(&mut self, found: &Break) -> Option<()> {
-        if let Some(number) = found.entry {
-            self.entries.get(place(number))?;
-        }
-        if found.healed_at.is_some() {
-            return Some(());
-        }
-        if let (Some(number), BreakKind::MissingHere | BreakKind::Duplicate) =
-            (found.entry, found.kind)
-        {
-            let entry = self.entry(number).clone();
-            self.wait(&entry);
-        }
-        self.broken(found);
-        Some(())
+    pub(super) fn restore_statement(&mut self, statement: StatementRecord) -> Option<()> {
+        (place(statement.number) == self.statements.len()).then(|| self.statements.push(statement))
     }
 }
 
-/// Entries are numbered from 1.
+/// What an item counts as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub side: Side,
+    pub amount: u64,
+    pub booked: Date,
+    pub valued: Date,
+    pub purpose: Option<Purpose>,
+}
+
+/// Statements are numbered from 1.
 fn place(number: u64) -> usize {
-    usize::try_from(number - 1).expect("entries are in memory")
+    usize::try_from(number - 1).expect("statements are in memory")
 }

@@ -118,7 +118,7 @@ fn lies_are_refused(state: &State, header: &Header, proposal: &Proposal, leaves:
         change(&mut changed[at]);
         refused(&changed, lie);
     };
-    change("another instruction", |leaf| leaf.instruction += 1);
+    change("another instruction", |leaf| leaf.instruction = leaf.instruction.wrapping_add(1));
     change("another item", |leaf| leaf.item += 1);
     change("another reason or none", |leaf| {
         leaf.outcome = counterfoil_ledger::outcome::Outcome::rejected(

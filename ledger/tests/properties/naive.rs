@@ -1,8 +1,12 @@
 //! The ledger as the documents describe it, as plainly as possible: maps, lists and a search
-//! through all of them for every question. It shares no code with what it checks, and it decides
-//! breaks by looking at everything afresh, where the ledger keeps them up to date.
+//! through all of them for every question. It shares no code with what it checks. What belongs
+//! together in the books is not its business: `matching/naive.rs` is the model of that.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_proto::v1::AgreementAnswer;
+
+use super::agreements::{Deals, Offer};
 
 pub const DAY_MS: u64 = 86_400_000;
 const LARGEST: i128 = 9_223_372_036_854_775_807;
@@ -26,11 +30,35 @@ pub struct Order {
 
 #[derive(Clone, Debug)]
 pub enum Body {
-    Open { key: AccountKey, servicer: Bank, owner: Bank, asset: String },
+    Open {
+        key: AccountKey,
+        servicer: Bank,
+        owner: Bank,
+        asset: String,
+    },
     Transfer(Transfer),
-    Batch { items: Vec<Transfer>, together: bool },
-    Entries { account: AccountKey, items: Vec<Entry> },
-    Statement { account: AccountKey, name: String, from: u32, to: u32 },
+    Batch {
+        items: Vec<Transfer>,
+        together: bool,
+    },
+    Entries {
+        account: AccountKey,
+        items: Vec<Entry>,
+    },
+    Statement {
+        account: AccountKey,
+        name: String,
+        to: u32,
+    },
+    /// A run, a decision, a step of the work on a break with its transfer, or a signed position.
+    Step {
+        paid: Option<Transfer>,
+    },
+    Offer(Offer),
+    Answer {
+        number: u8,
+        answer: AgreementAnswer,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -39,18 +67,13 @@ pub struct Transfer {
     pub credit: AccountKey,
     pub amount: u64,
     pub uetr: u8,
-    pub reference: String,
     /// 0 = the day of the block.
     pub date: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    pub credit: bool,
-    pub amount: u64,
     pub date: u32,
-    pub uetr: Option<u8>,
-    pub reference: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,45 +101,19 @@ pub struct Account {
     pub balance: i128,
 }
 
-#[derive(Clone, Debug)]
-pub struct Posting {
-    pub account: AccountKey,
-    pub place: Place,
-    pub credit: bool,
-    pub amount: u64,
-    pub date: u32,
-    uetr: u8,
-    reference: String,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Book {
-    pub entries: Vec<Entry>,
-    /// Entry (from 0) to posting (place in `postings`).
-    pub pairs: BTreeMap<usize, usize>,
-    statements: Vec<(String, u32, u32)>,
-}
-
 /// The content of an id, when it was made, and where it was decided.
 type Decided = (Vec<u8>, u64, Place);
-
-/// What has become of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    Open,
-    Matched(Place),
-    Differs(&'static str, Place),
-    Duplicate,
-    MissingHere,
-}
 
 #[derive(Clone, Default)]
 pub struct Naive {
     members: BTreeSet<Bank>,
     assets: BTreeSet<String>,
     pub accounts: BTreeMap<AccountKey, Account>,
-    pub postings: Vec<Posting>,
-    pub books: BTreeMap<(AccountKey, Bank), Book>,
+    /// How many an account has had.
+    pub postings: BTreeMap<AccountKey, u64>,
+    /// How many items the books of an account have had, by whose they are; the ledger's without.
+    pub items: BTreeMap<(AccountKey, Option<Bank>), u64>,
+    statements: BTreeSet<(AccountKey, Bank, String)>,
     decided: BTreeMap<(Bank, [u8; 16]), Decided>,
     settled: BTreeSet<(u8, AccountKey)>,
     height: u64,
@@ -124,6 +121,7 @@ pub struct Naive {
     before_ms: u64,
     leaves: u32,
     today: u32,
+    pub deals: Deals,
 }
 
 impl Naive {
@@ -144,7 +142,8 @@ impl Naive {
         self.time_ms
     }
 
-    pub fn judge(&mut self, order: &Order) -> Answer {
+    /// What becomes of an order; `found` is what the ledger decided, if it decided.
+    pub fn judge(&mut self, order: &Order, found: Option<Verdict>) -> Answer {
         let key = (order.signer.clone(), order.id);
         if let Some((content, made_ms, place)) = self.decided.get(&key) {
             // Apply remembers a day of ids; older ones are answered from the index of the node.
@@ -158,6 +157,9 @@ impl Naive {
         }
         if let Some(reason) = self.refusal(order) {
             return Answer::Refused(reason);
+        }
+        if matches!(order.body, Body::Step { .. }) {
+            return self.learn(order, found.expect("nothing speaks against deciding it"));
         }
         let place = (self.height, self.leaves);
         let earlier = self.decided.insert(key, (order.content.clone(), order.made_ms, place));
@@ -219,27 +221,70 @@ impl Naive {
                 self.leaves += 1;
                 let mut verdicts = vec![Verdict::Taken];
                 for entry in items {
-                    let known = self.is_party(account, &order.signer);
-                    verdicts.push(if known { Verdict::Recorded } else { Verdict::Rejected(401) });
-                    if known {
-                        self.book(account, &order.signer, entry);
+                    let refused = self.not_compared(account, &order.signer, entry.date);
+                    if refused.is_none() {
+                        let key = (*account, Some(order.signer.clone()));
+                        *self.items.entry(key).or_default() += 1;
                     }
+                    verdicts.push(refused.map_or(Verdict::Recorded, Verdict::Rejected));
                     self.leaves += 1;
                 }
                 verdicts
             }
-            Body::Statement { account, name, from, to } => {
+            Body::Statement { account, name, to } => {
                 self.leaves += 1;
-                if !self.is_party(account, &order.signer) {
-                    return vec![Verdict::Rejected(401)];
+                if let Some(reason) = self.not_compared(account, &order.signer, *to) {
+                    return vec![Verdict::Rejected(reason)];
                 }
-                let book = self.books.entry((*account, order.signer.clone())).or_default();
-                if book.statements.iter().any(|(other, ..)| other == name) {
-                    return vec![Verdict::Rejected(801)];
-                }
-                book.statements.push((name.clone(), *from, *to));
-                vec![Verdict::Recorded]
+                let key = (*account, order.signer.clone(), name.clone());
+                let new = self.statements.insert(key);
+                vec![if new { Verdict::Recorded } else { Verdict::Rejected(801) }]
             }
+            Body::Step { .. } => unreachable!("what a step does is asked of the ledger"),
+            Body::Offer(offer) => {
+                self.leaves += 1;
+                vec![self.offer(&order.signer, offer)]
+            }
+            Body::Answer { number, answer } => {
+                self.leaves += 1;
+                vec![self.answer(&order.signer, *number, *answer)]
+            }
+        }
+    }
+
+    /// What the ledger says of a step of reconciliation depends on everything before, so the model
+    /// learns its verdict; but money moves only as a transfer of the same signer would move it.
+    fn learn(&mut self, order: &Order, found: Verdict) -> Answer {
+        let Body::Step { paid } = &order.body else { unreachable!("only of steps") };
+        let place = (self.height, self.leaves);
+        let key = (order.signer.clone(), order.id);
+        let earlier = self.decided.insert(key, (order.content.clone(), order.made_ms, place));
+        assert!(earlier.is_none(), "an id is decided once");
+        let of_transfer = match found {
+            Verdict::Settled => true,
+            Verdict::Rejected(reason) => matches!(reason, 402..=407 | 501..=502),
+            _ => false,
+        };
+        match paid.as_ref().filter(|_| of_transfer) {
+            Some(transfer) => Answer::Decided(vec![self.pay(&order.signer, transfer)]),
+            None => {
+                self.leaves += 1;
+                let expected = match found {
+                    Verdict::Rejected(reason) => reason == 401 || (820..=833).contains(&reason),
+                    found => found == Verdict::Recorded,
+                };
+                assert!(expected, "{order:?} became {found:?}");
+                Answer::Decided(vec![found])
+            }
+        }
+    }
+
+    /// Why what a bank says of an account on a day is not taken.
+    fn not_compared(&self, account: &AccountKey, signer: &Bank, date: u32) -> Option<u16> {
+        if !self.is_party(account, signer) {
+            Some(401)
+        } else {
+            self.deals.governing(account, date).is_none().then_some(820)
         }
     }
 
@@ -265,7 +310,6 @@ impl Naive {
     }
 
     fn pay(&mut self, signer: &Bank, transfer: &Transfer) -> Verdict {
-        let place = (self.height, self.leaves);
         self.leaves += 1;
         let Some(debit) = self.accounts.get(&transfer.debit).filter(|it| it.owner == *signer)
         else {
@@ -289,113 +333,14 @@ impl Naive {
             return Verdict::Rejected(502);
         }
         self.settled.insert((transfer.uetr, transfer.debit));
-        for (account, credit, balance) in
-            [(transfer.debit, false, less), (transfer.credit, true, more)]
-        {
+        for (account, balance) in [(transfer.debit, less), (transfer.credit, more)] {
             self.accounts.get_mut(&account).expect("found above").balance = balance;
             let date = if transfer.date == 0 { self.today } else { transfer.date };
-            let (amount, uetr) = (transfer.amount, transfer.uetr);
-            let reference = transfer.reference.clone();
-            self.postings.push(Posting { account, place, credit, amount, date, uetr, reference });
-            self.show(self.postings.len() - 1);
+            *self.postings.entry(account).or_default() += 1;
+            if self.deals.governing(&account, date).is_some() {
+                *self.items.entry((account, None)).or_default() += 1;
+            }
         }
         Verdict::Settled
-    }
-
-    /// Pairs an entry with the posting that is free and differs least, the oldest of several.
-    fn book(&mut self, account: &AccountKey, bank: &Bank, entry: &Entry) {
-        let book = self.books.entry((*account, bank.clone())).or_default();
-        book.entries.push(entry.clone());
-        let taken: BTreeSet<usize> = book.pairs.values().copied().collect();
-        let free = self.postings.iter().enumerate().filter(|(place, posting)| {
-            !taken.contains(place) && posting.account == *account && belongs(entry, posting)
-        });
-        if let Some((place, _)) = free.min_by_key(|(_, posting)| severity(entry, posting)) {
-            book.pairs.insert(book.entries.len() - 1, place);
-        }
-    }
-
-    /// Pairs a posting with the entry that waits for it: one that names the UETR before one that
-    /// names the reference, then the least difference, then the oldest.
-    fn show(&mut self, place: usize) {
-        let posting = &self.postings[place];
-        for ((account, _), book) in &mut self.books {
-            if *account != posting.account {
-                continue;
-            }
-            let waiting = book.entries.iter().enumerate().filter(|(number, entry)| {
-                !book.pairs.contains_key(number) && belongs(entry, posting)
-            });
-            let best =
-                waiting.min_by_key(|(_, entry)| (entry.uetr.is_none(), severity(entry, posting)));
-            if let Some((number, _)) = best {
-                book.pairs.insert(number, place);
-            }
-        }
-    }
-
-    /// What has become of each entry of a book.
-    pub fn fates(&self, account: &AccountKey, bank: &Bank) -> Vec<Fate> {
-        let Some(book) = self.books.get(&(*account, bank.clone())) else { return Vec::new() };
-        let fate = |(number, entry): (usize, &Entry)| match book.pairs.get(&number) {
-            Some(place) => {
-                let posting = &self.postings[*place];
-                match difference(entry, posting) {
-                    None => Fate::Matched(posting.place),
-                    Some(kind) => Fate::Differs(kind, posting.place),
-                }
-            }
-            None if self.postings.iter().any(|it| it.account == *account && belongs(entry, it)) => {
-                Fate::Duplicate
-            }
-            None if book.covers(entry.date) => Fate::MissingHere,
-            None => Fate::Open,
-        };
-        book.entries.iter().enumerate().map(fate).collect()
-    }
-
-    /// Postings that a book should have and has not.
-    pub fn missing_there(&self, account: &AccountKey, bank: &Bank) -> BTreeSet<Place> {
-        let Some(book) = self.books.get(&(*account, bank.clone())) else { return BTreeSet::new() };
-        let taken: BTreeSet<usize> = book.pairs.values().copied().collect();
-        let missing = self.postings.iter().enumerate().filter(|(place, posting)| {
-            posting.account == *account && !taken.contains(place) && book.covers(posting.date)
-        });
-        missing.map(|(_, posting)| posting.place).collect()
-    }
-}
-
-impl Book {
-    fn covers(&self, date: u32) -> bool {
-        self.statements.iter().any(|(_, from, to)| (*from..=*to).contains(&date))
-    }
-}
-
-fn belongs(entry: &Entry, posting: &Posting) -> bool {
-    let says_something = !["", "NOTPROVIDED", "NONREF", "NOREF"].contains(&&*entry.reference);
-    match entry.uetr {
-        Some(uetr) => uetr == posting.uetr,
-        None => says_something && entry.reference == posting.reference,
-    }
-}
-
-fn difference(entry: &Entry, posting: &Posting) -> Option<&'static str> {
-    if entry.credit != posting.credit {
-        Some("direction")
-    } else if entry.amount != posting.amount {
-        Some("amount")
-    } else if entry.date != posting.date {
-        Some("date")
-    } else {
-        None
-    }
-}
-
-fn severity(entry: &Entry, posting: &Posting) -> u8 {
-    match difference(entry, posting) {
-        None => 0,
-        Some("date") => 1,
-        Some("amount") => 2,
-        Some(_) => 3,
     }
 }

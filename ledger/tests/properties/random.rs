@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::naive::{Body, DAY_MS, Entry, Order, Transfer};
+use super::{agreements, steps};
 use crate::support::{
     Consortium, NOON_MS,
     build::{self, HOUR_MS, bytes_of, id_of, sign_with, uetr_of},
@@ -123,6 +124,9 @@ impl Sender<'_> {
             let signer = ACCOUNTS[from].1;
             let body = Body::Transfer(transfer);
             orders.push(self.plain(&label, now_ms, signer, body, Wire::Transfer(wire)));
+        }
+        for (number, (signer, body, wire)) in agreements::prelude().into_iter().enumerate() {
+            orders.push(self.plain(&format!("agree {number}"), now_ms, signer, body, wire));
         }
         orders
     }
@@ -242,7 +246,7 @@ impl Sender<'_> {
         draw: [u8; 5],
         draft: impl FnOnce(&Bic, Plain) -> Draft,
     ) -> (&'static str, Body, Draft) {
-        let (signer, body, plain) = match kind % 16 {
+        let (signer, body, plain) = match kind % 20 {
             0 => {
                 let place = usize::from(draw[1]) % ACCOUNTS.len();
                 let (servicer, owner, asset, name) = ACCOUNTS[place];
@@ -261,7 +265,7 @@ impl Sender<'_> {
                 let (signer, transfer, wire) = random_transfer(label, &draw);
                 (signer, Body::Transfer(transfer), Plain::Body(Wire::Transfer(wire)))
             }
-            6..=9 => {
+            6..=8 => {
                 let mut items = Vec::new();
                 let mut signer = "";
                 for item in 0..1 + draw[4] % 4 {
@@ -276,7 +280,7 @@ impl Sender<'_> {
                 let together = draw[0].is_multiple_of(2);
                 (signer, Body::Batch { items, together }, Plain::Transfers(wires, together))
             }
-            10..=13 => {
+            9..=11 => {
                 let about = payment(draw[0]);
                 let place = match draw[1] {
                     0..=9 => pick_account(draw[3]),
@@ -299,8 +303,16 @@ impl Sender<'_> {
                     Plain::Entries(wires),
                 )
             }
+            12..=13 => {
+                let (signer, body, wire) = agreements::order(label, draw);
+                (signer, body, Plain::Body(wire))
+            }
+            16..=19 => {
+                let (signer, paid, wire) = steps::order(label, draw);
+                (signer, Body::Step { paid }, Plain::Body(wire))
+            }
             _ => {
-                let place = pick_account(draw[1]);
+                let place = if draw[1].is_multiple_of(2) { 1 } else { pick_account(draw[1]) };
                 let (from, to) = (pick(&DATES, draw[3]), pick(&DATES, draw[4]));
                 let (from, to) = (from.min(to), from.max(to));
                 let name = format!("S{}", draw[0] % 3);
@@ -308,7 +320,7 @@ impl Sender<'_> {
                 wire.salt = Bytes::copy_from_slice(&bytes_of(label));
                 wire.closing_balance = i64::from(draw[2]);
                 let account = *account(place).as_bytes();
-                let body = Body::Statement { account, name, from, to };
+                let body = Body::Statement { account, name, to };
                 (bookkeeper(place, draw[2]), body, Plain::Body(Wire::Statement(wire)))
             }
         };
@@ -353,7 +365,7 @@ fn random_transfer(label: &str, draw: &[u8; 5]) -> (&'static str, Transfer, v1::
     (signer, transfer, wire)
 }
 
-fn transfer(
+pub fn transfer(
     label: &str,
     from: usize,
     to: usize,
@@ -368,7 +380,7 @@ fn transfer(
     wire.end_to_end_id = reference.to_owned();
     wire.settlement_date = date;
     let (debit, credit) = (*debit.as_bytes(), *credit.as_bytes());
-    (Transfer { debit, credit, amount, uetr, reference: reference.to_owned(), date }, wire)
+    (Transfer { debit, credit, amount, uetr, date }, wire)
 }
 
 /// What a book says of a payment: mostly the truth.
@@ -395,5 +407,5 @@ fn random_entry(label: &str, place: usize, draw: &[u8; 5], item: u8) -> (Entry, 
     if let Some(uetr) = uetr {
         wire.uetr = Bytes::copy_from_slice(uetr_of(&uetr.to_string()).as_bytes());
     }
-    (Entry { credit, amount, date, uetr, reference: reference.to_owned() }, wire)
+    (Entry { date }, wire)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use counterfoil_ledger::{
     account::AccountId,
+    agreement::AgreementId,
     apply::Decision,
     asset::{format_amount, parse_amount},
     bic::Bic,
@@ -13,7 +14,6 @@ use counterfoil_ledger::{
     hash::Hash,
     instruction::Draft,
     outcome::{Event, Outcome, State as OutcomeState},
-    reconciliation::{Book, Break, EFFECT_LENGTH, Effect, Status, report::report},
 };
 use counterfoil_proto::v1::{self, instruction::Body};
 use prost::Message;
@@ -23,6 +23,15 @@ use crate::support::{
     build::{self, HOUR_MS, id_of, uetr_of},
     consortium::bic_of,
 };
+
+#[path = "agreements.rs"]
+mod agreements;
+#[path = "books.rs"]
+mod books;
+#[path = "effects.rs"]
+mod effects;
+#[path = "sheets.rs"]
+mod sheets;
 
 type Answer = Vec<String>;
 type Failure = String;
@@ -38,6 +47,8 @@ pub struct Bank {
     orders: BTreeMap<String, (u64, u64)>,
     /// What each leaf is called.
     labels: BTreeMap<Position, String>,
+    /// Terms that were offered.
+    offers: BTreeMap<String, AgreementId>,
 }
 
 #[derive(Clone)]
@@ -86,10 +97,7 @@ impl Bank {
                 nothing
             }
             "assets" => self.found(&words).and(nothing),
-            "clock" => {
-                self.now_ms = self.time(words.at(1)?)?;
-                nothing
-            }
+            "clock" => self.wait_until(self.time(words.at(1)?)?).map(|answer| vec![answer]),
             "account" => self.declare(&words).map(drop).and(nothing),
             "restart" => {
                 let chain = self.chain()?;
@@ -123,7 +131,17 @@ impl Bank {
             }
             "entries" => self.entries(&words).map(|answer| vec![answer]),
             "breaks" => self.breaks(&words).map(|answer| vec![answer]),
-            "report" => self.report(&words).map(|answer| vec![answer]),
+            "matches" => self.matches(&words).map(|answer| vec![answer]),
+            "proposals" => self.proposals(&words).map(|answer| vec![answer]),
+            "position" => self.position(&words).map(|answer| vec![answer]),
+            "run" => self.run(&words),
+            "decide" => self.decide(&words),
+            "work" => self.work(&words),
+            "sign" => self.sign_position(&words),
+            "offer" => self.offer(&words),
+            "accept" | "reject" | "withdraw" => self.answer_offer(&words),
+            "agreements" => self.agreements(&words).map(|answer| vec![answer]),
+            "governs" => self.governs(&words).map(|answer| vec![answer]),
             other => Err(format!("`{other}` is no command")),
         }
     }
@@ -135,7 +153,7 @@ impl Bank {
             assets.push((pair[0], exponent.ok_or("an asset has a number of decimals")?));
         }
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        self.chain = Some(Chain::new(Consortium::new(&names, &assets)));
+        self.chain = Some(Chain::new(Consortium::with_second_keys(&names, &assets)));
         self.now_ms = NOON_MS + 1_000;
         Ok(())
     }
@@ -214,46 +232,6 @@ impl Bank {
         self.order(label, words, signer, Plain::Transfers(transfers, together))
     }
 
-    fn book(&mut self, words: &Words<'_>, items: &[&str]) -> Result<Vec<Answer>, Failure> {
-        let label = words.at(1)?;
-        let account = self.account(words.need("of")?)?.clone();
-        let mut entries = Vec::new();
-        for (number, line) in (1..).zip(items) {
-            let words = Words::of(line);
-            let side = match words.at(1)? {
-                "credit" => v1::Side::Credit,
-                "debit" => v1::Side::Debit,
-                other => return Err(format!("`{other}` is neither credit nor debit")),
-            };
-            let amount =
-                parse_amount(words.at(2)?, account.exponent).map_err(|error| error.to_string())?;
-            let date = yyyymmdd(words.need("on")?)?;
-            let label = format!("{label}-{number}");
-            let mut entry = build::book_entry(&label, &account.id, side, amount, date);
-            entry.value_date = words.after("value").map_or(Ok(0), yyyymmdd)?;
-            entry.entry_reference = words.after("entry").unwrap_or("").to_owned();
-            entry.end_to_end_id = words.after("ref").unwrap_or("").to_owned();
-            if let Some(other) = words.after("uetr") {
-                entry.uetr = Bytes::copy_from_slice(uetr_of(other).as_bytes());
-            }
-            entries.push(entry);
-        }
-        let signer = self.signer(words, bic_of(words.need("by")?))?;
-        self.order(label, words, signer, Plain::Entries(entries))
-    }
-
-    fn statement(&mut self, words: &Words<'_>) -> Result<Vec<Answer>, Failure> {
-        let label = words.at(1)?;
-        let account = self.account(words.need("of")?)?.clone();
-        let (from, to) = (yyyymmdd(words.need("from")?)?, yyyymmdd(words.need("to")?)?);
-        let mut statement = build::statement(label, &account.id, from, to);
-        statement.statement_id = words.after("called").unwrap_or(label).to_owned();
-        statement.opening_balance = signed_amount(words.need("opening")?, account.exponent)?;
-        statement.closing_balance = signed_amount(words.need("closing")?, account.exponent)?;
-        let signer = self.signer(words, bic_of(words.need("by")?))?;
-        self.order(label, words, signer, Plain::Body(Body::Statement(statement)))
-    }
-
     /// Signs an order, executes it in a block of its own and says what became of it.
     fn order(
         &mut self,
@@ -279,13 +257,19 @@ impl Bank {
         }
         let now_ms = self.now_ms;
         self.now_ms += 1_000;
+        let second = words.after("key") == Some("second");
         let chain = self.chain()?;
-        let bytes = chain.consortium.sign(&signer, draft);
+        let bytes = match second {
+            true => chain.consortium.sign_with_second_key(&signer, draft),
+            false => chain.consortium.sign(&signer, draft),
+        };
         let (block, decisions) = chain.execute(now_ms, vec![bytes]);
         self.label_leaves(label, &block);
         self.money_is_conserved()?;
         let mut answers = self.answers(&decisions[0])?;
         answers.resize(1 + items, vec!["not taken".to_owned()]);
+        let due = self.due_answers(&block);
+        answers.last_mut().expect("an order has an answer").extend(due);
         Ok(answers)
     }
 
@@ -342,120 +326,11 @@ impl Bank {
         let first = usize::try_from(position.leaf).expect("blocks are small here");
         let own = leaves[first].instruction;
         let leaves = leaves[first..].iter().take_while(|leaf| leaf.instruction == own);
-        Ok(leaves
-            .map(|leaf| {
-                let mut answer = vec![format!("{prefix}{}", outcome_text(&leaf.outcome))];
-                for effect in leaf.effects.chunks(EFFECT_LENGTH) {
-                    let (account, effect) = Effect::decode(effect).expect("effects decode");
-                    answer.push(self.effect_text(&account, &effect));
-                }
-                answer
-            })
-            .collect())
-    }
-
-    fn effect_text(&self, account: &AccountId, effect: &Effect) -> String {
-        let (name, account) =
-            self.accounts.iter().find(|(_, it)| it.id == *account).expect("it has a name");
-        let bank = |book: &Book| match book {
-            Book::Owner => self.name_of(&account.owner),
-            Book::Servicer => self.name_of(&account.servicer),
-        };
-        match effect {
-            Effect::Matched { book, entry, posting } => {
-                format!("{name}/{}: entry {entry} matches {}", bank(book), self.labels[posting])
-            }
-            Effect::Opened { book, number, kind, entry, posting } => {
-                let sides = self.sides(*entry, *posting);
-                format!("{name}/{}: break {number} {} {sides}", bank(book), kind_text(*kind))
-            }
-            Effect::Healed { book, number } => {
-                format!("{name}/{}: break {number} healed", bank(book))
-            }
-        }
-    }
-
-    fn sides(&self, entry: Option<u64>, posting: Option<Position>) -> String {
-        let entry = entry.map(|number| format!("entry {number}"));
-        let posting = posting.map(|posting| self.labels[&posting].clone());
-        entry.into_iter().chain(posting).collect::<Vec<_>>().join(" / ")
+        Ok(leaves.map(|leaf| self.leaf_answer(prefix, leaf)).collect())
     }
 
     fn name_of(&self, bic: &Bic) -> &str {
         self.names.iter().find(|name| bic_of(name) == *bic).expect("members have names")
-    }
-
-    /// The ordinal of an account and which book of it is a bank's.
-    fn book_of(&mut self, words: &Words<'_>) -> Result<(u32, Book, u8), Failure> {
-        let account = self.account(words.at(1)?)?.clone();
-        let bank = bic_of(words.need("of")?);
-        let book = if account.servicer == bank { Book::Servicer } else { Book::Owner };
-        let found = self.chain()?.state.account(&account.id).ok_or("it is not open")?;
-        Ok((found.ordinal, book, account.exponent))
-    }
-
-    fn entries(&mut self, words: &Words<'_>) -> Result<Answer, Failure> {
-        let (ordinal, book, exponent) = self.book_of(words)?;
-        let state = self.chain()?.state.reconciliation().book(ordinal, book).cloned();
-        let entries = state.iter().flat_map(|state| state.entries());
-        let lines: Answer = entries
-            .map(|entry| {
-                let amount = format_amount(entry.side.signed(entry.amount), exponent);
-                let status = match &entry.status {
-                    Status::Open => "open".to_owned(),
-                    Status::Matched(item, _) => format!("matches {}", self.labels[&item.position]),
-                    Status::Broken(number) => format!("break {number}"),
-                };
-                format!("{} {} {amount} {status}", entry.number, entry.date)
-            })
-            .collect();
-        Ok(if lines.is_empty() { vec!["none".to_owned()] } else { lines })
-    }
-
-    fn breaks(&mut self, words: &Words<'_>) -> Result<Answer, Failure> {
-        let (ordinal, book, _) = self.book_of(words)?;
-        let breaks = self.chain()?.state.reconciliation().breaks(ordinal).to_vec();
-        let text = |found: &Break| {
-            let sides = self.sides(found.entry, found.ledger.map(|item| item.position));
-            let healed = if found.healed_at.is_some() { ", healed" } else { "" };
-            format!("{} {} {sides}{healed}", found.number, kind_text(found.kind))
-        };
-        let lines: Answer = breaks.iter().filter(|found| found.book == book).map(text).collect();
-        Ok(if lines.is_empty() { vec!["none".to_owned()] } else { lines })
-    }
-
-    fn report(&mut self, words: &Words<'_>) -> Result<Answer, Failure> {
-        let (ordinal, book, exponent) = self.book_of(words)?;
-        let date = |text| Date::parse(text).map_err(|error| error.to_string());
-        let (from, to) = (date(words.need("from")?)?, date(words.need("to")?)?);
-        let chain = self.chain()?;
-        let movements = chain.history.movements(ordinal).to_vec();
-        let report = report(chain.state.reconciliation(), ordinal, book, from, to, movements);
-        let money = |units: i128| format_amount(units, exponent);
-        let figures = |who: &str, it: &counterfoil_ledger::reconciliation::report::Figures| {
-            let (credits, debits) = (money(it.credits), money(it.debits));
-            let (opening, closing) = (money(it.opening), money(it.closing));
-            format!(
-                "{who}: opening {opening}, {} in {credits}, {} out {debits}, closing {closing}",
-                it.credit_count, it.debit_count
-            )
-        };
-        let mut lines = vec![
-            figures("ledger", &report.ledger),
-            figures("book", &report.book),
-            format!("matched {} of {}", report.matched_count, money(report.matched_amount)),
-        ];
-        for (kind, count, effect) in report.breaks.iter().filter(|(_, count, _)| *count > 0) {
-            lines.push(format!("{} {count}, effect {}", kind_text(*kind), money(*effect)));
-        }
-        lines.push(format!(
-            "undecided {}, effect {}",
-            report.undecided_count,
-            money(report.undecided_effect)
-        ));
-        lines.push(format!("opening difference {}", money(report.opening_difference)));
-        lines.push(format!("unexplained {}", money(report.unexplained)));
-        Ok(lines)
     }
 }
 
@@ -492,19 +367,13 @@ fn outcome_text(outcome: &Outcome) -> String {
         (OutcomeState::Settled, ..) => "settled".to_owned(),
         (OutcomeState::Itemised, ..) => "taken".to_owned(),
         (_, Event::AccountOpened, _) => "opened".to_owned(),
+        (_, Event::AgreementProposed, _) => "offered".to_owned(),
+        (_, Event::AgreementAnswered, _) => "answered".to_owned(),
+        (_, Event::MatchingRun, _) => "run".to_owned(),
+        (_, Event::MatchDecided, _) => "decided".to_owned(),
+        (_, Event::BreakWorked, _) => "done".to_owned(),
+        (_, Event::PositionSigned, _) => "signed".to_owned(),
         _ => "recorded".to_owned(),
-    }
-}
-
-fn kind_text(kind: counterfoil_ledger::reconciliation::BreakKind) -> &'static str {
-    use counterfoil_ledger::reconciliation::BreakKind;
-    match kind {
-        BreakKind::Direction => "direction",
-        BreakKind::Amount => "amount",
-        BreakKind::Date => "date",
-        BreakKind::Duplicate => "duplicate",
-        BreakKind::MissingHere => "missing-here",
-        BreakKind::MissingThere => "missing-there",
     }
 }
 

@@ -15,7 +15,9 @@ pub struct Command {
 impl Command {
     /// Whether its answer is a table, and stands below it.
     fn lists(&self) -> bool {
-        ["entries ", "breaks ", "report "].iter().any(|word| self.text.starts_with(word))
+        ["entries ", "breaks ", "matches ", "proposals ", "position ", "agreements ", "clock "]
+            .iter()
+            .any(|word| self.text.starts_with(word))
     }
 }
 

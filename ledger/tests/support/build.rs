@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use counterfoil_ledger::{
-    account::AccountId, bic::Bic, hash::Hash, id::InstructionId, instruction::Draft,
-    signature::Signer, uetr::Uetr,
+    account::AccountId, agreement::AgreementId, bic::Bic, hash::Hash, id::InstructionId,
+    instruction::Draft, signature::Signer, uetr::Uetr,
 };
 use counterfoil_proto::v1::{self, instruction::Body};
 use prost::Message;
@@ -66,6 +66,7 @@ pub fn book_entry(
         end_to_end_id: String::new(),
         commitment: Bytes::new(),
         salt: Bytes::copy_from_slice(&bytes_of(&format!("salt of {label}"))),
+        ..v1::BookEntry::default()
     }
 }
 
@@ -78,13 +79,57 @@ pub fn statement(label: &str, account: &AccountId, from: u32, to: u32) -> v1::St
         opening_balance: 0,
         closing_balance: 0,
         salt: Bytes::copy_from_slice(&bytes_of(&format!("salt of {label}"))),
+        ..v1::Statement::default()
     }
+}
+
+/// Terms over accounts of two institutions, from a date on: all three sources, Saturday and Sunday
+/// without business, everything else as small as it may be.
+pub fn terms(
+    label: &str,
+    (servicer, owner): (&Bic, &Bic),
+    accounts: &[AccountId],
+    from: u32,
+) -> v1::AgreementTerms {
+    let account =
+        |id: &AccountId| v1::AgreementAccount { account: Bytes::copy_from_slice(id.as_bytes()) };
+    v1::AgreementTerms {
+        servicer: servicer.to_string(),
+        owner: owner.to_string(),
+        accounts: accounts.iter().map(account).collect(),
+        ledger: true,
+        owner_book: true,
+        servicer_book: true,
+        rule_set: 1,
+        effective_from: from,
+        missing_at_minute: 1_440,
+        calendar: Some(v1::Calendar { weekend: 0b110_0000, ..v1::Calendar::default() }),
+        salt: Bytes::copy_from_slice(&bytes_of(&format!("salt of {label}"))),
+        ..v1::AgreementTerms::default()
+    }
+}
+
+pub fn offer(terms: v1::AgreementTerms, accept_until_ms: u64) -> Body {
+    Body::ProposeAgreement(Box::new(v1::ProposeAgreement { terms: Some(terms), accept_until_ms }))
+}
+
+pub fn answer(label: &str, agreement: &AgreementId, answer: v1::AgreementAnswer) -> Body {
+    Body::AnswerAgreement(v1::AnswerAgreement {
+        agreement: Bytes::copy_from_slice(agreement.as_bytes()),
+        answer: answer.into(),
+        salt: Bytes::copy_from_slice(&bytes_of(&format!("salt of {label}"))),
+    })
 }
 
 impl Consortium {
     /// Signs a draft as an institution: the bytes that are submitted.
     pub fn sign(&self, institution: &Bic, draft: Draft) -> Bytes {
         sign_with(&self.signers[institution], &self.chain_id(), draft)
+    }
+
+    /// The same with the institution's second key.
+    pub fn sign_with_second_key(&self, institution: &Bic, draft: Draft) -> Bytes {
+        sign_with(&self.second_signers[institution], &self.chain_id(), draft)
     }
 }
 

@@ -169,7 +169,7 @@ pub fn execute(
         .iter()
         .map(|bytes| Prepared::new(bytes.clone(), state.registry(), &state.chain_id()))
         .collect();
-    let facts = history.facts(&apply::wants(state, &prepared));
+    let facts = history.facts(&apply::wants(&prepared));
     (state.commit(&proposal.header, signed, &prepared, &facts, log), prepared.len())
 }
 

@@ -19,6 +19,8 @@ pub struct Consortium {
     pub genesis: Genesis,
     /// Keys that sign instructions.
     pub signers: BTreeMap<Bic, SoftwareSigner>,
+    /// Second keys that sign instructions, where a test needs them.
+    pub second_signers: BTreeMap<Bic, SoftwareSigner>,
     /// Keys that sign proposals, by node id.
     pub nodes: BTreeMap<u64, SoftwareSigner>,
 }
@@ -46,6 +48,20 @@ pub fn p256(name: &str) -> SoftwareSigner {
 impl Consortium {
     /// A member and a node for each name, the third of which signs with P-256; and the assets.
     pub fn new(names: &[&str], assets: &[(&str, u32)]) -> Consortium {
+        Consortium::of(names, assets, BTreeMap::new())
+    }
+
+    /// The same, in which each member has a second key for instructions: what two hands of one bank do.
+    pub fn with_second_keys(names: &[&str], assets: &[(&str, u32)]) -> Consortium {
+        let second = |name: &&str| (bic_of(name), ed25519(&format!("{name} instructions, second")));
+        Consortium::of(names, assets, names.iter().map(second).collect())
+    }
+
+    fn of(
+        names: &[&str],
+        assets: &[(&str, u32)],
+        second_signers: BTreeMap<Bic, SoftwareSigner>,
+    ) -> Consortium {
         let mut banks: Vec<(Bic, &str)> = names.iter().map(|name| (bic_of(name), *name)).collect();
         let mut signers = BTreeMap::new();
         for (place, (bic, name)) in banks.iter().enumerate() {
@@ -57,10 +73,11 @@ impl Consortium {
         for (id, (_, name)) in (1..).zip(&banks) {
             nodes.insert(id, ed25519(&format!("{name} attestation")));
         }
-        let institutions = banks
-            .iter()
-            .zip(nodes.values())
-            .map(|((bic, name), node)| institution(name, bic, &signers[bic], node));
+        let institutions = banks.iter().zip(nodes.values()).map(|((bic, name), node)| {
+            let mut hands = vec![(&signers[bic], "payments")];
+            hands.extend(second_signers.get(bic).map(|signer| (signer, "second hand")));
+            institution(name, bic, &hands, node)
+        });
         let mut assets: Vec<v1::Asset> = assets
             .iter()
             .map(|(code, exponent)| v1::Asset { code: (*code).to_owned(), exponent: *exponent })
@@ -76,7 +93,7 @@ impl Consortium {
             assets,
             policy: None,
         };
-        Consortium { genesis: Genesis::create(genesis).unwrap(), signers, nodes }
+        Consortium { genesis: Genesis::create(genesis).unwrap(), signers, second_signers, nodes }
     }
 
     pub fn chain_id(&self) -> Hash {
@@ -87,7 +104,7 @@ impl Consortium {
 fn institution(
     name: &str,
     bic: &Bic,
-    signer: &SoftwareSigner,
+    hands: &[(&SoftwareSigner, &str)],
     node: &SoftwareSigner,
 ) -> v1::Institution {
     let key = |signer: &SoftwareSigner, purpose: v1::KeyPurpose, name: &str| v1::Key {
@@ -95,10 +112,9 @@ fn institution(
         purpose: purpose.into(),
         name: name.to_owned(),
     };
-    let mut keys = vec![
-        key(signer, v1::KeyPurpose::Instruction, "payments"),
-        key(node, v1::KeyPurpose::Attestation, "node"),
-    ];
+    let mut keys = vec![key(node, v1::KeyPurpose::Attestation, "node")];
+    let hands = hands.iter();
+    keys.extend(hands.map(|(signer, name)| key(signer, v1::KeyPurpose::Instruction, name)));
     keys.sort_by_key(|key| key_id(&key.public_key));
     v1::Institution {
         bic: bic.as_str().to_owned(),

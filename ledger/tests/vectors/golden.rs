@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 use counterfoil_ledger::{
-    account::AccountId, apply::Decision, id::InstructionId, instruction::Draft, reason::Reason,
+    account::AccountId, agreement::AgreementId, apply::Decision, id::InstructionId,
+    instruction::Draft, reason::Reason,
 };
-use counterfoil_proto::v1::{self, instruction::Body};
+use counterfoil_proto::v1::{self, instruction::Body, work_break::Action};
 use prost::Message;
 
 use crate::support::{
     Chain, Consortium, NOON_MS,
-    build::{HOUR_MS, book_entry, bytes_of, id_of, open, sign_with, statement, transfer, uetr_of},
+    build::{
+        self, HOUR_MS, book_entry, bytes_of, id_of, open, sign_with, statement, transfer, uetr_of,
+    },
     consortium::{bic_of, ed25519},
 };
 
@@ -27,7 +30,7 @@ fn id(label: &str) -> InstructionId {
     id_of(label, NOON_MS)
 }
 
-/// One instruction of each body, with every field set that may be.
+/// One instruction of each body but agreements, with every field set that may be.
 pub fn drafts() -> Vec<(&'static str, Draft)> {
     let alpha = bic_of("Alpha");
     let until = NOON_MS + HOUR_MS;
@@ -51,7 +54,7 @@ pub fn drafts() -> Vec<(&'static str, Draft)> {
     message.anchor_height = 7;
     message.anchor = Bytes::copy_from_slice(&[bytes_of("c"), bytes_of("d")].concat());
     anchored.instruction = message.encode_to_vec().into();
-    vec![
+    let mut drafts = vec![
         ("open account", plain("open", open(&alpha, &bic_of("Beta"), "CHF", "nostro"))),
         ("transfer", anchored),
         (
@@ -60,7 +63,12 @@ pub fn drafts() -> Vec<(&'static str, Draft)> {
         ),
         ("book entries", Draft::book_entries(id("book"), &alpha, until, &[entry])),
         ("statement", plain("statement", Body::Statement(day))),
-    ]
+    ];
+    let steps = ["propose", "agree", "assign", "say", "decline", "reopen"];
+    let steps = steps.into_iter().zip(work_breaks());
+    drafts
+        .extend(decisions().into_iter().chain(steps).map(|(name, body)| (name, plain(name, body))));
+    drafts
 }
 
 /// Writes the golden chain, block by block.
@@ -118,7 +126,9 @@ pub fn golden_chain() -> Chain {
     open_and_fund(&mut writer);
     pay(&mut writer);
     writer.chain.execute_void(writer.now_ms, Vec::new());
+    agree(&mut writer);
     reconcile(&mut writer);
+    work(&mut writer);
     load_and_repeat(&mut writer);
     writer.chain
 }
@@ -163,28 +173,132 @@ fn pay(writer: &mut Writer) {
     writer.block(Vec::new());
 }
 
+/// Terms over Alpha's main account: the ledger against its owner's book, a minute after noon.
+fn agree(writer: &mut Writer) {
+    let parties = (&bic_of("Central"), &bic_of("Alpha"));
+    let terms = build::terms("golden", parties, &[account("Alpha", "main")], DAY);
+    let tolerance =
+        v1::Tolerance { asset: "CHF".to_owned(), absolute: 1, ..v1::Tolerance::default() };
+    let terms = v1::AgreementTerms {
+        servicer_book: false,
+        tolerances: vec![tolerance],
+        missing_at_minute: 12 * 60 + 1,
+        ..terms
+    };
+    let agreement = AgreementId::of(&terms);
+    let accept = build::answer("accept", &agreement, v1::AgreementAnswer::Accept);
+    let mut later = payment("later", "Alpha", "Beta", 1_000);
+    later.settlement_date = DAY + 1;
+    let instructions = vec![
+        writer.plain("offer", "Alpha", build::offer(terms, NOON_MS + HOUR_MS)),
+        writer.plain("accept", "Central", accept),
+        writer.pay("agreed", "Alpha", "Beta", 10),
+        writer.pay("referred", "Alpha", "Gamma", 20),
+        writer.plain("later", "Alpha", Body::Transfer(later)),
+    ];
+    writer.block(instructions);
+}
+
 fn reconcile(writer: &mut Writer) {
-    let mut by_reference = debit("by reference", 20);
-    by_reference.end_to_end_id = "E2E-two".to_owned();
+    let mut by_reference = debit("by reference", 21);
+    by_reference.end_to_end_id = "E2E-referred".to_owned();
     let entries = [
-        by_uetr("agrees", "one", 10),
+        by_uetr("agrees", "agreed", 10),
         by_reference,
-        by_uetr("differs in date", "dated", 1_000),
-        by_uetr("once more", "one", 10),
+        by_uetr("differs in date", "later", 1_000),
+        by_uetr("once more", "agreed", 10),
         by_uetr("comes late", "late", 700),
         debit("nameless", 5),
     ];
     let book = writer.book("book", "Alpha", &entries);
     writer.block(vec![book]);
     let mut day = statement("STMT-1", &account("Alpha", "main"), DAY, DAY);
-    (day.opening_balance, day.closing_balance) = (0, 98_255);
+    (day.opening_balance, day.closing_balance) = (100_000, 98_254);
     let day = writer.plain("statement", "Alpha", Body::Statement(day));
     writer.block(vec![day]);
     let late = writer.pay("late", "Alpha", "Beta", 700);
-    let missing = by_uetr("missing there until now", "fund Alpha", 100_000);
-    let missing = v1::BookEntry { side: v1::Side::Credit.into(), ..missing };
-    let missing = writer.book("missing", "Alpha", &[missing]);
-    writer.block(vec![late, missing]);
+    let unknown = writer.book("unknown", "Alpha", &[by_uetr("unknown", "nothing", 3)]);
+    writer.block(vec![late, unknown]);
+}
+
+/// The first break ends with a transfer of its payer, a match and a position are decided, and what has no
+/// counterpart is missing at the deadline.
+fn work(writer: &mut Writer) {
+    let [offer, agree, ..] = work_breaks();
+    let offer = writer.plain("resolve", "Central", offer);
+    writer.block(vec![offer]);
+    let agree = writer.plain("agree", "Alpha", agree);
+    writer.block(vec![agree]);
+    writer.now_ms = NOON_MS + 60_000;
+    writer.block(Vec::new());
+}
+
+/// Both parties' steps to how the first break ends, and one of each other kind.
+fn work_breaks() -> [Body; 6] {
+    let (alpha, central) = (account("Alpha", "main"), account("Central", "main"));
+    let offer = || v1::ProposeResolution {
+        kind: v1::ResolutionKind::CorrectingTransfer.into(),
+        amount: 4,
+        debit_account: Bytes::copy_from_slice(alpha.as_bytes()),
+        credit_account: Bytes::copy_from_slice(central.as_bytes()),
+        commitment: Bytes::copy_from_slice(&[bytes_of("why"), bytes_of("so")].concat()),
+    };
+    let transfer = Some(payment("correct", "Alpha", "Central", 4));
+    let say = v1::SayOfBreak { code: "IPAY".to_owned(), ..v1::SayOfBreak::default() };
+    [
+        Action::Propose(offer()),
+        Action::Agree(v1::AgreeResolution { offer: Some(offer()), transfer }),
+        Action::Assign(v1::AssignBreak { owner: v1::Party::Servicer.into() }),
+        Action::Say(say),
+        Action::Decline(v1::DeclineResolution::default()),
+        Action::Reopen(v1::ReopenBreak::default()),
+    ]
+    .map(|action| {
+        let step = v1::WorkBreak {
+            account: Bytes::copy_from_slice(alpha.as_bytes()),
+            number: 1,
+            salt: Bytes::copy_from_slice(&bytes_of("salt of the step")),
+            action: Some(action),
+        };
+        Body::WorkBreak(Box::new(step))
+    })
+}
+
+/// What else people order in reconciliation.
+fn decisions() -> [(&'static str, Body); 3] {
+    let account = || Bytes::copy_from_slice(account("Alpha", "main").as_bytes());
+    let salt = || Bytes::copy_from_slice(&bytes_of("salt of the decision"));
+    let numbers = |numbers: &[u64]| {
+        let number = |number: &u64| v1::ItemNumber { number: *number };
+        numbers.iter().map(number).collect()
+    };
+    let run = v1::RunMatching { account: account(), salt: salt() };
+    let decision = v1::DecideMatch {
+        account: account(),
+        comparison: v1::Comparison::LedgerOwner.into(),
+        first: numbers(&[3]),
+        second: numbers(&[1, 2]),
+        decision: v1::MatchDecision::Confirm.into(),
+        commitment: Bytes::new(),
+        salt: salt(),
+    };
+    let view = v1::SignPosition {
+        account: account(),
+        date: DAY,
+        opening_balance: 100_000,
+        credit_count: 1,
+        credits: 2,
+        debit_count: 3,
+        debits: 4,
+        closing_balance: -5,
+        digest: Bytes::copy_from_slice(&[bytes_of("e"), bytes_of("f")].concat()),
+        salt: salt(),
+    };
+    [
+        ("run matching", Body::RunMatching(run)),
+        ("decide match", Body::DecideMatch(decision)),
+        ("sign position", Body::SignPosition(view)),
+    ]
 }
 
 fn load_and_repeat(writer: &mut Writer) {

@@ -32,7 +32,7 @@ pub const LABELS: [Label; 4] = [Label::Header, Label::Absence, Label::Promise, L
 pub fn proofs(chain: Chain) -> Sections {
     let archive = Archive::of(chain);
     let (trust, tip) = (archive.trust(), archive.height());
-    let late = archive.receipt(8, 0, Some(tip));
+    let late = archive.receipt(9, 0, Some(tip));
     assert!(late.effects.is_empty() && late.effects_hash.len() == 32);
     let receipts = [
         ("receipt: ordered", archive.receipt(3, 0, None)),
@@ -41,8 +41,8 @@ pub fn proofs(chain: Chain) -> Sections {
         ("receipt: final, rejected", archive.receipt(3, 2, Some(tip))),
         ("receipt: final, an instruction of a batch", archive.receipt(4, 0, Some(tip))),
         ("receipt: final, item 2 of the batch", archive.receipt(4, 2, Some(tip))),
-        ("receipt: final, a book entry with effects", archive.receipt(6, 1, Some(tip))),
-        ("receipt: final, a statement", archive.receipt(7, 0, Some(tip))),
+        ("receipt: final, a book entry with effects", archive.receipt(7, 1, Some(tip))),
+        ("receipt: final, a statement", archive.receipt(8, 0, Some(tip))),
         ("receipt: final, a transfer with the hash of its effects", late),
     ];
     let mut sections = vec![section("certificate", &archive.certificate(tip))];
@@ -50,7 +50,7 @@ pub fn proofs(chain: Chain) -> Sections {
         verify::receipt(&trust, &receipt).unwrap();
         sections.push(section(name, &receipt));
     }
-    for (name, height) in [("transfers", 4), ("book entries", 6)] {
+    for (name, height) in [("transfers", 4), ("book entries", 7)] {
         let proof = prove::batch(archive.stored(height), 0).unwrap();
         let (_, signed) = archive.stored(height).instruction(0).unwrap();
         let receipt = archive.receipt(height, 0, Some(tip));

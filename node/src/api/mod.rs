@@ -14,7 +14,6 @@ mod accounts;
 mod audit;
 pub mod authorisation;
 mod bodies;
-mod books;
 mod certainty;
 pub mod gate;
 mod health;
@@ -26,7 +25,6 @@ mod reading;
 mod receipts;
 mod reconciliation;
 mod render;
-mod report;
 mod settlement;
 pub mod status;
 mod transfers;
@@ -84,6 +82,7 @@ pub struct Parts {
 
 /// What all services share.
 struct Shared {
+    clock: Clock,
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
@@ -119,7 +118,16 @@ pub async fn serve(
     let watches = Watches::new(clock.clone(), shutdown.clone());
     let receipts = Receipts::of(replica.clone());
     let absences = Rate::new(limits::ABSENCES_PER_INTERVAL_MAX, limits::ABSENCE_INTERVAL);
-    let shared = Shared { replica, inclusion, statements, reporter, watches, receipts, absences };
+    let shared = Shared {
+        clock: clock.clone(),
+        replica,
+        inclusion,
+        statements,
+        reporter,
+        watches,
+        receipts,
+        absences,
+    };
     let routes =
         routes(Arc::new(shared)).add_service(health_service).add_service(health::reflection());
     let serving = server::server(limits::CLIENT_WINDOW_BYTES)

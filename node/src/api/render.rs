@@ -5,9 +5,6 @@ use counterfoil_ledger::account::Account;
 use counterfoil_ledger::asset::AssetCode;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::block::Side;
-use counterfoil_ledger::reconciliation::Book;
-use counterfoil_ledger::reconciliation::BreakKind;
-use counterfoil_ledger::reconciliation::Entry;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_proto::v1;
 use tonic::Status;
@@ -56,39 +53,5 @@ pub(super) fn side(side: Side) -> i32 {
     i32::from(match side {
         Side::Debit => v1::Side::Debit,
         Side::Credit => v1::Side::Credit,
-    })
-}
-
-/// Whose book.
-pub(super) fn book(book: Book) -> i32 {
-    i32::from(match book {
-        Book::Owner => v1::Book::Owner,
-        Book::Servicer => v1::Book::Servicer,
-    })
-}
-
-/// What differs.
-pub(super) fn break_kind(kind: BreakKind) -> i32 {
-    i32::from(match kind {
-        BreakKind::MissingHere => v1::BreakKind::MissingHere,
-        BreakKind::MissingThere => v1::BreakKind::MissingThere,
-        BreakKind::Amount => v1::BreakKind::Amount,
-        BreakKind::Direction => v1::BreakKind::Direction,
-        BreakKind::Date => v1::BreakKind::Date,
-        BreakKind::Duplicate => v1::BreakKind::Duplicate,
-    })
-}
-
-/// A book entry.
-pub(super) fn book_side(asset: &AssetCode, entry: &Entry) -> Result<v1::BookSide, Status> {
-    Ok(v1::BookSide {
-        number: entry.number,
-        position: Some(position(entry.position)),
-        side: side(entry.side),
-        amount: Some(money(asset, i128::from(entry.amount))?),
-        date: entry.date.yyyymmdd(),
-        entry_reference: entry.entry_reference.clone(),
-        uetr: entry.uetr.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it.as_bytes())),
-        end_to_end_id: entry.end_to_end_id.clone(),
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use counterfoil_ledger::block::NO_INSTRUCTION;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
@@ -296,9 +297,11 @@ async fn executed(replica: &Replica, height: u64, deadline: Instant) -> Result<b
 fn is_party(replica: &Replica, scope: &Scope, position: Position) -> Result<bool, Status> {
     let mut reader = TransferReader::new(replica);
     let block = reader.block(position.height)?;
-    if position.leaf >= block.header.leaf_count {
+    let leaf = usize::try_from(position.leaf).ok().and_then(|leaf| block.leaves.get(leaf));
+    // Work that was due is nobody's instruction: there is no receipt of it.
+    let Some(leaf) = leaf.filter(|leaf| leaf.instruction != NO_INSTRUCTION) else {
         return Ok(false);
-    }
+    };
     if scope.consortium {
         return Ok(true);
     }
@@ -308,8 +311,7 @@ fn is_party(replica: &Replica, scope: &Scope, position: Position) -> Result<bool
     let signed = block.instruction(position.leaf);
     let message = signed.and_then(|(_, it)| v1::Instruction::decode(it.instruction).ok());
     let message = message.ok_or_else(|| status::inconsistent("an instruction"))?;
-    let leaf = usize::try_from(position.leaf).ok().and_then(|leaf| block.leaves.get(leaf));
-    let opened = leaf.is_some_and(|leaf| leaf.outcome.event == Event::AccountOpened);
+    let opened = leaf.outcome.event == Event::AccountOpened;
     let opened_for = match &message.body {
         Some(Body::OpenAccount(order)) if opened => Some(order.owner.as_str()),
         _ => None,

@@ -8,8 +8,10 @@ use counterfoil_ledger::account::Account;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::LeafRecord;
+use counterfoil_ledger::block::NO_INSTRUCTION;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::date::Date;
+use counterfoil_ledger::history;
 use counterfoil_ledger::history::StoredBlock;
 use counterfoil_ledger::outcome::State;
 use counterfoil_proto::v1;
@@ -111,6 +113,9 @@ impl<'a> TransferReader<'a> {
         let block = self.block(position.height)?;
         let leaf = usize::try_from(position.leaf).ok().and_then(|place| block.leaves.get(place));
         let leaf = leaf.ok_or_else(|| status::inconsistent("a leaf"))?;
+        if leaf.instruction == NO_INSTRUCTION {
+            return Ok(None);
+        }
         let opened = self.open(&block, leaf.instruction)?;
         let Some(transfer) = opened.transfer(leaf.item) else { return Ok(None) };
         let sender = Bic::parse(&opened.instruction.institution)
@@ -125,11 +130,23 @@ impl<'a> TransferReader<'a> {
         }))
     }
 
-    /// The transfer of a leaf that an index or a match names.
+    /// The transfer of a leaf that an index names.
     pub(super) fn settled(&mut self, position: Position) -> Result<Found, Status> {
         self.find(position)?
             .filter(Found::is_settled)
             .ok_or_else(|| status::inconsistent("a settled transfer"))
+    }
+
+    /// The instruction of a leaf, and the time of its block in Unix milliseconds.
+    pub(super) fn instruction(
+        &mut self,
+        position: Position,
+    ) -> Result<(&v1::Instruction, u64), Status> {
+        let block = self.block(position.height)?;
+        let leaf = usize::try_from(position.leaf).ok().and_then(|place| block.leaves.get(place));
+        let leaf = leaf.ok_or_else(|| status::inconsistent("a leaf"))?;
+        let opened = self.open(&block, leaf.instruction)?;
+        Ok((&opened.instruction, block.header.block_time_ms))
     }
 
     fn open(&mut self, block: &StoredBlock, number: u32) -> Result<&mut Opened, Status> {
@@ -155,6 +172,7 @@ impl Opened {
     fn transfer(&mut self, item: u32) -> Option<v1::Transfer> {
         match (self.instruction.body.as_ref()?, item) {
             (v1::instruction::Body::Transfer(transfer), 0) => Some(transfer.clone()),
+            (v1::instruction::Body::WorkBreak(step), 0) => history::paid_by(step),
             (v1::instruction::Body::Transfers(_), 1..) => {
                 let item = self.item(usize::try_from(item - 1).ok()?)?;
                 v1::Transfer::decode(item).ok()

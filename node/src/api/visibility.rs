@@ -3,6 +3,7 @@
 //! exist.
 
 use counterfoil_ledger::account::Account;
+use counterfoil_ledger::agreement::Agreement;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::registry::Registry;
 
@@ -42,6 +43,11 @@ impl Scope {
         self.consortium
             || self.is(sender)
             || settled && accounts.into_iter().flatten().any(|it| self.sees_account(it))
+    }
+
+    /// Whether an agreement, or an offer of one, is seen.
+    pub(super) fn sees_agreement(&self, agreement: &Agreement) -> bool {
+        self.consortium || agreement.terms.party(&self.institution).is_some()
     }
 
     /// Whether this is the caller's own institution.

@@ -36,6 +36,7 @@ use super::ProposalBytes;
 use super::Raft;
 use super::admission::Room;
 use super::admission::queue::Queue;
+use super::due;
 use super::executor::Executor;
 use super::finality::Finality;
 use super::preparer::PreparedProposal;
@@ -241,6 +242,11 @@ impl Builder {
                 () = tokio::time::sleep(limits::QUIET_INTERVAL),
                     if idle && admits && self.executor.state().wants_flagged_block() =>
                 {
+                    let submissions = self.queue.take(Instant::now());
+                    lost = !self.propose(&mut lead, submissions, &mut underway).await;
+                }
+                // What is due by itself is done in a block, though nobody instructs anything.
+                () = due::due(&executor, &self.clock), if idle && admits && !was_short => {
                     let submissions = self.queue.take(Instant::now());
                     lost = !self.propose(&mut lead, submissions, &mut underway).await;
                 }

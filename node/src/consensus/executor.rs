@@ -123,7 +123,7 @@ impl Executor {
         log: LogPosition,
         unflushed: &mut Unflushed,
     ) -> Result<Executed, StorageError> {
-        let wants = apply::wants(&self.state(), &prepared.instructions);
+        let wants = apply::wants(&prepared.instructions);
         let mut facts = self.store.facts(&wants)?;
         if defect::is(Defect::ForgottenUetrs) {
             facts.uetrs.clear();

@@ -12,6 +12,7 @@ pub mod candidacy;
 pub mod catch_up;
 mod checked;
 pub mod distrust;
+mod due;
 pub mod executor;
 pub mod finality;
 mod firewall;

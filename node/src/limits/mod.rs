@@ -133,8 +133,15 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 /// ends there and says where the next begins.
 pub const PAGE_SCAN_MAX: usize = 65_536;
 
-/// Postings in the range of one report.
-pub const REPORT_MOVEMENTS_MAX: usize = 2_000_000;
+/// Findings and items that are looked at for one page while the state stands still, so that no block
+/// waits for a reader; a page that found fewer entries by then ends there.
+pub const LOCKED_SCAN_MAX: usize = 16_384;
+
+/// Items in the range of one report, of both sources: they are summed while the state stands still.
+pub const REPORT_ITEMS_MAX: usize = 2_500_000;
+
+/// Days of an account on one page: the balances of each are summed while the state stands still.
+pub const DAYS_PER_PAGE_MAX: usize = 128;
 
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
 
@@ -376,6 +383,9 @@ pub const ABSENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Characters that are repeated of what another node says of a failure.
 pub const PROBLEM_LENGTH_MAX: usize = 120;
+
+/// A leader that waits for work to become due looks at its clock again after this time.
+pub const DUE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Between two empty blocks that were asked for.
 pub const WANTED_BLOCK_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,10 +1,11 @@
-//! From the data to payments and to the books of both sides. The home bank's book and the payments
-//! come from the bookings; a partner's book comes from the standing orders for what it receives, so
-//! that two sources meet, and mirrors the booking for what it pays, where there is no second one.
+//! From the data to payments and to both banks' books of every partner's account. The home bank's book
+//! and the payments come from the bookings; a partner's book comes from the standing orders for what
+//! it receives, so that two sources meet, and mirrors the booking for what it pays, where there is no
+//! second one.
 
 use std::collections::BTreeMap;
 
-use counterfoil_ledger::{bic::Bic, block::Side, date::Date, uetr::Uetr};
+use counterfoil_ledger::{agreement::Party, bic::Bic, block::Side, date::Date, uetr::Uetr};
 
 use super::{
     data::{Booking, Data, Order, Parties},
@@ -14,16 +15,26 @@ use super::{
 /// Money from one bank to another.
 #[derive(Clone, Debug)]
 pub struct Payment {
-    /// Settlement date.
-    pub date: Date,
+    /// Whose account moves.
+    pub partner: Bic,
+    /// As that account sees it: credit if the home bank pays.
+    pub side: Side,
     /// Hellers.
     pub amount: u64,
-    /// Whose account is debited.
-    pub payer: Bic,
-    /// Whose account is credited.
-    pub payee: Bic,
+    /// Settlement date.
+    pub date: Date,
     /// What both know it by.
     pub reference: Reference,
+}
+
+impl Payment {
+    /// Who pays.
+    pub fn payer(&self) -> Party {
+        match self.side {
+            Side::Credit => Party::Servicer,
+            Side::Debit => Party::Owner,
+        }
+    }
 }
 
 /// One payment of a standing order.
@@ -37,21 +48,63 @@ pub struct Instalment {
     pub amount: u64,
 }
 
-/// One entry of a bank's own book of its settlement account.
+/// One entry of a bank's own book of an account.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// As the account sees it.
     pub side: Side,
     /// Hellers.
     pub amount: u64,
-    /// Value date.
-    pub date: Date,
+    /// When the bank wrote it.
+    pub booked: Date,
+    /// From when the money counts.
+    pub valued: Date,
     /// What the bank knows the payment by.
     pub reference: Reference,
     /// Which part of the reference the entry carries.
     pub carries: Carries,
-    /// The bank's own number of the entry.
+    /// The bank's own reference of the entry.
     pub own_reference: String,
+    /// The other side's agent, where the book names it.
+    pub counterparty: Option<Bic>,
+    /// Takes back an earlier entry.
+    pub reversal: bool,
+    /// Returns an earlier payment.
+    pub returned: bool,
+    /// The amount was exchanged.
+    pub exchanged: bool,
+    /// Charges in the amount, hellers.
+    pub charges: u64,
+    /// Asset, where it is not the account's.
+    pub asset: Option<&'static str>,
+}
+
+impl Entry {
+    /// An entry of a payment.
+    pub fn of(payment: &Payment, carries: Carries, own_reference: String) -> Entry {
+        Entry {
+            side: payment.side,
+            amount: payment.amount,
+            booked: payment.date,
+            valued: payment.date,
+            reference: payment.reference.clone(),
+            carries,
+            own_reference,
+            counterparty: None,
+            reversal: false,
+            returned: false,
+            exchanged: false,
+            charges: 0,
+            asset: None,
+        }
+    }
+
+    /// What takes the entry back, written on a later day: it names the entry by its own reference alone.
+    pub fn reversal(&self, booked: Date) -> Entry {
+        let side = self.side.opposite();
+        let (carries, reversal) = (Carries::Nothing, true);
+        Entry { side, booked, carries, reversal, ..self.clone() }
+    }
 }
 
 /// Which part of the reference an entry carries.
@@ -63,10 +116,12 @@ pub enum Carries {
     EndToEnd,
     /// Both.
     Both,
+    /// Neither.
+    Nothing,
 }
 
-/// Every bank's book, in the order in which each bank wrote it.
-pub type Books = BTreeMap<Bic, Vec<Entry>>;
+/// Both banks' books of every partner's account.
+pub type Books = BTreeMap<(Bic, Party), Vec<Entry>>;
 
 /// Orders by what a booking shows of them. None shares it with another: whoever looks here has the
 /// one order that a booking belongs to.
@@ -108,62 +163,61 @@ pub fn payments(data: &Data) -> Vec<Payment> {
 }
 
 fn payment(orders: &BTreeMap<(&Parties, u64), &Order>, booking: &Booking) -> Payment {
-    let partner = names::partner(&booking.parties.bank);
-    let (payer, payee, reference) = if booking.outgoing {
+    let (side, reference) = if booking.outgoing {
         let order = orders
             .get(&(&booking.parties, booking.amount))
             .expect("an outgoing booking belongs to an order");
         let month = booking.date.yyyymmdd() / 100 % 100;
-        (names::home(), partner, Reference::of_instalment(order.id, month))
+        (Side::Credit, Reference::of_instalment(order.id, month))
     } else {
-        (partner, names::home(), Reference::of_incoming(booking.id))
+        (Side::Debit, Reference::of_incoming(booking.id))
     };
-    Payment { date: booking.date, amount: booking.amount, payer, payee, reference }
+    let partner = names::partner(&booking.parties.bank);
+    Payment { partner, side, amount: booking.amount, date: booking.date, reference }
 }
 
-/// Every bank's book as it should be.
+/// Every book as it should be, by date.
 pub fn books(data: &Data) -> Books {
     let mut books = Books::new();
-    let mut write = |bank: Bic, side, amount, date, reference: Reference, own_reference| {
-        let carries = carries(&bank, &reference.uetr);
-        let entry = Entry { side, amount, date, reference, carries, own_reference };
-        books.entry(bank).or_default().push(entry);
+    let mut write = |party, payment: &Payment, own_reference| {
+        let carries = carries(party, &payment.reference.uetr);
+        let mut entry = Entry::of(payment, carries, own_reference);
+        let named = names::derived(&["names", &entry.own_reference]).as_bytes()[0] < 128;
+        entry.counterparty = named.then(names::home);
+        books.entry((payment.partner, party)).or_default().push(entry);
     };
     for (booking, payment) in data.bookings.iter().zip(payments(data)) {
-        let own = booking.id.to_string();
-        let (amount, date) = (booking.amount, booking.date);
-        if booking.outgoing {
-            write(payment.payer, Side::Debit, amount, date, payment.reference, own);
-        } else {
-            write(
-                payment.payee,
-                Side::Credit,
-                amount,
-                date,
-                payment.reference.clone(),
-                own.clone(),
-            );
-            write(payment.payer, Side::Debit, amount, date, payment.reference, own);
+        write(Party::Servicer, &payment, booking.id.to_string());
+        if !booking.outgoing {
+            write(Party::Owner, &payment, booking.id.to_string());
         }
     }
     let banks: BTreeMap<u32, Bic> =
         data.orders.iter().map(|order| (order.id, names::partner(&order.parties.bank))).collect();
     for Instalment { order, date, amount } in instalments(data) {
         let reference = Reference::of_instalment(order, date.yyyymmdd() / 100 % 100);
-        let own = format!("{order}/{}", date.yyyymmdd());
-        write(banks[&order], Side::Credit, amount, date, reference, own);
+        let payment =
+            Payment { partner: banks[&order], side: Side::Credit, amount, date, reference };
+        write(Party::Owner, &payment, format!("{order}/{}", date.yyyymmdd()));
     }
     for book in books.values_mut() {
-        book.sort_by_key(|entry| entry.date);
+        book.sort_by_key(|entry| entry.booked);
     }
     books
 }
 
-/// A quarter each carries one of the two, the rest both.
-fn carries(bank: &Bic, uetr: &Uetr) -> Carries {
-    match names::derived(&["carries", bank.as_str(), &uetr.to_string()]).as_bytes()[0] % 4 {
-        0 => Carries::EndToEnd,
-        1 => Carries::Uetr,
-        _ => Carries::Both,
+/// A quarter of each bank's entries carries one of the two, the rest both; but the home bank's carries
+/// both where the partner's has one, so that the two have a key in common.
+fn carries(party: Party, uetr: &Uetr) -> Carries {
+    let drawn =
+        |party| match names::derived(&["carries", party, &uetr.to_string()]).as_bytes()[0] % 4 {
+            0 => Carries::EndToEnd,
+            1 => Carries::Uetr,
+            _ => Carries::Both,
+        };
+    match (party, drawn("owner")) {
+        (Party::Owner, owner) => owner,
+        (Party::Servicer, Carries::Both) => drawn("servicer"),
+        (Party::Servicer, _) => Carries::Both,
     }
 }

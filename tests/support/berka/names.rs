@@ -8,6 +8,12 @@ use counterfoil_ledger::{
 /// The asset.
 pub const ASSET: &str = "CZK";
 
+/// What a partner's account is called.
+pub const ACCOUNT_NAME: &str = "loro";
+
+/// What the home bank's own account is called.
+pub const ISSUANCE_NAME: &str = "issuance";
+
 /// Everything derived begins with this.
 const SEED: &[u8] = b"counterfoil berka 1993";
 
@@ -16,9 +22,9 @@ pub fn home() -> Bic {
     bic("HOMECZPP")
 }
 
-/// The settlement agent, with which every bank has its account.
-pub fn agent() -> Bic {
-    bic("AGNTCZPP")
+/// Who runs the only node; it holds no account.
+pub fn operator() -> Bic {
+    bic("NODECZPP")
 }
 
 /// The bank that the data names by two letters.
@@ -30,14 +36,14 @@ fn bic(text: &str) -> Bic {
     Bic::parse(text).expect("four letters, a country and two letters are a BIC")
 }
 
-/// A bank's settlement account.
-pub fn account(bank: &Bic) -> AccountId {
-    AccountId::of(&agent(), bank, ASSET, account_name(bank))
+/// The account that a partner holds with the home bank.
+pub fn account(partner: &Bic) -> AccountId {
+    AccountId::of(&home(), partner, ASSET, ACCOUNT_NAME)
 }
 
-/// What a bank's account is called.
-pub fn account_name(bank: &Bic) -> &'static str {
-    if *bank == agent() { "issuance" } else { "settlement" }
+/// What the home bank issues from.
+pub fn issuance() -> AccountId {
+    AccountId::of(&home(), &home(), ASSET, ISSUANCE_NAME)
 }
 
 /// The key of an institution for a purpose.
@@ -91,9 +97,9 @@ impl Reference {
         Reference::derived(format!("INCOMING {booking}"))
     }
 
-    /// Of a payment that nobody made, booked under a number.
-    pub fn of_nothing(own_reference: &str) -> Reference {
-        Reference::derived(format!("INVENTED {own_reference}"))
+    /// Of something that a fault brings, and an entry's own reference.
+    pub fn of_fault(what: &str, own_reference: &str) -> Reference {
+        Reference::derived(format!("{what} {own_reference}"))
     }
 
     fn derived(end_to_end_id: String) -> Reference {

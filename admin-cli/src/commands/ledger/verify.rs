@@ -363,7 +363,7 @@ pub mod tests {
                 .iter()
                 .map(|bytes| Prepared::new(bytes.clone(), self.state.registry(), &chain_id))
                 .collect();
-            let facts = History::default().facts(&apply::wants(&self.state, &prepared));
+            let facts = History::default().facts(&apply::wants(&prepared));
             let log = LogPosition { term: 1, node: 1, index: height };
             let applied = self.state.commit(&proposal.header, true, &prepared, &facts, log);
             let Applied::Block(block, _) = applied else { panic!("the proposal fits") };

@@ -8,7 +8,9 @@ use std::path::Path;
 use counterfoil_client::client::Client;
 use counterfoil_client::instructions::{Order, Signed};
 use counterfoil_client::outcome::Outcome;
+use counterfoil_client::reconciliation::{self, Report};
 use counterfoil_client::{Error, Fate};
+use counterfoil_ledger::agreement::Party;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::reason::Reason;
@@ -17,8 +19,10 @@ use counterfoil_proto::v1;
 use prost::Message;
 use serde_json::{Value, json};
 
+use super::account::Reconciled;
 use super::book_file::{BookFile, Defaults, Part};
 use super::import_record::{ImportRecord, Progress as Earlier};
+use super::words;
 use crate::commands::account::date;
 use crate::commands::genesis;
 use crate::context::{Connection, Settings};
@@ -63,7 +67,14 @@ struct Imported {
     rejected: usize,
     resumed: bool,
     statement: Option<Outcome>,
-    report: Option<v1::GetReportResponse>,
+    /// What the entries' dates come to, between the book and each source that it is compared with.
+    reports: Vec<Report>,
+}
+
+/// What a part's book is compared with.
+struct Compared {
+    source: v1::Source,
+    comparisons: Vec<v1::Comparison>,
 }
 
 impl Arguments {
@@ -106,6 +117,7 @@ impl Arguments {
         bytes: &[u8],
     ) -> Result<Imported, Failure> {
         let client = &session.client;
+        let compared = Compared::of(session, part).await?;
         let chain = client.chain_id().to_string();
         let institution = session.institution();
         let key = key(part, bytes);
@@ -117,14 +129,14 @@ impl Arguments {
                 if matches!(earlier, Earlier::Done) {
                     record.forget();
                 }
-                self.refuse_covered(session, part).await?;
+                self.refuse_covered(session, part, &compared).await?;
                 let signed = self.sign(client, part).await?;
                 record.begin(&signed)?;
                 (signed, false)
             }
         };
         let mut imported =
-            Imported { recorded: 0, rejected: 0, resumed, statement: None, report: None };
+            Imported { recorded: 0, rejected: 0, resumed, statement: None, reports: Vec::new() };
         let mut progress = Progress::new("sent");
         for (number, one) in signed.iter().enumerate() {
             let sent = match client.send(one).await {
@@ -150,19 +162,27 @@ impl Arguments {
             progress.set(count(number + 1), count(signed.len()));
         }
         record.finish()?;
-        if let Some(statement) = &part.statement {
-            // Everything is on the ledger: what it came to can be asked for later.
-            imported.report = report(session, part, statement).await.ok();
+        // Everything is on the ledger: what it came to can be asked for later.
+        match compared.reports(session, part).await {
+            Ok(reports) => imported.reports = reports,
+            Err(failure) => error::warn(&format!("what it came to: {}", failure.message)),
         }
         Ok(imported)
     }
 
     /// A second statement for the same dates is nearly always the same book once more.
-    async fn refuse_covered(&self, session: &Session, part: &Part) -> Result<(), Failure> {
+    async fn refuse_covered(
+        &self,
+        session: &Session,
+        part: &Part,
+        compared: &Compared,
+    ) -> Result<(), Failure> {
         let Some(statement) = part.statement.as_ref().filter(|_| !self.again) else {
             return Ok(());
         };
-        let covered = report(session, part, statement).await?.statement_count;
+        let reports = compared.reports(session, part).await?;
+        let own = reports.iter().map(|report| compared.own(report).statement_count);
+        let covered = own.max().unwrap_or(0);
         if covered == 0 {
             return Ok(());
         }
@@ -217,23 +237,52 @@ fn key(part: &Part, bytes: &[u8]) -> String {
     Hash::of_parts(&[part.account.as_bytes(), what.as_bytes()]).to_string()
 }
 
-/// The report over the statement's dates.
-async fn report(
-    session: &Session,
-    part: &Part,
-    statement: &v1::Statement,
-) -> Result<v1::GetReportResponse, Failure> {
-    let dates = [statement.from_date, statement.to_date].map(Date::from_yyyymmdd);
-    let [Ok(from), Ok(to)] = dates else {
-        return Err(Failure::usage(
-            "DATE_MALFORMED",
-            "the statement covers days that do not exist",
-        ));
-    };
-    let account = session.client.balance(part.account, None).await?.value;
-    let serviced = account.servicer == session.institution().as_str();
-    let book = if serviced { v1::Book::Servicer } else { v1::Book::Owner };
-    Ok(session.client.report(part.account, book, Some((from, to))).await?.value)
+impl Compared {
+    async fn of(session: &Session, part: &Part) -> Result<Compared, Failure> {
+        let of = Reconciled::of(session, part.account).await?;
+        let source = match of.party(session)? {
+            Party::Owner => v1::Source::OwnerBook,
+            Party::Servicer => v1::Source::ServicerBook,
+        };
+        let Some(agreement) = session.client.agreement_of(part.account).await? else {
+            let title = &part.title;
+            error::warn(&format!("nothing is agreed about {title}: its books are not compared"));
+            return Ok(Compared { source, comparisons: Vec::new() });
+        };
+        let agreed = reconciliation::comparisons(&agreement.terms);
+        let own = |one: &v1::Comparison| {
+            reconciliation::sources(*one).is_some_and(|sources| sources.contains(&source))
+        };
+        Ok(Compared { source, comparisons: agreed.into_iter().filter(own).collect() })
+    }
+
+    /// The reports over a part's dates.
+    async fn reports(&self, session: &Session, part: &Part) -> Result<Vec<Report>, Failure> {
+        let Some(dates) = dates(part) else { return Ok(Vec::new()) };
+        let mut reports = Vec::new();
+        for comparison in &self.comparisons {
+            let report = session.client.report(part.account, *comparison, Some(dates)).await?;
+            reports.push(report.value);
+        }
+        Ok(reports)
+    }
+
+    /// The side of a report that is the imported book's.
+    fn own<'r>(&self, report: &'r Report) -> &'r v1::RangeFigures {
+        let sources = reconciliation::sources(report.comparison);
+        let first = sources.is_some_and(|[first, _]| first == self.source);
+        if first { &report.first } else { &report.second }
+    }
+}
+
+/// The value dates of a part: those of its statement, or else of its entries.
+fn dates(part: &Part) -> Option<(Date, Date)> {
+    let stated = part.statement.as_ref().map(|it| (it.from_date, it.to_date));
+    let of_entry =
+        |it: &v1::BookEntry| if it.value_date == 0 { it.booking_date } else { it.value_date };
+    let all = part.entries.iter().map(of_entry);
+    let (from, to) = stated.or_else(|| all.clone().min().zip(all.max()))?;
+    Date::from_yyyymmdd(from).ok().zip(Date::from_yyyymmdd(to).ok())
 }
 
 impl Imported {
@@ -278,8 +327,6 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
         "COVERS",
         ">RECORDED",
         ">REJECTED",
-        ">MATCHED",
-        ">OPEN BREAKS",
         "FATE",
     ]);
     let mut list = Vec::new();
@@ -289,9 +336,6 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
         if done.is_some_and(|done| done.rejected > 0) {
             exit = Exit::Rejected;
         }
-        let report = done.and_then(|done| done.report.as_ref());
-        let open: Option<u64> =
-            report.map(|report| report.breaks.iter().map(|figures| figures.count).sum());
         let number = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
         let statement = part.statement.as_ref();
         table.row([
@@ -303,8 +347,6 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
             }),
             number(done.map(|done| count(done.recorded))),
             number(done.map(|done| count(done.rejected))),
-            number(report.map(|report| report.matched_count)),
-            number(open),
             done.map_or("not sent (dry run)".to_owned(), fate),
         ]);
         list.push(json!({
@@ -317,15 +359,66 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
             "recorded": done.map(|done| done.recorded),
             "rejected": done.map(|done| done.rejected),
             "resumed": done.map(|done| done.resumed),
-            "matchedCount": report.map(|report| report.matched_count.to_string()),
-            "openBreakCount": open.map(|open| open.to_string()),
+            "comparisons": done.map(|done| done.reports.iter().map(came_json).collect::<Vec<_>>()),
             "statement": done
                 .and_then(|done| done.statement.as_ref())
                 .map(|outcome| verdict::verdict_json(&outcome.verdict)),
             "warnings": part.warnings,
         }));
     }
-    Answer::new(Value::Array(list)).table(table).exit(exit)
+    let answer = Answer::new(Value::Array(list)).table(table).exit(exit);
+    let came = came_table(parts, imported);
+    match imported.iter().all(|done| done.reports.is_empty()) {
+        true => answer,
+        false => answer.line("").line("what is on the ledger for these dates now:").table(came),
+    }
+}
+
+/// What has become of the entries of the dates that were imported, by both sources.
+fn came_table(parts: &[Part], imported: &[Imported]) -> Table {
+    let mut table = Table::new(&[
+        "ACCOUNT",
+        "BETWEEN",
+        ">ITEMS",
+        ">MATCHED",
+        ">PROPOSED",
+        ">WAITING",
+        ">OPEN BREAKS",
+        ">MATCH RATE",
+    ]);
+    for (part, done) in parts.iter().zip(imported) {
+        for report in &done.reports {
+            let both = |of: fn(&v1::RangeFigures) -> u64| {
+                of(&report.first).saturating_add(of(&report.second)).to_string()
+            };
+            table.row([
+                part.title.clone(),
+                words::comparison(report.comparison).to_owned(),
+                report.item_count().to_string(),
+                report.matched_count().to_string(),
+                both(|side| side.proposed_count),
+                both(|side| side.waiting_count),
+                report.open_break_count().to_string(),
+                words::rate(report.match_rate()),
+            ]);
+        }
+    }
+    table
+}
+
+fn came_json(report: &Report) -> Value {
+    let both = |of: fn(&v1::RangeFigures) -> u64| {
+        of(&report.first).saturating_add(of(&report.second)).to_string()
+    };
+    json!({
+        "comparison": words::comparison(report.comparison),
+        "itemCount": report.item_count().to_string(),
+        "matchedCount": report.matched_count().to_string(),
+        "proposedCount": both(|side| side.proposed_count),
+        "waitingCount": both(|side| side.waiting_count),
+        "openBreakCount": report.open_break_count().to_string(),
+        "matchRateBasisPoints": report.match_rate(),
+    })
 }
 
 fn fate(done: &Imported) -> String {
@@ -338,4 +431,36 @@ fn fate(done: &Imported) -> String {
 
 fn count(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(statement: Option<v1::Statement>, dates: &[(u32, u32)]) -> Part {
+        let entry = |(booking_date, value_date): &(u32, u32)| v1::BookEntry {
+            booking_date: *booking_date,
+            value_date: *value_date,
+            ..v1::BookEntry::default()
+        };
+        let account = counterfoil_ledger::account::AccountId::from_bytes(&[1; 16]).unwrap();
+        let entries = dates.iter().map(entry).collect();
+        Part { account, title: String::new(), entries, statement, warnings: Vec::new() }
+    }
+
+    #[test]
+    fn a_part_is_of_the_dates_of_its_statement_or_of_its_entries() {
+        let date = |yyyymmdd| Date::from_yyyymmdd(yyyymmdd).unwrap();
+        let entries = [(20_261_123, 0), (20_261_120, 20_261_125)];
+        let both = (date(20_261_123), date(20_261_125));
+        assert_eq!(dates(&part(None, &entries)), Some(both));
+        let statement = v1::Statement {
+            from_date: 20_261_101,
+            to_date: 20_261_130,
+            ..v1::Statement::default()
+        };
+        let stated = (date(20_261_101), date(20_261_130));
+        assert_eq!(dates(&part(Some(statement), &entries)), Some(stated));
+        assert_eq!(dates(&part(None, &[])), None);
+    }
 }

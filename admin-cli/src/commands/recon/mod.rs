@@ -1,99 +1,92 @@
-//! `recon`: a bank's book of an account against the ledger.
+//! `recon`: the books of an account against each other and against the ledger, as agreed.
 
+mod account;
+mod agreement;
 mod book_file;
 mod breaks;
+mod decide;
+mod explain;
 mod import;
 mod import_record;
+mod item;
+mod page;
+mod position;
 mod report;
+mod status;
+mod try_terms;
+mod watch;
+mod words;
+mod work;
 
-use counterfoil_ledger::account::AccountId;
-use counterfoil_proto::v1;
-
-use crate::account_name::AccountName;
 use crate::error::Failure;
-use crate::output::Answer;
-use crate::session::{self, Session};
+use crate::output::{Answer, Format};
+use crate::session;
 
 /// Verbs of `recon`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// On which terms two institutions reconcile
+    #[command(subcommand)]
+    Agreement(agreement::Command),
     /// Imports a book of an account: camt.05x, MT940, MT942 or CSV
     Import(Box<import::Arguments>),
-    /// Proves a book against the ledger, with totals that add up
-    Report(Box<report::Arguments>),
-    /// Lists the differences between a book and the ledger
+    /// Shows where reconciliation stands: items, matches, breaks, the last days
+    Status(Box<status::Arguments>),
+    /// Lists what is wrong, the oldest and largest first; or shows one break
     Breaks(Box<breaks::Arguments>),
+    /// Explains why an item stands as it does, and why not with another one
+    Explain(Box<explain::Arguments>),
+    /// Offers a way to end a break
+    Propose(Box<work::Propose>),
+    /// Agrees to what is offered to end a break; its payer pays with the same signature
+    Agree(Box<work::Agree>),
+    /// Does not take what is offered, or takes the own offer back
+    Decline(Box<work::Refusing>),
+    /// Opens a break again that ended in a way that was none
+    Reopen(Box<work::Refusing>),
+    /// Gives a break to a party to work on
+    Assign(Box<work::Assign>),
+    /// Says something about a break to the other party
+    Say(Box<work::Say>),
+    /// Lists what may belong together: a person decides
+    Proposals(Box<decide::Proposals>),
+    /// Decides what belongs together, or that a match was none
+    Match(Box<decide::Decide>),
+    /// Lets the passes over all open items of an account run now
+    Run(Box<decide::Run>),
+    /// Shows what other terms would change, and records nothing
+    TryTerms(Box<try_terms::Arguments>),
+    /// Shows a day from every side, and signs it
+    Position(Box<position::Position>),
+    /// Lists the days of an account, and how far each is
+    Positions(Box<position::Positions>),
+    /// Tells breaks and positions as they come, a line each
+    Watch(Box<watch::Arguments>),
+    /// Compares two sources in figures that add up, also as a page to read and print
+    Report(Box<report::Arguments>),
 }
 
-/// Does it.
-pub fn run(command: Command) -> Result<Answer, Failure> {
+/// Does it. What is told as it comes is written in this format.
+pub fn run(command: Command, format: Format) -> Result<Answer, Failure> {
     match command {
+        Command::Agreement(command) => agreement::run(command),
         Command::Import(arguments) => arguments.run(),
-        Command::Report(arguments) => session::run(arguments.run()),
+        Command::Status(arguments) => session::run(arguments.run()),
         Command::Breaks(arguments) => session::run(arguments.run()),
-    }
-}
-
-/// Whose book of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Book {
-    /// The owner's
-    Owner,
-    /// The servicer's
-    Servicer,
-}
-
-/// An account with one of its books.
-struct BookOf {
-    id: AccountId,
-    account: v1::Account,
-    book: Book,
-}
-
-impl Book {
-    fn message(self) -> v1::Book {
-        match self {
-            Book::Owner => v1::Book::Owner,
-            Book::Servicer => v1::Book::Servicer,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Book::Owner => "owner",
-            Book::Servicer => "servicer",
-        }
-    }
-}
-
-impl BookOf {
-    /// Looks the account up; the book is the one that the caller keeps, unless another is named.
-    async fn find(
-        session: &Session,
-        name: &AccountName,
-        book: Option<Book>,
-    ) -> Result<BookOf, Failure> {
-        let id = name.id(session)?;
-        let account = session.client.balance(id, None).await?.value;
-        let own = session.institution();
-        let kept = if account.servicer == own.as_str() {
-            Some(Book::Servicer)
-        } else if account.owner == own.as_str() {
-            Some(Book::Owner)
-        } else {
-            None
-        };
-        let book = book.or(kept).ok_or_else(|| {
-            Failure::usage("BOOK_MISSING", format!("{own} keeps no book of this account"))
-                .fix("say whose book: --book owner or --book servicer")
-        })?;
-        Ok(BookOf { id, account, book })
-    }
-
-    /// Which, for people.
-    fn title(&self) -> String {
-        let v1::Account { servicer, owner, asset, name, .. } = &self.account;
-        let keeper = self.book.as_str();
-        format!("the {keeper}'s book of {name} {asset} of {owner} at {servicer}")
+        Command::Explain(arguments) => session::run(arguments.run()),
+        Command::Propose(arguments) => session::run(arguments.run()),
+        Command::Agree(arguments) => session::run(arguments.run()),
+        Command::Decline(arguments) => session::run(arguments.decline()),
+        Command::Reopen(arguments) => session::run(arguments.reopen()),
+        Command::Assign(arguments) => session::run(arguments.run()),
+        Command::Say(arguments) => session::run(arguments.run()),
+        Command::Proposals(arguments) => session::run(arguments.run()),
+        Command::Match(arguments) => session::run(arguments.run()),
+        Command::Run(arguments) => session::run(arguments.run()),
+        Command::TryTerms(arguments) => arguments.run(),
+        Command::Position(arguments) => session::run(arguments.run()),
+        Command::Positions(arguments) => session::run(arguments.run()),
+        Command::Watch(arguments) => session::run(arguments.run(format)),
+        Command::Report(arguments) => session::run(arguments.run()),
     }
 }

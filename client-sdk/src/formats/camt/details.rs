@@ -18,6 +18,7 @@ use crate::formats::fields;
 use crate::formats::fields::Amount;
 use crate::formats::fields::element_amount;
 use crate::formats::statement::Entry;
+use crate::formats::statement::Purpose;
 use crate::formats::statement::Returned;
 use crate::formats::xml::Element;
 
@@ -49,6 +50,9 @@ pub(super) fn with_details(
     entry.counterparty = counterparty(element, &entry, context.warnings)?;
     entry.charges = charges(element, context)?.or(entry.charges);
     entry.original_amount = original_amount(element, context)?.or(entry.original_amount);
+    if let said @ (Purpose::Lending | Purpose::Repayment) = purpose(element)? {
+        entry.purpose = said;
+    }
     Ok(entry)
 }
 
@@ -76,6 +80,19 @@ fn returned(detail: Element<'_>, warnings: &mut Warnings) -> Result<Option<Retur
         None => String::new(),
     };
     Ok(Some(Returned { reason, original_code }))
+}
+
+/// What an entry or a transaction is for: of the domain of loans and deposits (LDAS), by the
+/// sub-family of its bank transaction code.
+pub(super) fn purpose(holder: Element<'_>) -> Result<Purpose, FormatError> {
+    let Some(domain) = holder.descend(&["BkTxCd", "Domn"])? else { return Ok(Purpose::Other) };
+    let text = |path: &[&str]| Ok(domain.descend(path)?.map(Element::text));
+    let (code, sub_family) = (text(&["Cd"])?, text(&["Fmly", "SubFmlyCd"])?);
+    Ok(match (code, sub_family) {
+        (Some("LDAS"), Some("DDWN")) => Purpose::Lending,
+        (Some("LDAS"), Some("PPAY" | "RPMT")) => Purpose::Repayment,
+        _ => Purpose::Other,
+    })
 }
 
 /// A transaction code on one line; empty if it is none of ISO 20022's lengths.

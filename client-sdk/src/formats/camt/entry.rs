@@ -6,6 +6,7 @@ use counterfoil_ledger::date::Date;
 use super::batch::with_batch;
 use super::details::charges;
 use super::details::original_amount;
+use super::details::purpose;
 use super::details::with_details;
 use super::values::amount_in;
 use super::values::boolean;
@@ -99,6 +100,7 @@ fn read(
         servicer_reference: reference(element, "AcctSvcrRef", context.warnings)?,
         charges: charges(element, context)?,
         original_amount: original_amount(element, context)?,
+        purpose: purpose(element)?,
         ..Entry::booked(element.path(), side(element)?, amount, booking_date)
     };
     let entry = match transactions.as_slice() {

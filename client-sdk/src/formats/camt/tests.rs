@@ -63,6 +63,28 @@ fn a_statement() {
 }
 
 #[test]
+fn what_is_lent_and_paid_back_is_told_by_the_transaction_code() {
+    use crate::formats::statement::Purpose;
+    let code = |domain: &str, sub_family: &str| {
+        format!(
+            "<BkTxCd><Domn><Cd>{domain}</Cd><Fmly><Cd>FTLN</Cd><SubFmlyCd>{sub_family}</SubFmlyCd>\
+             </Fmly></Domn></BkTxCd>"
+        )
+    };
+    let of_entry = |code: &str| ENTRY.replace("<NtryDtls>", &format!("{code}<NtryDtls>"));
+    let of_transaction = |code: &str| ENTRY.replace("</TxDtls>", &format!("{code}</TxDtls>"));
+    for (text, purpose) in [
+        (of_entry(&code("LDAS", "DDWN")), Purpose::Lending),
+        (of_entry(&code("LDAS", "PPAY")), Purpose::Repayment),
+        (of_transaction(&code("LDAS", "RPMT")), Purpose::Repayment),
+        (of_entry(&code("PMNT", "DDWN")), Purpose::Other),
+        (ENTRY.to_owned(), Purpose::Other),
+    ] {
+        assert_eq!(statement(&file(&text)).unwrap().entries[0].purpose, purpose, "{text}");
+    }
+}
+
+#[test]
 fn a_reversal_keeps_the_side_on_which_it_was_booked() {
     let reversal = ENTRY.replace("CRDT</CdtDbtInd>", "DBIT</CdtDbtInd><RvslInd>true</RvslInd>");
     let read = statement(&file(&reversal)).unwrap();

@@ -10,6 +10,7 @@ use counterfoil_ledger::block::TransferFact;
 use counterfoil_ledger::block::Wants;
 use counterfoil_ledger::block::reference_key;
 use counterfoil_ledger::date::Date;
+use counterfoil_ledger::history;
 use counterfoil_ledger::history::StoredBlock;
 use counterfoil_ledger::instruction::Transfer;
 use counterfoil_ledger::outcome::State;
@@ -118,6 +119,7 @@ fn read_transfer(
     let (_, signed, body) = opened.as_ref()?;
     let message = match (body, record.item) {
         (Body::Transfer(transfer), 0) => transfer.clone(),
+        (Body::WorkBreak(step), 0) => history::paid_by(step)?,
         (Body::Transfers(_), item) => {
             let item = usize::try_from(item.checked_sub(1)?).ok()?;
             v1::Transfer::decode(signed.items.get(item)?.clone()).ok()?
