@@ -254,6 +254,14 @@ start_node() {
     home=$directory/${institutions[node - 1]}
     setsid "$program" run --config "$home/node.toml" </dev/null >>"$home/node.log" 2>&1 &
     echo $! >"$home/node.pid"
+    # The new process is this script's double until it has become the node, or has failed to.
+    local tenth
+    for ((tenth = 0; tenth < 50; tenth++)); do
+        if [ -n "$(node_pid "$directory" "$node")" ] || ! kill -0 $! 2>/dev/null; then
+            break
+        fi
+        sleep 0.1
+    done
     disown
 }
 
