@@ -97,6 +97,16 @@ impl Report {
         self.first.matched_count.saturating_add(self.second.matched_count)
     }
 
+    /// How many of them stand in a proposal.
+    pub fn proposed_count(&self) -> u64 {
+        self.first.proposed_count.saturating_add(self.second.proposed_count)
+    }
+
+    /// How many of them wait for their counterpart.
+    pub fn waiting_count(&self) -> u64 {
+        self.first.waiting_count.saturating_add(self.second.waiting_count)
+    }
+
     /// The share of items that are matched, in hundredths of a percent, rounded down: 10,000 only if
     /// all of them are. None without items.
     pub fn match_rate(&self) -> Option<u32> {

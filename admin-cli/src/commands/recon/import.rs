@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::account::Reconciled;
 use super::book_file::{BookFile, Defaults, Part};
 use super::import_record::{ImportRecord, Progress as Earlier};
-use super::words;
+use super::standing;
 use crate::commands::account::date;
 use crate::commands::genesis;
 use crate::context::{Connection, Settings};
@@ -359,7 +359,7 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
             "recorded": done.map(|done| done.recorded),
             "rejected": done.map(|done| done.rejected),
             "resumed": done.map(|done| done.resumed),
-            "comparisons": done.map(|done| done.reports.iter().map(came_json).collect::<Vec<_>>()),
+            "comparisons": done.map(|done| done.reports.iter().map(standing::json).collect::<Vec<_>>()),
             "statement": done
                 .and_then(|done| done.statement.as_ref())
                 .map(|outcome| verdict::verdict_json(&outcome.verdict)),
@@ -376,49 +376,15 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
 
 /// What has become of the entries of the dates that were imported, by both sources.
 fn came_table(parts: &[Part], imported: &[Imported]) -> Table {
-    let mut table = Table::new(&[
-        "ACCOUNT",
-        "BETWEEN",
-        ">ITEMS",
-        ">MATCHED",
-        ">PROPOSED",
-        ">WAITING",
-        ">OPEN BREAKS",
-        ">MATCH RATE",
-    ]);
+    let mut table = Table::new(&[&["ACCOUNT"], &standing::COLUMNS[..]].concat());
     for (part, done) in parts.iter().zip(imported) {
         for report in &done.reports {
-            let both = |of: fn(&v1::RangeFigures) -> u64| {
-                of(&report.first).saturating_add(of(&report.second)).to_string()
-            };
-            table.row([
-                part.title.clone(),
-                words::comparison(report.comparison).to_owned(),
-                report.item_count().to_string(),
-                report.matched_count().to_string(),
-                both(|side| side.proposed_count),
-                both(|side| side.waiting_count),
-                report.open_break_count().to_string(),
-                words::rate(report.match_rate()),
-            ]);
+            let [between, items, matched, proposed, waiting, open, rate] = standing::cells(report);
+            let account = part.title.clone();
+            table.row([account, between, items, matched, proposed, waiting, open, rate]);
         }
     }
     table
-}
-
-fn came_json(report: &Report) -> Value {
-    let both = |of: fn(&v1::RangeFigures) -> u64| {
-        of(&report.first).saturating_add(of(&report.second)).to_string()
-    };
-    json!({
-        "comparison": words::comparison(report.comparison),
-        "itemCount": report.item_count().to_string(),
-        "matchedCount": report.matched_count().to_string(),
-        "proposedCount": both(|side| side.proposed_count),
-        "waitingCount": both(|side| side.waiting_count),
-        "openBreakCount": report.open_break_count().to_string(),
-        "matchRateBasisPoints": report.match_rate(),
-    })
 }
 
 fn fate(done: &Imported) -> String {

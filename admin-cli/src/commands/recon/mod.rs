@@ -12,6 +12,7 @@ mod item;
 mod page;
 mod position;
 mod report;
+mod standing;
 mod status;
 mod try_terms;
 mod watch;

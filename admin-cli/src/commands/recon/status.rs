@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::account::Reconciled;
 use super::position::{day_json, days_table};
-use super::words::{self, rate};
+use super::standing;
 use crate::account_name::AccountWord;
 use crate::commands::account::{as_of, as_of_json};
 use crate::context::Connection;
@@ -160,51 +160,16 @@ fn describe(standings: &[Standing]) -> Answer {
 }
 
 fn figures(reports: &[Report]) -> Table {
-    let mut table = Table::new(&[
-        "BETWEEN",
-        ">ITEMS",
-        ">MATCHED",
-        ">PROPOSED",
-        ">WAITING",
-        ">OPEN BREAKS",
-        ">MATCH RATE",
-    ]);
-    for report in reports {
-        let both = |of: fn(&v1::RangeFigures) -> u64| {
-            of(&report.first).saturating_add(of(&report.second)).to_string()
-        };
-        table.row([
-            words::comparison(report.comparison).to_owned(),
-            report.item_count().to_string(),
-            report.matched_count().to_string(),
-            both(|side| side.proposed_count),
-            both(|side| side.waiting_count),
-            report.open_break_count().to_string(),
-            rate(report.match_rate()),
-        ]);
-    }
+    let mut table = Table::new(&standing::COLUMNS);
+    reports.iter().for_each(|report| table.row(standing::cells(report)));
     table
 }
 
 fn standing_json(standing: &Standing) -> Value {
-    let report = |report: &Report| {
-        let both = |of: fn(&v1::RangeFigures) -> u64| {
-            of(&report.first).saturating_add(of(&report.second)).to_string()
-        };
-        json!({
-            "comparison": words::comparison(report.comparison),
-            "itemCount": report.item_count().to_string(),
-            "matchedCount": report.matched_count().to_string(),
-            "proposedCount": both(|side| side.proposed_count),
-            "waitingCount": both(|side| side.waiting_count),
-            "openBreakCount": report.open_break_count().to_string(),
-            "matchRateBasisPoints": report.match_rate(),
-        })
-    };
     json!({
         "account": standing.of.json(),
         "agreement": standing.agreement.to_string(),
-        "comparisons": standing.reports.iter().map(report).collect::<Vec<_>>(),
+        "comparisons": standing.reports.iter().map(standing::json).collect::<Vec<_>>(),
         "days": standing.days.iter().map(|day| day_json(&standing.of, day)).collect::<Vec<_>>(),
         "asOf": as_of_json(&standing.as_of),
     })

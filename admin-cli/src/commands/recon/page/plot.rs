@@ -43,11 +43,8 @@ pub fn ages(html: &mut Html, ageing: &Ageing) {
 
 /// One bar of all items of a report: matched, proposed, waiting, in breaks.
 pub fn shares(html: &mut Html, report: &Report) {
-    let both = |of: fn(&counterfoil_proto::v1::RangeFigures) -> u64| {
-        of(&report.first).saturating_add(of(&report.second))
-    };
     let matched = report.matched_count();
-    let (proposed, waiting) = (both(|side| side.proposed_count), both(|side| side.waiting_count));
+    let (proposed, waiting) = (report.proposed_count(), report.waiting_count());
     let all = report.item_count();
     let broken = all.saturating_sub(matched).saturating_sub(proposed).saturating_sub(waiting);
     let parts = [("m", matched), ("p", proposed), ("w", waiting), ("b", broken)];

@@ -92,17 +92,14 @@ pub fn lines(report: &Report) -> Vec<Line> {
         report.equation();
     let [first, second] = both(report.comparison);
     let sum = |name: String, units| Line { name, count: None, units, part: false };
-    let both = |of: fn(&v1::RangeFigures) -> u64| {
-        Some(of(&report.first).saturating_add(of(&report.second)))
-    };
     let part = |name: &str, count, units| Line { name: name.to_owned(), count, units, part: true };
     let mut lines = vec![
         sum(format!("movements of {first}"), first_movements),
         sum(format!("movements of {second}"), second_movements),
         sum("difference".to_owned(), report.equation().difference()),
-        part("matched", both(|side| side.matched_count), matched),
-        part("proposed", both(|side| side.proposed_count), proposed),
-        part("waiting", both(|side| side.waiting_count), waiting),
+        part("matched", Some(report.matched_count()), matched),
+        part("proposed", Some(report.proposed_count()), proposed),
+        part("waiting", Some(report.waiting_count()), waiting),
     ];
     for figures in &report.breaks {
         let name = category(figures.category());
