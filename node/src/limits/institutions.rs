@@ -20,7 +20,7 @@ pub const ADMISSION: Bounds<3> = Bounds {
 };
 
 /// What one instruction costs a node beside its items, above all its signature, in microseconds.
-pub const INSTRUCTION_COST_US: u64 = 30;
+pub const INSTRUCTION_COST_US: u64 = 100;
 
 /// What one item costs a node, in microseconds.
 pub const ITEM_COST_US: u64 = 8;
@@ -30,7 +30,7 @@ pub const TURN_COST_US: u64 = 1_000;
 
 /// A block costs each node about so much, in microseconds, while several institutions order:
 /// whoever comes next waits for it. An instruction that costs more has a block of its own.
-pub const SHARED_BLOCK_COST_US: u64 = 10_000;
+pub const SHARED_BLOCK_COST_US: u64 = 4_000;
 
 /// An institution counts as ordering for so long after it had something that waited.
 pub const SHARED_BLOCK_TIME: Duration = Duration::from_secs(1);
