@@ -116,8 +116,13 @@ async fn await_no_lag(consortium: &Consortium, load: &Load) {
     let height = consortium.metric(consortium.leader(), "counterfoil_height");
     let deadline = Instant::now() + Duration::from_secs(30);
     for node in 0..consortium.node_count() {
-        while consortium.metric(node, "counterfoil_certified_height") < height {
-            assert!(Instant::now() < deadline, "node {} is behind {height:?}", node + 1);
+        loop {
+            let certified = consortium.metric(node, "counterfoil_certified_height");
+            if certified >= height {
+                break;
+            }
+            let node = node + 1;
+            assert!(Instant::now() < deadline, "node {node}: {certified:?} of {height:?}");
             load.progress(1).await;
         }
     }

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use counterfoil_client::Client;
@@ -109,12 +110,22 @@ pub fn counterfoil(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
-/// Ports that are free now.
+/// Where nodes of tests listen: below what the kernel gives to connections (from 32,768 on), so that
+/// the port of a node that is down stays free for it.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// Ports that are free now, none of them twice in a process; each process begins elsewhere.
 fn free_ports(count: usize) -> Vec<u16> {
-    // Held together, so that no two are the same.
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
-    held.iter().map(|held| held.local_addr().expect("it is bound").port()).collect()
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let size = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(509) % size;
+    let next = || {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let offset = u16::try_from((first + tried) % size).expect("it is less than the size");
+        PORTS.start + offset
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(next).filter(is_free).take(count).collect()
 }
 
 impl Consortium {
