@@ -4,7 +4,11 @@
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
 pub mod ageing;
+pub mod archive;
 pub mod book;
+mod closed;
+mod closed_record;
+mod closing;
 mod correct;
 pub mod day;
 mod decide;
