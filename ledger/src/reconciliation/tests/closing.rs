@@ -339,6 +339,8 @@ impl Twins {
                 let times = [0, 1, 1, 1, 1, 1, 1, 2][usize::try_from(self.draw.below(8)).unwrap()];
                 let amount = amount + [0, 0, 0, 3, 7][usize::try_from(self.draw.below(5)).unwrap()];
                 let by_rent = number == 2;
+                // What settles on the ledger settles once.
+                let times = if source == Source::Ledger { times.min(1) } else { times };
                 for _ in 0..times {
                     self.both(|scene| scene.one(source, uetr, amount, valued, by_rent));
                 }
@@ -346,31 +348,42 @@ impl Twins {
         }
     }
 
-    /// A person ends an open break, or undoes a match.
+    /// People end an open break, refuse what is proposed, or undo a match.
     fn decide(&mut self) {
         let sheet = self.closes.sheet();
         let open: Vec<u64> = sheet.open.range((Class::Break, 0)..).map(|it| it.1).collect();
-        if let Some(number) = open.first().copied()
-            && self.draw.below(3) > 0
-        {
+        let place = self.draw.below(u64::try_from(open.len()).unwrap().max(1));
+        if let Some(number) = open.get(usize::try_from(place).unwrap()).copied() {
             self.both(|scene| scene.end(number));
             return;
         }
-        let Some((comparison, items)) = sheet
-            .open_findings_from(Class::Match, 0)
-            .last()
-            .map(|finding| (finding.comparison, finding.items.clone()))
-        else {
-            return;
+        let proposal = sheet.open_findings_from(Class::Proposal, 0).next();
+        let (decision, found) = match (proposal, self.draw.below(8)) {
+            (Some(proposal), _) => (Decision::Refuse, proposal),
+            (None, 0) => {
+                let Some(last) = sheet.open_findings_from(Class::Match, 0).last() else { return };
+                (Decision::Undo, last)
+            }
+            (None, _) => return,
         };
+        let (comparison, items) = (found.comparison, found.items.clone());
+        let servicers = comparison != Comparison::LedgerOwner;
+        let party = if servicers { Party::Servicer } else { Party::Owner };
         self.both(|scene| {
-            let account = scene.account.id;
-            let (items, decision) = (items.clone(), Decision::Undo);
+            let (account, items) = (scene.account.id, items.clone());
             let order = DecideMatch { account, comparison, items, decision, salt: [4; 16] };
-            let party = if comparison == Comparison::LedgerOwner { Party::Owner } else { Party::Servicer };
             let done = scene.act(|all, governed, now| all.decide(governed, &order, party, now));
-            done.map(|effects| read(&effects)).unwrap_or_default()
+            read(&done.unwrap())
         });
+    }
+
+    /// Both sign every day before one that is not agreed yet.
+    fn agree(&mut self, before: Date) {
+        let days = self.closes.sheet().dates_from(date(1)).take_while(|it| *it < before);
+        let days: Vec<Date> = days.filter(|it| !self.closes.is_agreed_on(*it)).collect();
+        for day in days {
+            self.both(|scene| scene.agree_on(day));
+        }
     }
 
     fn compare(&mut self) {
@@ -467,13 +480,10 @@ fn closing_changes_nothing_of_what_stays() {
                     twins.closes.time_ms.max(calendar.instant(day, 9 * 60));
                 twins.day_of_items(day, number);
                 twins.due();
-                for _ in 0..4 {
+                for _ in 0..8 {
                     twins.decide();
                 }
-                let earlier = calendar.previous_business_day(calendar.previous_business_day(day));
-                if number > 1 {
-                    twins.both(|scene| scene.agree_on(earlier));
-                }
+                twins.agree(day);
                 twins.due();
                 twins.compare();
                 day = calendar.next_business_day(day);
