@@ -11,6 +11,7 @@ use super::{
     record::{self, ARCHIVED, FINDINGS, ITEM, MEMBERS, key},
     restore::{self, Mark},
     sheet::{Recorded, Sheet, ids_of},
+    unclear::effect,
     work::Work,
 };
 use crate::{
@@ -60,9 +61,9 @@ pub(super) fn put_finding(sheet: &mut Sheet, class: Class, number: u64) {
     if !record::names_items(finding) {
         let ids = ids_of(&finding.items);
         for (place, ids) in (0..RECORDS_MAX).zip(ids.chunks(MEMBERS_MAX)) {
-            let each = ids.iter().flat_map(|id| {
-                std::iter::once(id.place as u8).chain(id.number.to_be_bytes())
-            });
+            let each = ids
+                .iter()
+                .flat_map(|id| std::iter::once(id.place as u8).chain(id.number.to_be_bytes()));
             records.push((members_key(account, class, number, place), each.collect()));
         }
     }
@@ -104,6 +105,14 @@ pub struct ClosedFinding {
     pub finding: Finding,
     /// Of a break: the work on it.
     pub work: Option<Work>,
+}
+
+/// What items of a finding add to the first source's balance minus the second's, minor units.
+pub fn effect_of(items: &[Vec<(Source, Recorded)>; 2]) -> i128 {
+    let of = |(place, items): (Place, &Vec<(Source, Recorded)>)| -> i128 {
+        items.iter().map(|(_, recorded)| effect(place, &recorded.item)).sum()
+    };
+    Place::BOTH.into_iter().zip(items).map(of).sum()
 }
 
 /// Why something of the archive cannot be read.

@@ -120,9 +120,13 @@ impl Sheet {
 
     /// Refuses what names items that have closed.
     pub(super) fn refuse_closed(&self, comparison: Comparison, ids: &[Id]) -> Result<(), Reason> {
-        let is_closed =
-            |id: &Id| self.is_closed_item(comparison.source(id.place), id.number);
+        let is_closed = |id: &Id| self.is_closed_item(comparison.source(id.place), id.number);
         if ids.iter().any(is_closed) { Err(Reason::DayClosed) } else { Ok(()) }
+    }
+
+    /// Refuses what names a break that has closed.
+    pub(super) fn refuse_closed_break(&self, number: u64) -> Result<(), Reason> {
+        if self.is_closed_finding(Class::Break, number) { Err(Reason::DayClosed) } else { Ok(()) }
     }
 
     /// Goes on with closing, if that is due, as far as the budget goes.
@@ -192,7 +196,11 @@ impl Sheet {
         let book = self.books.get(&source);
         let Some((date, number)) = book.and_then(|book| book.next_item(from, horizon)) else {
             let later = SOURCES.into_iter().find(|other| *other > source);
-            return later.map_or(Stage::Idle, |source| Stage::Items { horizon, source, from: first() });
+            return later.map_or(Stage::Idle, |source| Stage::Items {
+                horizon,
+                source,
+                from: first(),
+            });
         };
         if !self.is_closing(date, horizon) {
             return Stage::Items { horizon, source, from: (date.next(), 0) };
@@ -299,7 +307,9 @@ impl Sheet {
     fn close_unit(&mut self, unit: &Unit) {
         // First everything is written down as it stands.
         unit.items.iter().for_each(|(source, number)| archive::put_item(self, *source, *number));
-        unit.findings.iter().for_each(|(class, number)| archive::put_finding(self, *class, *number));
+        unit.findings
+            .iter()
+            .for_each(|(class, number)| archive::put_finding(self, *class, *number));
         for key in &unit.findings {
             let Some(finding) = self.findings.get(key).cloned() else { continue };
             let days = self.dates_of(&finding);

@@ -11,8 +11,8 @@ use super::{
     pass::Pass,
     position::DayPosition,
     record::{
-        ASIDE, CLOSED_DAY, CLOSING, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED, PINNED, POSITION, PROPOSED,
-        REFUSALS, SHEET, STATEMENT,
+        ASIDE, CLOSED_DAY, CLOSING, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED,
+        PINNED, POSITION, PROPOSED, REFUSALS, SHEET, STATEMENT,
     },
     sheet::{Recorded, Sheet},
     work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},

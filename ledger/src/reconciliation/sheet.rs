@@ -353,9 +353,7 @@ impl Sheet {
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
-        if self.is_closed_finding(Class::Break, number) {
-            return Err(Reason::DayClosed);
-        }
+        self.refuse_closed_break(number)?;
         let work = self.works.get_mut(&number).ok_or(Reason::BreakUnknown)?;
         let was_ended = work.state.is_ended();
         // What is refused changes nothing.

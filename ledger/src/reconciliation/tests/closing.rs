@@ -87,9 +87,8 @@ fn a_day_that_is_agreed_and_old_leaves_memory_and_is_still_told() {
     scene.pair(2, 700, day);
     scene.agree_on(day);
     assert!(scene.is_agreed_on(day));
-    let report = |scene: &Scene| {
-        scene.sheet().report(&scene.account, Comparison::LedgerOwner, (day, day))
-    };
+    let report =
+        |scene: &Scene| scene.sheet().report(&scene.account, Comparison::LedgerOwner, (day, day));
     let before = report(&scene);
     scene.agree_later(day, 9);
     assert_eq!(scene.sheet().items.len(), 4, "a day too early");
@@ -222,9 +221,8 @@ fn breaks_that_have_ended_leave_and_open_ones_keep_what_they_name() {
     let copy = ended.finding.items[1][0];
     let item = scene.closed_item(Source::OwnerBook, copy).unwrap();
     assert_eq!(item.stood[0].original, Some(5 - copy));
-    let refused = scene.act(|all, governed, now| {
-        all.work(governed, order, now, |work| work.reopen(Party::Owner))
-    });
+    let refused = scene
+        .act(|all, governed, now| all.work(governed, order, now, |work| work.reopen(Party::Owner)));
     assert_eq!(refused, Err(Reason::DayClosed));
 }
 
@@ -234,7 +232,8 @@ fn a_large_group_leaves_with_all_its_items_named() {
     let day = date(23);
     let count = 450;
     for _ in 0..count {
-        let entry = BookEntry { group_id: "SALARIES".into(), uetr: None, ..scene.entry(0, 2, [day; 2]) };
+        let entry =
+            BookEntry { group_id: "SALARIES".into(), uetr: None, ..scene.entry(0, 2, [day; 2]) };
         let hash = Hash::of(entry.entry_reference.as_bytes());
         let now = Moment { at: Position { height: scene.height, leaf: 0 }, time_ms: scene.time_ms };
         let governed = Governed { account: &scene.account, terms: &scene.terms };
@@ -391,7 +390,10 @@ impl Twins {
         assert_eq!((&one.unclear, &one.open), (&other.unclear, &other.open));
         assert_eq!((&one.deadlines, &one.proposed), (&other.deadlines, &other.proposed));
         assert_eq!(one.positions, other.positions);
-        assert_eq!(Class::ALL.map(|it| one.finding_count(it)), Class::ALL.map(|it| other.finding_count(it)));
+        assert_eq!(
+            Class::ALL.map(|it| one.finding_count(it)),
+            Class::ALL.map(|it| other.finding_count(it))
+        );
         for (key, finding) in &other.findings {
             let work = other.works.get(&key.1).filter(|_| key.0 == Class::Break);
             let told = match one.findings.get(key) {
@@ -416,7 +418,10 @@ impl Twins {
                 let Some(place) = comparison.place(*source) else { continue };
                 let id = Id { place, number: *number };
                 assert_eq!(one.desks[comparison].standing(id), desk.standing(id));
-                assert_eq!(one.stands.get(&(*comparison, id)), other.stands.get(&(*comparison, id)));
+                assert_eq!(
+                    one.stands.get(&(*comparison, id)),
+                    other.stands.get(&(*comparison, id))
+                );
             }
         }
         self.compare_reports();
@@ -424,7 +429,8 @@ impl Twins {
 
     fn compare_reports(&mut self) {
         let days: Vec<Date> = self.stays.sheet().dates_from(date(1)).collect();
-        let mut any = || days[usize::try_from(self.draw.below(u64::try_from(days.len()).unwrap())).unwrap()];
+        let mut any =
+            || days[usize::try_from(self.draw.below(u64::try_from(days.len()).unwrap())).unwrap()];
         let (from, to) = (any(), any());
         for range in [(from.min(to), from.max(to)), (days[0], *days.last().unwrap())] {
             for comparison in Comparison::ALL {
@@ -438,7 +444,14 @@ impl Twins {
 }
 
 impl Scene {
-    fn one(&mut self, source: Source, uetr: u8, amount: u64, day: Date, by_rent: bool) -> Vec<Effect> {
+    fn one(
+        &mut self,
+        source: Source,
+        uetr: u8,
+        amount: u64,
+        day: Date,
+        by_rent: bool,
+    ) -> Vec<Effect> {
         if source == Source::Ledger {
             return self.post_on(uetr, amount, day);
         }
@@ -476,8 +489,7 @@ fn closing_changes_nothing_of_what_stays() {
             let calendar = twins.closes.terms.calendar.clone();
             let mut day = date(23);
             for number in 0..26 {
-                twins.closes.time_ms =
-                    twins.closes.time_ms.max(calendar.instant(day, 9 * 60));
+                twins.closes.time_ms = twins.closes.time_ms.max(calendar.instant(day, 9 * 60));
                 twins.day_of_items(day, number);
                 twins.due();
                 for _ in 0..8 {
