@@ -36,10 +36,14 @@ impl Sheet {
         now: Moment,
     ) -> Result<(), Reason> {
         let comparison = order.comparison;
-        if parties(comparison) & party as u8 == 0 || !self.has_items(comparison) {
+        let ids = ids_of(&order.items);
+        if parties(comparison) & party as u8 == 0 {
             return Err(Reason::ItemUnknown);
         }
-        let ids = ids_of(&order.items);
+        self.refuse_closed(comparison, &ids)?;
+        if !self.has_items(comparison) {
+            return Err(Reason::ItemUnknown);
+        }
         match order.decision {
             Decision::Confirm => self.confirm(comparison, &ids, party, rules, now),
             Decision::Refuse => self.refuse(comparison, &ids, rules, now),

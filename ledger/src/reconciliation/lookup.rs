@@ -18,7 +18,8 @@ pub fn compared(terms: &Terms) -> impl Iterator<Item = Comparison> {
 }
 
 impl Sheet {
-    /// The items of a finding with their sources: those of the first source, and those of the second.
+    /// The items of a finding that have not closed, with their sources: those of the first source, and
+    /// those of the second.
     pub fn items_of(&self, finding: &Finding) -> [Vec<(Source, Recorded)>; 2] {
         let of = |place: Place| {
             let source = finding.comparison.source(place);
@@ -38,7 +39,8 @@ impl Sheet {
             let statement = book.and_then(|book| book.statements().first());
             item.into_iter().chain(statement.map(|it| it.position)).min()
         };
-        [Source::Ledger, Source::OwnerBook, Source::ServicerBook].into_iter().filter_map(of).min()
+        let open = [Source::Ledger, Source::OwnerBook, Source::ServicerBook].into_iter();
+        open.filter_map(of).chain(self.closing.first).min()
     }
 
     /// Whether an item stands in a match or a break, or an open proposal or the break about its day names

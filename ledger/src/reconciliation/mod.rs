@@ -4,7 +4,11 @@
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
 pub mod ageing;
+pub mod archive;
 pub mod book;
+mod closed;
+mod closed_record;
+mod closing;
 mod correct;
 pub mod day;
 mod decide;
@@ -298,8 +302,10 @@ impl Reconciliation {
     }
 
     /// A break, for a step of the work on it.
-    pub(crate) fn work_of(&self, account: u32, number: u64) -> Option<&Work> {
-        self.sheets.get(&account)?.work(number)
+    pub(crate) fn work_of(&self, account: u32, number: u64) -> Result<&Work, Reason> {
+        let sheet = self.sheets.get(&account).ok_or(Reason::BreakUnknown)?;
+        sheet.refuse_closed_break(number)?;
+        sheet.work(number).ok_or(Reason::BreakUnknown)
     }
 
     /// Changes the work on a break.

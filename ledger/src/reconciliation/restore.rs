@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Reconciliation,
+    Reconciliation, archive,
     book::{Day, StatementFault, StatementRecord},
+    closed_record::{read_closed_day, read_closing},
     finding::{About, Class, Finding, Says},
     orders::{Resolution, ResolutionKind, View},
     pass::Pass,
     position::DayPosition,
     record::{
-        ASIDE, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED, PINNED, POSITION, PROPOSED,
-        REFUSALS, SHEET, STATEMENT,
+        ASIDE, CLOSED_DAY, CLOSING, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED,
+        PINNED, POSITION, PROPOSED, REFUSALS, SHEET, STATEMENT,
     },
     sheet::{Recorded, Sheet},
     work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// An item's mark on a desk: comparison, standing, whether it is set aside, finding.
-type Mark = (Comparison, u8, bool, Option<(Class, u64)>);
+pub(super) type Mark = (Comparison, u8, bool, Option<(Class, u64)>);
 
 /// What was read of a sheet, before its desks are set up.
 #[derive(Default)]
@@ -51,13 +52,15 @@ struct Draft {
 type Seats = Vec<(Place, Arc<Item>, Standing, bool)>;
 
 impl Reconciliation {
-    /// Rebuilds everything from storage's records, in the order of their keys.
+    /// Rebuilds everything from storage's records, in the order of their keys. Those of the archive are
+    /// passed by.
     pub(crate) fn restore(
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
         accounts: &[Account],
     ) -> Option<Reconciliation> {
         let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
-        for (key, value) in records {
+        let open = records.into_iter().filter(|(key, _)| !archive::is_archived(key));
+        for (key, value) in open {
             read(&mut drafts, &key, &value)?;
         }
         let mut all = Reconciliation::default();
@@ -124,6 +127,11 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             }
         }
         SHEET => read_sheet(sheet, value)?,
+        CLOSING => sheet.closing = read_closing(value)?,
+        CLOSED_DAY => {
+            let day = (Comparison::from_number(part)?, date(number)?);
+            sheet.closed.days.insert(day, read_closed_day(value)?);
+        }
         _ => {
             let (_, class) = FINDINGS.into_iter().find(|(found, _)| *found == kind)?;
             let comparison = Comparison::from_number(part)?;
@@ -162,6 +170,10 @@ impl Draft {
                 }
             }
         }
+        sheet.restore_past();
+        for (source, book) in &mut sheet.books {
+            book.restore_closed(sheet.closing.items[*source as usize])?;
+        }
         for found in sheet.findings.values().filter(|it| it.closed_at.is_none()) {
             if found.says.class() == Class::Proposal {
                 let ids = super::sheet::ids_of(&found.items).into_iter();
@@ -197,6 +209,17 @@ impl Draft {
 }
 
 impl Sheet {
+    /// What has ended by itself, or was decided: nothing stands in it.
+    fn restore_past(&mut self) {
+        let is_past = |((class, number), found): (&(Class, u64), &Finding)| {
+            let healed = self.works.get(number).is_some_and(|it| it.state == WorkState::Healed);
+            found.closed_at.is_some() && (*class != Class::Break || healed)
+        };
+        let past = self.findings.iter().filter(|it| is_past(*it)).map(|(key, _)| *key);
+        let past: Vec<(Class, u64)> = past.collect();
+        past.into_iter().for_each(|key| self.becomes_past(key));
+    }
+
     /// An item, and how it stood on a desk.
     fn seat(
         &mut self,
@@ -251,7 +274,7 @@ impl Sheet {
     }
 }
 
-fn source(number: u8) -> Option<Source> {
+pub(super) fn source(number: u8) -> Option<Source> {
     [Source::Ledger, Source::OwnerBook, Source::ServicerBook]
         .into_iter()
         .find(|source| *source as u8 == number)
@@ -261,7 +284,7 @@ fn date(yyyymmdd: u64) -> Option<Date> {
     Date::from_yyyymmdd(u32::try_from(yyyymmdd).ok()?).ok()
 }
 
-fn read_date(value: &mut Reader<'_>) -> Option<Date> {
+pub(super) fn read_date(value: &mut Reader<'_>) -> Option<Date> {
     Date::from_yyyymmdd(u32::from_be_bytes(value.take()?)).ok()
 }
 
@@ -270,7 +293,7 @@ fn read_position(value: &mut Reader<'_>) -> Option<Position> {
     Some(Position { height, leaf: u32::from_be_bytes(value.take()?) })
 }
 
-fn some_position(value: &mut Reader<'_>) -> Option<Option<Position>> {
+pub(super) fn some_position(value: &mut Reader<'_>) -> Option<Option<Position>> {
     let position = read_position(value)?;
     Some((position.height != 0).then_some(position))
 }
@@ -282,7 +305,7 @@ fn read_text(value: &mut Reader<'_>) -> Option<String> {
     Some(std::str::from_utf8(text).ok()?.to_owned())
 }
 
-fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
+pub(super) fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     let position = read_position(value)?;
     let time_ms = u64::from_be_bytes(value.take()?);
     let deadline_ms = u64::from_be_bytes(value.take()?);
@@ -325,7 +348,7 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     Some(Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late })
 }
 
-fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
+pub(super) fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
     let [count] = value.take()?;
     let read = |_| {
         let [comparison, mark, class] = value.take()?;
@@ -340,7 +363,7 @@ fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
     (0..count).map(read).collect()
 }
 
-fn read_finding(
+pub(super) fn read_finding(
     number: u64,
     class: Class,
     comparison: Comparison,
@@ -387,7 +410,7 @@ fn read_finding(
     Some(Finding { number, comparison, items, says, about, judgement, opened_at, closed_at })
 }
 
-fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
+pub(super) fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
     let [kind, part] = value.take()?;
     let number = u64::from_be_bytes(value.take()?);
     Some(match kind {
@@ -405,7 +428,7 @@ fn party(number: u8) -> Option<Option<Party>> {
     }
 }
 
-fn read_work(value: &mut Reader<'_>) -> Option<Work> {
+pub(super) fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     let [state, owner, spoke] = value.take()?;
     let step_counts = [u16::from_be_bytes(value.take()?), u16::from_be_bytes(value.take()?)];
     let counted: usize = step_counts.iter().map(|count| usize::from(*count)).sum();

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 
+mod closing;
 mod correct;
 mod figures;
 mod look;
@@ -48,11 +49,15 @@ impl Sheet {
         assert_eq!(self.deadlines, again.deadlines);
         assert_eq!((&self.signed, &self.undecided), (&again.signed, &again.undecided));
         assert_eq!(self.accepted, again.accepted);
+        assert_eq!(self.past, again.past);
+        assert_eq!((&self.closing, &self.closed), (&again.closing, &again.closed));
         assert_eq!((self.unsettled, again.unsettled), (None, None));
         for (source, book) in &self.books {
+            let ever = |number| Date::from_day_number(number);
             let numbers = |book: &book::Book| -> Vec<u64> {
-                book.numbers_between(date(1), date(30)).collect()
+                book.numbers_between(ever(0), ever(Date::LAST_DAY)).collect()
             };
+            assert_eq!(book.count(), again.books[source].count());
             assert_eq!(numbers(book), numbers(&again.books[source]));
         }
     }
@@ -120,6 +125,7 @@ impl Scene {
         let governed = Governed { account: &self.account, terms: &self.terms };
         let done = act(&mut self.all, governed, now);
         self.stored.extend(self.all.take_records());
+        self.stored.retain(|_, value| !value.is_empty());
         self.height += 1;
         self.time_ms += 1_000;
         let accounts = vec![self.account.clone(); 4];
@@ -130,9 +136,16 @@ impl Scene {
         }
         restored.sheets.values_mut().for_each(|sheet| sheet.touch_all());
         restored.touched.extend(restored.sheets.keys());
-        let again: BTreeMap<_, _> = restored.take_records().into_iter().collect();
+        let mut again: BTreeMap<_, _> = restored.take_records().into_iter().collect();
+        again.extend(self.archived());
         assert_eq!(again, self.stored);
         done
+    }
+
+    /// What storage has that a start does not read.
+    fn archived(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let archived = self.stored.iter().filter(|(key, _)| archive::is_archived(key));
+        archived.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     fn post(&mut self, uetr: u8, amount: u64) -> Vec<Effect> {

@@ -11,6 +11,8 @@ use counterfoil_ledger::matching::item::Strength;
 use counterfoil_ledger::matching::pair::Judgement;
 use counterfoil_ledger::reconciliation::ageing::Ageing;
 use counterfoil_ledger::reconciliation::ageing::Due;
+use counterfoil_ledger::reconciliation::archive::ClosedFinding;
+use counterfoil_ledger::reconciliation::archive::effect_of;
 use counterfoil_ledger::reconciliation::finding::About;
 use counterfoil_ledger::reconciliation::finding::Finding;
 use counterfoil_ledger::reconciliation::finding::Says;
@@ -23,6 +25,8 @@ use counterfoil_ledger::state::State;
 use counterfoil_proto::v1;
 use tonic::Status;
 
+use super::closed::Closed;
+use super::closed::Items;
 use crate::api::render;
 use crate::api::status;
 use crate::consensus::replica::Replica;
@@ -33,7 +37,7 @@ pub(super) struct Found {
     pub(super) finding: Finding,
     /// Of a break: the work on it.
     pub(super) work: Option<Work>,
-    items: [Vec<(Source, Recorded)>; 2],
+    items: Items,
     /// Of a break: what its items add to the first source's balance minus the second's.
     effect: i128,
     /// Of a break about a statement: that one's identification.
@@ -53,7 +57,8 @@ pub(super) struct Telling<'a> {
 }
 
 impl Found {
-    /// A finding of an account's sheet.
+    /// A finding of an account's sheet. Of its items those that have closed are missing: see
+    /// [`Found::whole`].
     pub(super) fn of(state: &State, account: &Account, sheet: &Sheet, finding: &Finding) -> Found {
         let is_break = matches!(finding.says, Says::Break { .. });
         let statement = match finding.about {
@@ -71,6 +76,26 @@ impl Found {
             statement_id: statement.map_or_else(String::new, |it| it.id.clone()),
             finding: finding.clone(),
         }
+    }
+
+    /// One that has closed.
+    pub(super) fn closed(closed: ClosedFinding, items: Items, terms: Option<Terms>) -> Found {
+        let ClosedFinding { finding, work } = closed;
+        let is_break = matches!(finding.says, Says::Break { .. });
+        Found {
+            effect: if is_break { effect_of(&items) } else { 0 },
+            terms: terms.filter(|_| is_break),
+            statement_id: String::new(),
+            finding,
+            work,
+            items,
+        }
+    }
+
+    /// With those of its items that have closed.
+    pub(super) fn whole(mut self, closed: &Closed<'_>) -> Result<Found, Status> {
+        self.items = closed.items(&self.finding, self.items)?;
+        Ok(self)
     }
 
     /// How much was copied.

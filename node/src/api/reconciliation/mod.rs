@@ -1,11 +1,13 @@
 //! ReconciliationService: what two institutions have agreed to compare of the accounts between them.
 //!
 //! Findings, days and figures are read from the state as it stands, and an answer names the moment
-//! that it describes. The state's lock is held only while copying out. What is told of an item that
+//! that it describes. The state's lock is held only while copying out; what has closed is read from
+//! storage afterwards. What is told of an item that
 //! stands in no finding is for whoever keeps its book.
 
 mod agreements;
 mod breaks;
+mod closed;
 mod explain;
 mod findings;
 mod lists;

@@ -14,6 +14,7 @@ use rocksdb::Direction;
 use super::super::runs::Index;
 use super::super::runs::RowRange;
 use super::super::runs::RunView;
+use super::RECORDS;
 use super::StateStore;
 use super::StorageError;
 use super::rows;
@@ -41,6 +42,20 @@ impl StateStore {
             ControlFlow::Break(())
         })?;
         found.map(|record| record.ok_or_else(|| damaged(Index::Id))).transpose()
+    }
+
+    /// A reconciliation record of the archive, by its key. It is there as soon as the state shows that
+    /// what it holds has closed, and never changes.
+    pub fn archived(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let in_tail = {
+            let memory = self.inner.memory();
+            memory.tails().find_map(|tail| tail.archived(key)).map(<[u8]>::to_vec)
+        };
+        match in_tail {
+            Some(value) => Ok(Some(value)),
+            // What was in no tail is on disk, or is not.
+            None => Ok(self.inner.database.get(RECORDS, key)?.map(|value| value.to_vec())),
+        }
     }
 
     /// The ids that were made at or after a time (Unix ms, by their own clock), in ledger order.
