@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    astray::Missing,
     book::{Book, Counted},
     due::next_run_ms,
     effect::{Effect, Kind},
@@ -94,6 +95,7 @@ pub struct Sheet {
     /// Findings so far, by class.
     pub(super) counts: BTreeMap<Class, u64>,
     pub(super) unclear: Unclear,
+    pub(super) missing: Missing,
     /// When open items become missing.
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
@@ -131,6 +133,7 @@ impl Sheet {
             works: BTreeMap::new(),
             counts: BTreeMap::new(),
             unclear: Unclear::default(),
+            missing: Missing::default(),
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
@@ -316,9 +319,18 @@ impl Sheet {
             self.works.insert(number, Work::default());
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
-        let about = None;
-        let finding =
-            Finding { number, comparison, items, says, about, judgement, opened_at, closed_at };
+        let (about, elsewhere) = (None, None);
+        let finding = Finding {
+            number,
+            comparison,
+            items,
+            says,
+            about,
+            elsewhere,
+            judgement,
+            opened_at,
+            closed_at,
+        };
         self.findings.insert((class, number), finding);
         if class != Class::Match {
             self.open.insert((class, number));
@@ -370,6 +382,7 @@ impl Sheet {
                 self.unclear.insert(comparison, *id, item);
             }
             unsettle(&mut self.unsettled, item.date);
+            self.note_missing(comparison, *id, false);
         }
         if let Some(About::Day(date)) = self.findings[&key].about {
             self.accept_difference(number, date);
@@ -413,6 +426,7 @@ impl Sheet {
                 self.stands.remove(&(comparison, id));
                 self.touched.items.insert((comparison.source(id.place), id.number));
                 self.becomes_unclear(comparison, id);
+                self.note_missing(comparison, id, true);
             }
         }
         let kind = match key.0 {

@@ -8,9 +8,11 @@ use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::matching::item::Comparison;
 use counterfoil_ledger::matching::item::Source;
 use counterfoil_ledger::matching::item::Strength;
+use counterfoil_ledger::matching::pair::Category;
 use counterfoil_ledger::matching::pair::Judgement;
 use counterfoil_ledger::reconciliation::ageing::Ageing;
 use counterfoil_ledger::reconciliation::ageing::Due;
+use counterfoil_ledger::reconciliation::astray::Elsewhere;
 use counterfoil_ledger::reconciliation::finding::About;
 use counterfoil_ledger::reconciliation::finding::Finding;
 use counterfoil_ledger::reconciliation::finding::Says;
@@ -36,6 +38,8 @@ pub(super) struct Found {
     items: [Vec<(Source, Recorded)>; 2],
     /// Of a break: what its items add to the first source's balance minus the second's.
     effect: i128,
+    /// Of a break about an item on the wrong account: that account and the item's counterpart there.
+    elsewhere: Option<(Account, Source, Recorded)>,
     /// Of a break about a statement: that one's identification.
     statement_id: String,
     /// Of a break: the terms that say how old it is, and who answers it.
@@ -68,9 +72,15 @@ impl Found {
             work: sheet.work(finding.number).filter(|_| is_break).cloned(),
             items: sheet.items_of(finding),
             effect: if is_break { sheet.effect_of(finding) } else { 0 },
+            elsewhere: finding.elsewhere.and_then(|it| elsewhere(state, it)),
             statement_id: statement.map_or_else(String::new, |it| it.id.clone()),
             finding: finding.clone(),
         }
+    }
+
+    /// Forgets where the item's counterpart was found, unless the break said so.
+    pub(super) fn keep_elsewhere(&mut self, category: Category) {
+        self.elsewhere = self.elsewhere.take().filter(|_| category == Category::WrongAccount);
     }
 
     /// How much was copied.
@@ -159,6 +169,16 @@ impl Telling<'_> {
         })
     }
 
+    /// Where the counterpart of a break's item was found. The asset is the same on both accounts.
+    fn elsewhere(&self, found: &Found) -> Result<Option<v1::ItemElsewhere>, Status> {
+        let Some((account, source, recorded)) = &found.elsewhere else { return Ok(None) };
+        Ok(Some(v1::ItemElsewhere {
+            account: Bytes::copy_from_slice(account.id.as_bytes()),
+            name: account.name.clone(),
+            item: Some(self.item(*source, recorded)?),
+        }))
+    }
+
     /// A break.
     pub(super) fn broken(&self, found: &Found) -> Result<v1::Break, Status> {
         let Says::Break { category } = found.finding.says else {
@@ -195,6 +215,7 @@ impl Telling<'_> {
             spoke: work.spoke.map_or(0, |party| party.message().into()),
             step_count: u32::try_from(work.steps.len()).unwrap_or(u32::MAX),
             offer: work.offer.as_ref().map(offer),
+            elsewhere: self.elsewhere(found)?,
             ..v1::Break::default()
         };
         if let Some(terms) = &found.terms {
@@ -208,6 +229,13 @@ impl Telling<'_> {
         }
         Ok(told)
     }
+}
+
+/// What is told of an item on another account. That has the same parties, who see all its findings.
+fn elsewhere(state: &State, elsewhere: Elsewhere) -> Option<(Account, Source, Recorded)> {
+    let Elsewhere { account, source, number } = elsewhere;
+    let recorded = state.reconciliation().sheet(account)?.recorded(source, number)?;
+    Some((state.account_at(account)?.clone(), source, recorded.clone()))
 }
 
 /// The time of a block, Unix milliseconds.
