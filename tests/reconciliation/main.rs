@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clerks;
 mod desk;
 
 use std::time::Duration;

@@ -181,14 +181,12 @@ impl Consortium {
             let data = data.display();
             let [client, peer, metrics] = addresses(&host, number);
             let id = number + 1;
+            let keys = identities::keys(institution);
             write!(
                 spec,
                 "[[institutions]]\nbic = \"{institution}\"\nname = \"Test {institution}\"\n\
                  anchor = \"{institution}/authority/authority.pem\"\naudit_scope = \"{scope}\"\n\
-                 [[institutions.keys]]\nname = \"signing\"\npurpose = \"instruction\"\n\
-                 public_key = \"{institution}/signing.pub.pem\"\n\
-                 [[institutions.keys]]\nname = \"attestation\"\npurpose = \"attestation\"\n\
-                 public_key = \"{institution}/attestation.pub.pem\"\n\
+                 {keys}\
                  [[nodes]]\nid = {id}\ninstitution = \"{institution}\"\nname = \"one\"\n\
                  attestation_key = \"{institution}/attestation.pub.pem\"\n\
                  peer_address = \"{peer}\"\nclient_address = \"{client}\"\n"

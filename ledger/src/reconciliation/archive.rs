@@ -7,6 +7,7 @@
 //! u32 · class u8 · number u64 · 4,096 + their place, of at most 400 items, each place u8 · number u64.
 
 use super::{
+    astray,
     finding::{Class, Finding},
     record::{self, ARCHIVED, FINDINGS, ITEM, MEMBERS, key},
     restore::{self, Mark},
@@ -194,12 +195,13 @@ fn read_finding(
     value: &[u8],
 ) -> Option<ClosedFinding> {
     let mut value = Reader(value);
-    let finding = restore::read_finding(number, class, comparison, &mut value)?;
+    let mut finding = restore::read_finding(number, class, comparison, &mut value)?;
     let work = match class {
         Class::Match | Class::Proposal => None,
         Class::Break => {
             // What is about a statement or a day does not close.
             restore::read_about(&mut value)?.is_none().then_some(())?;
+            finding.elsewhere = astray::read(&mut value)?;
             Some(restore::read_work(&mut value)?)
         }
     };

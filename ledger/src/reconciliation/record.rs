@@ -219,7 +219,7 @@ fn mark(sheet: &Sheet, comparison: Comparison, source: Source, item: &Item) -> O
 
 /// opened at · closed at, height 0 = open · code u8 (pass or category) · by u8 (confirmed, or by whom) ·
 /// judgement: has u8, strength u8, defect u8, distance u32, difference u64 · counts u16 ×2 · named u8 ·
-/// numbers, if all are named · of a break: about, work.
+/// numbers, if all are named · of a break: about, elsewhere, work.
 pub(super) fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     let mut value = Vec::with_capacity(96);
     write_position(&mut value, &found.opened_at);
@@ -250,6 +250,7 @@ pub(super) fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     }
     if let Some(work) = work {
         write_about(&mut value, found.about);
+        super::astray::write(&mut value, found.elsewhere);
         write_work(&mut value, work);
     }
     value

@@ -66,7 +66,8 @@ impl Reconciliation {
         let mut all = Reconciliation::default();
         for (ordinal, draft) in drafts {
             let account = accounts.get(usize::try_from(ordinal).ok()?)?;
-            let sheet = draft.finish().filter(|sheet| sheet.is_whole(account))?;
+            let mut sheet = draft.finish().filter(|sheet| sheet.is_whole(account))?;
+            sheet.find_missing();
             all.due.extend(sheet.due_ms().map(|due_ms| (due_ms, ordinal)));
             all.sheets.insert(ordinal, sheet);
         }
@@ -139,6 +140,7 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let mut found = read_finding(number, class, comparison, value)?;
             if class == Class::Break {
                 found.about = read_about(value)?;
+                found.elsewhere = super::astray::read(value)?;
                 sheet.works.insert(number, read_work(value)?);
             }
             if class != Class::Match && found.closed_at.is_none() {
@@ -406,8 +408,17 @@ pub(super) fn read_finding(
             }
         }
     }
-    let about = None;
-    Some(Finding { number, comparison, items, says, about, judgement, opened_at, closed_at })
+    Some(Finding {
+        number,
+        comparison,
+        items,
+        says,
+        about: None,
+        elsewhere: None,
+        judgement,
+        opened_at,
+        closed_at,
+    })
 }
 
 pub(super) fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Records,
+    astray::Missing,
     book::{Book, Counted},
     closed::Closed,
     closing::Closing,
@@ -103,6 +104,7 @@ pub struct Sheet {
     /// Findings so far, by class, those that have closed included.
     pub(super) counts: BTreeMap<Class, u64>,
     pub(super) unclear: Unclear,
+    pub(super) missing: Missing,
     /// When open items become missing.
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
@@ -145,6 +147,7 @@ impl Sheet {
             past: BTreeSet::new(),
             counts: BTreeMap::new(),
             unclear: Unclear::default(),
+            missing: Missing::default(),
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
@@ -332,9 +335,18 @@ impl Sheet {
             self.works.insert(number, Work::default());
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
-        let about = None;
-        let finding =
-            Finding { number, comparison, items, says, about, judgement, opened_at, closed_at };
+        let (about, elsewhere) = (None, None);
+        let finding = Finding {
+            number,
+            comparison,
+            items,
+            says,
+            about,
+            elsewhere,
+            judgement,
+            opened_at,
+            closed_at,
+        };
         self.findings.insert((class, number), finding);
         if class != Class::Match {
             self.open.insert((class, number));
@@ -387,6 +399,7 @@ impl Sheet {
                 self.unclear.insert(comparison, *id, item);
             }
             unsettle(&mut self.unsettled, item.date);
+            self.note_missing(comparison, *id, false);
         }
         if let Some(About::Day(date)) = self.findings[&key].about {
             self.accept_difference(number, date);
@@ -430,6 +443,7 @@ impl Sheet {
                 self.stands.remove(&(comparison, id));
                 self.touched.items.insert((comparison.source(id.place), id.number));
                 self.becomes_unclear(comparison, id);
+                self.note_missing(comparison, id, true);
             }
         }
         self.becomes_past(key);

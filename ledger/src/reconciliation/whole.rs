@@ -70,6 +70,11 @@ impl Sheet {
             let found = self.findings.get(key);
             key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
         });
+        let astray = self
+            .findings
+            .values()
+            .filter(|it| it.elsewhere.is_some())
+            .all(|finding| finding.says == Says::Break { category: Category::WrongAccount });
         let about = self.findings.values().all(|finding| match (&finding.says, finding.about) {
             (Says::Break { category: Category::Position }, Some(About::Day(date))) => {
                 self.positions.contains_key(&date)
@@ -81,7 +86,7 @@ impl Sheet {
             (Says::Break { category }, None) => *category < Category::StatementGap,
             (says, about) => says.class() != Class::Break && about.is_none(),
         });
-        counted && named && worked && stand && about
+        counted && named && worked && stand && astray && about
     }
 
     /// A book's days are what its items come to, and as many that have closed; entries are numbered

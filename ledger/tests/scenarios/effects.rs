@@ -122,7 +122,7 @@ impl Bank {
         sides.collect::<Vec<_>>().join(" / ")
     }
 
-    fn item_text(&self, account: &Account, source: Source, number: u64) -> String {
+    pub(super) fn item_text(&self, account: &Account, source: Source, number: u64) -> String {
         match source {
             Source::OwnerBook => format!("{}#{number}", self.name_of(&account.owner)),
             Source::ServicerBook => format!("{}#{number}", self.name_of(&account.servicer)),

@@ -231,15 +231,20 @@ fn a_large_group_leaves_with_all_its_items_named() {
     let mut scene = Scene::opened(LEDGER_OWNER);
     let day = date(23);
     let count = 450;
-    for _ in 0..count {
-        let entry =
-            BookEntry { group_id: "SALARIES".into(), uetr: None, ..scene.entry(0, 2, [day; 2]) };
-        let hash = Hash::of(entry.entry_reference.as_bytes());
-        let now = Moment { at: Position { height: scene.height, leaf: 0 }, time_ms: scene.time_ms };
-        let governed = Governed { account: &scene.account, terms: &scene.terms };
-        scene.all.entry(governed, Source::OwnerBook, (&entry, hash), now);
-        scene.height += 1;
-    }
+    let group = |number| BookEntry {
+        group_id: "SALARIES".into(),
+        entry_reference: format!("E{number}"),
+        uetr: None,
+        ..scene.entry(0, 2, [day; 2])
+    };
+    let entries: Vec<BookEntry> = (1..=count).map(group).collect();
+    scene.act(|all, governed, now| {
+        for (leaf, entry) in (1..).zip(&entries) {
+            let hash = Hash::of(entry.entry_reference.as_bytes());
+            let now = Moment { at: Position { leaf, ..now.at }, ..now };
+            all.entry(governed, Source::OwnerBook, (entry, hash), now);
+        }
+    });
     let posting = Posting {
         number: 1,
         side: Side::Debit,

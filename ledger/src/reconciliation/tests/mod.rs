@@ -17,6 +17,7 @@ use crate::{
     },
 };
 
+mod astray;
 mod closing;
 mod correct;
 mod figures;
@@ -46,6 +47,7 @@ impl Sheet {
         assert_eq!(self.proposed, again.proposed);
         assert_eq!(self.open, again.open);
         assert_eq!(self.unclear, again.unclear);
+        assert_eq!(self.missing.alike(), again.missing.alike());
         assert_eq!(self.deadlines, again.deadlines);
         assert_eq!((&self.signed, &self.undecided), (&again.signed, &again.undecided));
         assert_eq!(self.accepted, again.accepted);
@@ -63,9 +65,11 @@ impl Sheet {
     }
 }
 
-/// A ledger with one account, its agreement, and what storage would have.
+/// A ledger with an account and another one beside it, their agreement, and what storage would have.
 struct Scene {
+    /// On which everything happens.
     account: Account,
+    other: Account,
     terms: Terms,
     all: Reconciliation,
     stored: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -77,23 +81,25 @@ struct Scene {
 impl Scene {
     fn of(sources: [bool; 3]) -> Scene {
         let (servicer, owner) = (bic("SETLCHZZXXX"), bic("ALPSCHZZXXX"));
-        let id = AccountId::of(&servicer, &owner, "CHF", "S");
-        let account = Account {
-            ordinal: 3,
-            id,
+        let account = |ordinal, name: &str| Account {
+            ordinal,
+            id: AccountId::of(&servicer, &owner, "CHF", name),
             servicer,
             owner,
             asset: AssetCode::parse("CHF").unwrap(),
-            name: "S".to_owned(),
+            name: name.to_owned(),
             balance: 0,
             posting_count: 0,
             head: Hash::ZERO,
         };
+        let (account, other) = (account(3, "S"), account(4, "T"));
+        let accounts = [&account, &other]
+            .map(|account| v1::AgreementAccount { account: account.id.as_bytes().to_vec().into() });
         let tolerance = v1::Tolerance { asset: "CHF".into(), absolute: 5, ..Default::default() };
         let terms = v1::AgreementTerms {
             servicer: servicer.as_str().into(),
             owner: owner.as_str().into(),
-            accounts: vec![v1::AgreementAccount { account: id.as_bytes().to_vec().into() }],
+            accounts: accounts.into(),
             ledger: sources[0],
             owner_book: sources[1],
             servicer_book: sources[2],
@@ -110,6 +116,7 @@ impl Scene {
         let terms = Terms::of(&terms).unwrap();
         Scene {
             account,
+            other,
             terms,
             all: Reconciliation::default(),
             stored: BTreeMap::new(),
@@ -122,14 +129,19 @@ impl Scene {
     /// Does something in a block of its own, and sees to it that a restart would change nothing.
     fn act<T>(&mut self, act: impl FnOnce(&mut Reconciliation, Governed<'_>, Moment) -> T) -> T {
         let now = Moment { at: Position { height: self.height, leaf: 0 }, time_ms: self.time_ms };
-        let governed = Governed { account: &self.account, terms: &self.terms };
+        let mut all = vec![self.account.clone(); 5];
+        for account in [&self.account, &self.other] {
+            all[usize::try_from(account.ordinal).unwrap()] = account.clone();
+        }
+        let ordinals = all.iter().map(|it| (it.id, it.ordinal)).collect();
+        let accounts = Accounts { all: &all, ordinals: &ordinals };
+        let governed = Governed { account: &self.account, terms: &self.terms, accounts };
         let done = act(&mut self.all, governed, now);
         self.stored.extend(self.all.take_records());
         self.stored.retain(|_, value| !value.is_empty());
         self.height += 1;
         self.time_ms += 1_000;
-        let accounts = vec![self.account.clone(); 4];
-        let mut restored = Reconciliation::restore(self.stored.clone(), &accounts).unwrap();
+        let mut restored = Reconciliation::restore(self.stored.clone(), &all).unwrap();
         assert_eq!(restored.due, self.all.due);
         for (sheet, again) in self.all.sheets.values().zip(restored.sheets.values()) {
             sheet.assert_same(again);

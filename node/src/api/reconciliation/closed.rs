@@ -9,12 +9,14 @@ use counterfoil_ledger::matching::item::Source;
 use counterfoil_ledger::reconciliation::archive::Archive;
 use counterfoil_ledger::reconciliation::archive::ClosedItem;
 use counterfoil_ledger::reconciliation::archive::Unread;
+use counterfoil_ledger::reconciliation::astray::Elsewhere;
 use counterfoil_ledger::reconciliation::finding::Class;
 use counterfoil_ledger::reconciliation::finding::Finding;
 use counterfoil_ledger::reconciliation::sheet::Recorded;
 use tonic::Status;
 
 use super::findings::Found;
+use super::findings::Placed;
 use crate::api::status;
 use crate::consensus::replica::Replica;
 use crate::storage::StorageError;
@@ -43,8 +45,26 @@ impl<'a> Closed<'a> {
         let closed = self.archive().finding(class, number).map_err(unread)?;
         let closed = closed.ok_or_else(|| status::inconsistent("a finding of the archive"))?;
         let items = self.items(&closed.finding, Default::default())?;
-        let terms = self.terms(&items);
-        Ok(Found::closed(closed, items, terms))
+        let (elsewhere, terms) = (self.elsewhere(&closed.finding)?, self.terms(&items));
+        Ok(Found::closed(closed, items, elsewhere, terms))
+    }
+
+    /// Where the counterpart of a finding's item was found, whether that has closed there or not.
+    pub(super) fn elsewhere(&self, finding: &Finding) -> Result<Option<Placed>, Status> {
+        let Some(Elsewhere { account, source, number }) = finding.elsewhere else {
+            return Ok(None);
+        };
+        let (account, open) = {
+            let state = self.replica.state();
+            let Some(found) = state.account_at(account) else { return Ok(None) };
+            let sheet = state.reconciliation().sheet(account);
+            (found.clone(), sheet.and_then(|sheet| sheet.recorded(source, number)).cloned())
+        };
+        let recorded = match open {
+            Some(recorded) => Some(recorded),
+            None => Closed::of(self.replica, &account).item(source, number)?.map(|it| it.recorded),
+        };
+        Ok(recorded.map(|recorded| (account, source, recorded)))
     }
 
     /// The items of a finding, of which those that have not closed are known.

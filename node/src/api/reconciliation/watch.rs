@@ -283,6 +283,7 @@ fn rewind(
             let category = Category::from_number(effect.code);
             let category = category.ok_or_else(|| status::inconsistent("a category"))?;
             found.finding.says = Says::Break { category };
+            found.keep_elsewhere(category);
         }
     }
     found.work = Some(then);
