@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod closing;
 mod desk;
 
 use std::time::Duration;

@@ -469,7 +469,7 @@ fn what_has_closed_is_found_by_its_key_and_not_read_at_a_start() {
     let (log, store) = create(path.path());
     let mut chain = Chain::new(50);
     let (open, closed) = (vec![1; 14], [[129; 14].to_vec(), [139; 14].to_vec()]);
-    let mut keep = |chain: &mut Chain, records: Vec<(Vec<u8>, Vec<u8>)>| {
+    let keep = |chain: &mut Chain, records: Vec<(Vec<u8>, Vec<u8>)>| {
         let (entry, block) = chain.next(3);
         let mut block = Arc::unwrap_or_clone(block);
         block.records = records;
