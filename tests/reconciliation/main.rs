@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clerks;
+mod closing;
 mod desk;
 
 use std::time::Duration;

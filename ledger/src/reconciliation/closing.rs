@@ -12,6 +12,7 @@ use super::{
     finding::{Class, Finding},
     record::NAMED_MAX,
     sheet::{Moment, Sheet, ids_of},
+    work::WorkState,
 };
 use crate::{
     agreement::Terms,
@@ -205,8 +206,7 @@ impl Sheet {
         if !self.is_closing(date, horizon) {
             return Stage::Items { horizon, source, from: (date.next(), 0) };
         }
-        if let Some(unit) = self.unit((source, date, number), horizon) {
-            *looks = looks.saturating_sub(unit.items.len() - 1);
+        if let Some(unit) = self.unit((source, date, number), horizon, looks) {
             self.close_unit(&unit);
         }
         Stage::Items { horizon, source, from: (date, number + 1) }
@@ -219,14 +219,18 @@ impl Sheet {
     }
 
     /// Everything that an item leaves with; none if some of it has to stay. Of what leaves together the
-    /// first item is asked, source by source and day by day: for the others it was asked before.
-    fn unit(&self, first: (Source, Date, u64), horizon: Date) -> Option<Unit> {
+    /// first item is asked, source by source and day by day: for the others it was asked before. Takes as
+    /// many looks as it follows ties.
+    fn unit(&self, first: (Source, Date, u64), horizon: Date, looks: &mut usize) -> Option<Unit> {
         let start = (first.0, first.2);
         let mut unit = Unit::default();
         unit.items.insert(start);
         let mut ahead = vec![start];
         while let Some((source, number)) = ahead.pop() {
-            for other in self.tied_to(source, number, &mut unit.findings)? {
+            let tied = self.tied_to(source, number, &mut unit.findings)?;
+            // A pair's two items name each other, and themselves.
+            *looks = looks.saturating_sub(tied.len() / 2);
+            for other in tied {
                 let date = self.items.get(&other)?.item.date;
                 let was_asked = (other.0, date, other.1) < first;
                 if was_asked || !self.is_closing(date, horizon) || unit.items.len() == UNIT_MAX {
@@ -289,6 +293,17 @@ impl Sheet {
             let ids = ids_of(&finding.items).into_iter();
             self.past.extend(ids.map(|id| (comparison, id, key.0, key.1)));
         }
+    }
+
+    /// What has ended by itself, or was decided: nothing stands in it.
+    pub(super) fn restore_past(&mut self) {
+        let is_past = |((class, number), found): (&(Class, u64), &Finding)| {
+            let healed = self.works.get(number).is_some_and(|it| it.state == WorkState::Healed);
+            found.closed_at.is_some() && (*class != Class::Break || healed)
+        };
+        let past = self.findings.iter().filter(|it| is_past(*it)).map(|(key, _)| *key);
+        let past: Vec<(Class, u64)> = past.collect();
+        past.into_iter().for_each(|key| self.becomes_past(key));
     }
 
     /// Findings with the value dates of their items.

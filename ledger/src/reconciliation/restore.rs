@@ -211,17 +211,6 @@ impl Draft {
 }
 
 impl Sheet {
-    /// What has ended by itself, or was decided: nothing stands in it.
-    fn restore_past(&mut self) {
-        let is_past = |((class, number), found): (&(Class, u64), &Finding)| {
-            let healed = self.works.get(number).is_some_and(|it| it.state == WorkState::Healed);
-            found.closed_at.is_some() && (*class != Class::Break || healed)
-        };
-        let past = self.findings.iter().filter(|it| is_past(*it)).map(|(key, _)| *key);
-        let past: Vec<(Class, u64)> = past.collect();
-        past.into_iter().for_each(|key| self.becomes_past(key));
-    }
-
     /// An item, and how it stood on a desk.
     fn seat(
         &mut self,

@@ -402,10 +402,12 @@ impl Year {
         let mut counts = [0; 3];
         for partner in self.partners.values() {
             let sheet = self.sheet(partner);
-            let is_open = |it: &&Finding| it.closed_at.is_none();
-            counts[0] += sheet.findings(Class::Match).filter(is_open).count();
-            counts[1] += sheet.findings(Class::Proposal).filter(is_open).count();
-            counts[2] += sheet.findings(Class::Break).count();
+            // Most of the year has closed, and is no longer among the findings.
+            let ever = (Date::from_day_number(0), Date::from_day_number(Date::LAST_DAY));
+            let matches = Comparison::ALL.map(|it| self.report(partner, it, ever).match_count);
+            counts[0] += usize::try_from(matches.iter().sum::<u64>()).expect("64 bits fit");
+            counts[1] += sheet.open_findings_from(Class::Proposal, 0).count();
+            counts[2] += usize::try_from(sheet.finding_count(Class::Break)).expect("64 bits fit");
         }
         counts
     }

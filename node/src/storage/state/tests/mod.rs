@@ -464,6 +464,35 @@ fn a_tail_can_be_read_while_it_is_flushed_and_after() {
 }
 
 #[test]
+fn what_has_closed_is_found_by_its_key_and_not_read_at_a_start() {
+    let path = tempfile::tempdir().unwrap();
+    let (log, store) = create(path.path());
+    let mut chain = Chain::new(50);
+    let (open, closed) = (vec![1; 14], [[129; 14].to_vec(), [139; 14].to_vec()]);
+    let keep = |chain: &mut Chain, records: Vec<(Vec<u8>, Vec<u8>)>| {
+        let (entry, block) = chain.next(3);
+        let mut block = Arc::unwrap_or_clone(block);
+        block.records = records;
+        log.append(entry.as_slice()).unwrap();
+        store.append(Arc::new(block)).unwrap();
+    };
+    keep(&mut chain, vec![(open.clone(), vec![1])]);
+    flush(&chain, &store);
+    keep(&mut chain, vec![(open.clone(), Vec::new()), (closed[0].clone(), vec![2])]);
+    let found = |key: &[u8]| store.archived(key).unwrap();
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), None), "in the tail");
+    flush(&chain, &store);
+    keep(&mut chain, vec![(closed[1].clone(), vec![3])]);
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), Some(vec![3])));
+    flush(&chain, &store);
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), Some(vec![3])));
+    assert!(store.restored().unwrap().unwrap().records.is_empty());
+    let in_snapshots: Vec<_> =
+        store.view().records().map(|pair| pair.unwrap().0.into_vec()).collect();
+    assert_eq!(in_snapshots, closed);
+}
+
+#[test]
 fn a_killed_node_replays_from_its_log() {
     let path = tempfile::tempdir().unwrap();
     let (log, store) = create(&path.path().join("alive"));
