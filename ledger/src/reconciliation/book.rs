@@ -12,7 +12,31 @@ use crate::{
     purpose::Purpose,
 };
 
-/// What the items of a date come to. Amounts in minor units.
+/// A sum of each side, minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// Of credits.
+    pub credits: u128,
+    /// Of debits.
+    pub debits: u128,
+}
+
+impl Sides {
+    /// What went either way.
+    pub fn total(&self) -> u128 {
+        self.credits + self.debits
+    }
+
+    fn of(&mut self, side: Side) -> &mut u128 {
+        match side {
+            Side::Credit => &mut self.credits,
+            Side::Debit => &mut self.debits,
+        }
+    }
+}
+
+/// What the items of a date come to. Amounts in minor units of the account's asset: an item in another
+/// asset is counted, and adds to no sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Day {
     /// How many credits.
@@ -23,18 +47,18 @@ pub struct Day {
     pub debit_count: u64,
     /// Their sum.
     pub debits: u128,
-    /// Of both sums: what was lent.
-    pub lent: u128,
-    /// Of both sums: what was repaid.
-    pub repaid: u128,
+    /// Of the sums: what was lent.
+    pub lent: Sides,
+    /// Of the sums: what was repaid.
+    pub repaid: Sides,
 }
 
 impl Day {
     pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
         match purpose {
             None => {}
-            Some(Purpose::Lending) => self.lent += u128::from(amount),
-            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+            Some(Purpose::Lending) => *self.lent.of(side) += u128::from(amount),
+            Some(Purpose::Repayment) => *self.repaid.of(side) += u128::from(amount),
         }
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
@@ -42,6 +66,14 @@ impl Day {
         };
         *count += 1;
         *sum += u128::from(amount);
+    }
+
+    /// What came in and went out that was neither lent nor repaid: what is left of the sums.
+    pub fn other(&self) -> Sides {
+        Sides {
+            credits: self.credits - self.lent.credits - self.repaid.credits,
+            debits: self.debits - self.lent.debits - self.repaid.debits,
+        }
     }
 
     /// What the day adds to the balance.
@@ -296,7 +328,7 @@ impl Book {
     }
 }
 
-/// What an item counts as.
+/// What an item counts as; the amount is zero if it is one of another asset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
     pub side: Side,

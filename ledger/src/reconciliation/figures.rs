@@ -159,7 +159,7 @@ impl Sheet {
         for number in book.numbers_between(from, to) {
             let Some(recorded) = self.recorded(source, number) else { continue };
             let item = &recorded.item;
-            figures.day.add(item.side, item.amount, recorded.purpose);
+            figures.day.add(item.side, item.counted(), recorded.purpose);
             let id = Id { place, number };
             let share = match self.stands.get(&(comparison, id)) {
                 Some((Class::Match, number)) => {
@@ -205,8 +205,8 @@ impl Sheet {
 
 fn moved(item: &Item) -> i128 {
     match item.side {
-        Side::Credit => i128::from(item.amount),
-        Side::Debit => -i128::from(item.amount),
+        Side::Credit => i128::from(item.counted()),
+        Side::Debit => -i128::from(item.counted()),
     }
 }
 

@@ -208,7 +208,7 @@ impl Reconciliation {
         let item = item_of(number, entry, &governed.account.asset);
         let counted = book::Counted {
             side: entry.side,
-            amount: entry.amount,
+            amount: item.counted(),
             booked: entry.booking_date,
             valued: entry.date,
             purpose: entry.purpose,

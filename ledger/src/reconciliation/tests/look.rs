@@ -46,9 +46,9 @@ fn a_day_says_what_a_view_has_to_say() {
     assert_eq!(figures(&scene, Source::OwnerBook, 24), (Some(700), 650));
     let sheet = scene.sheet();
     let day = sheet.figures(&scene.account, Source::OwnerBook, date(23));
-    assert_eq!((day.day.lent, day.day.repaid), (300, 0));
+    assert_eq!((day.day.lent.total(), day.day.repaid.total()), (300, 0));
     let next = sheet.figures(&scene.account, Source::OwnerBook, date(24));
-    assert_eq!((next.day.lent, next.day.repaid), (0, 50));
+    assert_eq!((next.day.lent.total(), next.day.repaid.total()), (0, 50));
     let dates: Vec<Date> = sheet.dates_from(date(1)).collect();
     assert_eq!((dates, sheet.last_date()), (vec![date(23), date(24)], Some(date(24))));
     assert_eq!(sheet.dates_from(date(25)).count(), 0);
