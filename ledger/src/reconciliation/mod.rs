@@ -15,7 +15,7 @@ pub mod explanation;
 pub mod figures;
 pub mod finding;
 mod look;
-pub mod lookup;
+mod lookup;
 pub mod orders;
 pub mod pass;
 pub mod position;
