@@ -166,7 +166,7 @@ fn happened(
         let all = effect::decode(&record.effects);
         for (id, effects) in all.ok_or_else(|| status::inconsistent("an effect"))? {
             if id == account.id {
-                let told = effects.into_iter().filter(|effect| is_told(effect.kind));
+                let told = effects.into_iter().filter(is_told);
                 happened.extend(told.map(|effect| (position, effect)));
             }
         }
@@ -174,9 +174,14 @@ fn happened(
     Ok(happened)
 }
 
-/// What only says what somebody ordered, or how far a run is, is not told.
-fn is_told(kind: Kind) -> bool {
-    !matches!(kind, Kind::Recorded | Kind::RunGoesOn | Kind::TooMany)
+/// What only says what somebody ordered, or how far a run is, is not told; nor is that a posting joins
+/// the break that it corrects, which happens in the step that ends it, and that is told.
+fn is_told(effect: &Effect) -> bool {
+    match effect.kind {
+        Kind::Recorded | Kind::RunGoesOn | Kind::TooMany => false,
+        Kind::BreakWorked => effect.items.iter().all(Vec::is_empty),
+        _ => true,
+    }
 }
 
 /// The class of the finding that an effect is about.
