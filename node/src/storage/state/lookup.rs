@@ -144,7 +144,6 @@ impl StateStore {
         })?;
         found.map(|movement| movement.ok_or_else(|| damaged(Index::Movement))).transpose()
     }
-
 }
 
 /// The places of one key: first those in the runs, then the later ones from the tail.
