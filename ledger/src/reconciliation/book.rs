@@ -12,7 +12,36 @@ use crate::{
     purpose::Purpose,
 };
 
-/// What the items of a date come to. Amounts in minor units.
+/// A sum of each side, minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// Of credits.
+    pub credits: u128,
+    /// Of debits.
+    pub debits: u128,
+}
+
+impl Sides {
+    /// What went either way.
+    pub fn total(&self) -> u128 {
+        self.credits + self.debits
+    }
+
+    fn join(&mut self, other: Sides) {
+        self.credits += other.credits;
+        self.debits += other.debits;
+    }
+
+    fn of(&mut self, side: Side) -> &mut u128 {
+        match side {
+            Side::Credit => &mut self.credits,
+            Side::Debit => &mut self.debits,
+        }
+    }
+}
+
+/// What the items of a date come to. Amounts in minor units of the account's asset: an item in another
+/// asset is counted, and adds to no sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Day {
     /// How many credits.
@@ -23,18 +52,18 @@ pub struct Day {
     pub debit_count: u64,
     /// Their sum.
     pub debits: u128,
-    /// Of both sums: what was lent.
-    pub lent: u128,
-    /// Of both sums: what was repaid.
-    pub repaid: u128,
+    /// Of the sums: what was lent.
+    pub lent: Sides,
+    /// Of the sums: what was repaid.
+    pub repaid: Sides,
 }
 
 impl Day {
     pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
         match purpose {
             None => {}
-            Some(Purpose::Lending) => self.lent += u128::from(amount),
-            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+            Some(Purpose::Lending) => *self.lent.of(side) += u128::from(amount),
+            Some(Purpose::Repayment) => *self.repaid.of(side) += u128::from(amount),
         }
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
@@ -49,32 +78,40 @@ impl Day {
         self.credit_count.checked_add(self.debit_count)
     }
 
+    fn sums(&self) -> [u128; 6] {
+        let Day { lent, repaid, .. } = self;
+        let [credits, debits] = [self.credits, self.debits];
+        [credits, debits, lent.credits, lent.debits, repaid.credits, repaid.debits]
+    }
+
     fn join(&mut self, other: &Day) {
         self.credit_count += other.credit_count;
         self.credits += other.credits;
         self.debit_count += other.debit_count;
         self.debits += other.debits;
-        self.lent += other.lent;
-        self.repaid += other.repaid;
+        self.lent.join(other.lent);
+        self.repaid.join(other.repaid);
     }
 
     /// How many items are left without those of another day; none if that has something that this has
     /// not.
     fn without(&self, other: &Day) -> Option<u64> {
-        let counts = [
-            self.credit_count.checked_sub(other.credit_count)?,
-            self.debit_count.checked_sub(other.debit_count)?,
-        ];
-        let sums = [
-            self.credits.checked_sub(other.credits)?,
-            self.debits.checked_sub(other.debits)?,
-            self.lent.checked_sub(other.lent)?,
-            self.repaid.checked_sub(other.repaid)?,
-        ];
-        match counts {
-            // Without items nothing is left of the sums.
-            [0, 0] => (sums == [0; 4]).then_some(0),
-            [credits, debits] => credits.checked_add(debits),
+        let credits = self.credit_count.checked_sub(other.credit_count)?;
+        let debits = self.debit_count.checked_sub(other.debit_count)?;
+        let mut nothing = true;
+        for (own, other) in self.sums().into_iter().zip(other.sums()) {
+            nothing &= own.checked_sub(other)? == 0;
+        }
+        let count = credits.checked_add(debits)?;
+        // Without items nothing is left of the sums.
+        (count > 0 || nothing).then_some(count)
+    }
+
+    /// What came in and went out that was neither lent nor repaid: what is left of the sums.
+    pub fn other(&self) -> Sides {
+        Sides {
+            credits: self.credits - self.lent.credits - self.repaid.credits,
+            debits: self.debits - self.lent.debits - self.repaid.debits,
         }
     }
 
@@ -385,7 +422,7 @@ fn rest<'a>(
     (found == others.len()).then_some(count)
 }
 
-/// What an item counts as.
+/// What an item counts as; the amount is zero if it is one of another asset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
     pub side: Side,

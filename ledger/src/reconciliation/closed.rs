@@ -8,11 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    figures::{Report, Share},
+    figures::{Report, Share, moved},
     finding::{Class, Finding, Says},
 };
 use crate::{
-    block::Side,
     date::Date,
     matching::{
         item::{Comparison, Item, Place},
@@ -56,10 +55,6 @@ impl Closed {
         stands_in: Option<&Finding>,
     ) {
         let day = self.days.entry((comparison, item.date)).or_default();
-        let moved = match item.side {
-            Side::Credit => i128::from(item.amount),
-            Side::Debit => -i128::from(item.amount),
-        };
         let at = usize::from(place as u8) - 1;
         let share = match stands_in.map(|finding| &finding.says) {
             Some(Says::Match { .. }) => &mut day.matched[at],
@@ -70,7 +65,7 @@ impl Closed {
             Some(Says::Proposal { .. }) | None => &mut day.waiting[at],
         };
         share.count += 1;
-        share.effect += moved;
+        share.effect += moved(item);
     }
 
     /// Counts a finding whose items are of these days. What a report does not count is not counted.

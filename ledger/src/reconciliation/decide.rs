@@ -1,5 +1,7 @@
 //! What people decide of items: that they belong together, that they do not, that a match was none.
 
+use std::collections::BTreeMap;
+
 use super::{
     finding::{Class, Says},
     orders::{DecideMatch, Decision},
@@ -60,7 +62,7 @@ impl Sheet {
         now: Moment,
     ) -> Result<(), Reason> {
         let desk = &self.desks[&comparison];
-        let mut sums = [0u128; 4];
+        let mut sums: BTreeMap<&str, [u128; 4]> = BTreeMap::new();
         for id in ids {
             let item = desk.item(*id).ok_or(Reason::ItemUnknown)?;
             let stands = self.stands.get(&(comparison, *id));
@@ -69,9 +71,10 @@ impl Sheet {
                 return Err(Reason::ItemUnknown);
             }
             let other_side = usize::from(item.side as u8 - 1);
-            sums[2 * (usize::from(id.place as u8) - 1) + other_side] += u128::from(item.amount);
+            let of_asset = sums.entry(item.other_asset()).or_default();
+            of_asset[2 * (usize::from(id.place as u8) - 1) + other_side] += u128::from(item.amount);
         }
-        if !balanced(sums, rules) {
+        if !sums.into_values().all(|of_asset| balanced(of_asset, rules)) {
             return Err(Reason::MatchUnbalanced);
         }
         let wanted = parties(comparison);
@@ -217,7 +220,7 @@ impl Sheet {
     }
 }
 
-/// Whether debits and credits of both sides add up to the same: first debits, first credits, second
+/// Whether debits and credits of both sides add up to the same in an asset: first debits, first credits, second
 /// debits, second credits.
 fn balanced(sums: [u128; 4], rules: &matching::terms::Terms<'_>) -> bool {
     let [first_debits, first_credits, second_debits, second_credits] = sums;

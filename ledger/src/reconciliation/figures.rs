@@ -205,10 +205,11 @@ impl Sheet {
     }
 }
 
-fn moved(item: &Item) -> i128 {
+/// What an item adds to its source's balance.
+pub(super) fn moved(item: &Item) -> i128 {
     match item.side {
-        Side::Credit => i128::from(item.amount),
-        Side::Debit => -i128::from(item.amount),
+        Side::Credit => i128::from(item.counted()),
+        Side::Debit => -i128::from(item.counted()),
     }
 }
 

@@ -3,19 +3,12 @@
 
 use super::{
     finding::{Class, Finding},
-    sheet::{Recorded, Sheet, comparisons},
-    trial,
+    sheet::{Recorded, Sheet},
 };
 use crate::{
-    agreement::Terms,
     block::Position,
     matching::item::{Comparison, Id, Place, Source},
 };
-
-/// What terms compare: with all three sources each book against the ledger.
-pub fn compared(terms: &Terms) -> impl Iterator<Item = Comparison> {
-    comparisons(terms)
-}
 
 impl Sheet {
     /// The items of a finding that have not closed, with their sources: those of the first source, and
@@ -58,18 +51,5 @@ impl Sheet {
                 || self.proposals_of(comparison, id).next().is_some()
         };
         Comparison::ALL.into_iter().any(in_any)
-    }
-
-    /// A comparison alone, to try terms on while the sheet itself goes on; none if it has more items than
-    /// a trial takes.
-    pub fn copied_for_trial(&self, comparison: Comparison) -> Option<Sheet> {
-        let mut copy = Sheet::new(self.ordinal, self.id);
-        if let Some(desk) = self.desk(comparison) {
-            if desk.standings().nth(trial::ITEMS_MAX).is_some() {
-                return None;
-            }
-            copy.desks.insert(comparison, desk.clone());
-        }
-        Some(copy)
     }
 }

@@ -19,7 +19,7 @@ pub mod explanation;
 pub mod figures;
 pub mod finding;
 mod look;
-pub mod lookup;
+mod lookup;
 pub mod orders;
 pub mod pass;
 pub mod position;
@@ -212,7 +212,7 @@ impl Reconciliation {
         let item = item_of(number, entry, &governed.account.asset);
         let counted = book::Counted {
             side: entry.side,
-            amount: entry.amount,
+            amount: item.counted(),
             booked: entry.booking_date,
             valued: entry.date,
             purpose: entry.purpose,

@@ -296,18 +296,19 @@ fn write_work(value: &mut Vec<u8>, work: &Work) {
     value.extend(commitment.as_bytes());
 }
 
-/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · lent u128 ·
-/// repaid u128 · size u64 · peaks.
+/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · lent and repaid,
+/// each credits u128 · debits u128 · size u64 · peaks.
 fn day(book: &Book, date: crate::date::Date) -> Vec<u8> {
-    let mut value = Vec::with_capacity(160);
+    let mut value = Vec::with_capacity(256);
     let (booked, valued, items) = book.parts(date);
     for Day { credit_count, credits, debit_count, debits, lent, repaid } in [booked, valued] {
         value.extend(credit_count.to_be_bytes());
         value.extend(credits.to_be_bytes());
         value.extend(debit_count.to_be_bytes());
         value.extend(debits.to_be_bytes());
-        value.extend(lent.to_be_bytes());
-        value.extend(repaid.to_be_bytes());
+        for sum in [lent.credits, lent.debits, repaid.credits, repaid.debits] {
+            value.extend(sum.to_be_bytes());
+        }
     }
     value.extend(items.size().to_be_bytes());
     items.peaks().iter().for_each(|peak| value.extend(peak.as_bytes()));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Reconciliation, archive,
-    book::{Day, StatementFault, StatementRecord},
+    book::{Day, Sides, StatementFault, StatementRecord},
     closed_record::{read_closed_day, read_closing},
     finding::{About, Class, Finding, Says},
     orders::{Resolution, ResolutionKind, View},
@@ -462,14 +462,19 @@ pub(super) fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, step_counts, offer })
 }
 
+fn read_sides(value: &mut Reader<'_>) -> Option<Sides> {
+    let credits = u128::from_be_bytes(value.take()?);
+    Some(Sides { credits, debits: u128::from_be_bytes(value.take()?) })
+}
+
 fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
     Some(Day {
         credit_count: u64::from_be_bytes(value.take()?),
         credits: u128::from_be_bytes(value.take()?),
         debit_count: u64::from_be_bytes(value.take()?),
         debits: u128::from_be_bytes(value.take()?),
-        lent: u128::from_be_bytes(value.take()?),
-        repaid: u128::from_be_bytes(value.take()?),
+        lent: read_sides(value)?,
+        repaid: read_sides(value)?,
     })
 }
 

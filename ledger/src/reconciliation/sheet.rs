@@ -529,7 +529,7 @@ pub(super) fn items_of(ids: &[Id]) -> [Vec<u64>; 2] {
 }
 
 /// What an agreement compares: with all three sources each book against the ledger.
-pub(super) fn comparisons(terms: &Terms) -> impl Iterator<Item = Comparison> + use<> {
+pub fn comparisons(terms: &Terms) -> impl Iterator<Item = Comparison> + use<> {
     let sources = terms.sources;
     Comparison::ALL.into_iter().filter(move |comparison| match comparison {
         Comparison::LedgerOwner => sources.ledger && sources.owner_book,

@@ -98,7 +98,7 @@ impl Sheet {
         let mut valued: BTreeMap<Date, Day> = BTreeMap::new();
         for (_, recorded) in items() {
             let item = &recorded.item;
-            let (side, amount, purpose) = (item.side, item.amount, recorded.purpose);
+            let (side, amount, purpose) = (item.side, item.counted(), recorded.purpose);
             booked.entry(recorded.booked).or_default().add(side, amount, purpose);
             valued.entry(item.date).or_default().add(side, amount, purpose);
         }

@@ -158,6 +158,7 @@ impl Telling<'_> {
             returned: item.returned,
             exchanged: item.exchanged,
             charges: item.charges,
+            purpose: recorded.purpose.map_or(0, |purpose| purpose as i32),
         })
     }
 

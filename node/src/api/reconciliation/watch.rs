@@ -167,7 +167,7 @@ fn happened(
         let all = effect::decode(&record.effects);
         for (id, effects) in all.ok_or_else(|| status::inconsistent("an effect"))? {
             if id == account.id {
-                let told = effects.into_iter().filter(|effect| is_told(effect.kind));
+                let told = effects.into_iter().filter(is_told);
                 happened.extend(told.map(|effect| (position, effect)));
             }
         }
@@ -175,9 +175,15 @@ fn happened(
     Ok(happened)
 }
 
-/// What only says what somebody ordered, how far a run is, or that days have closed, is not told.
-fn is_told(kind: Kind) -> bool {
-    !matches!(kind, Kind::Recorded | Kind::RunGoesOn | Kind::TooMany | Kind::DaysClosed)
+/// What only says what somebody ordered, how far a run is, or that days have closed, is not told; nor is
+/// that a posting joins the break that it corrects, which happens in the step that ends it, and that is
+/// told.
+fn is_told(effect: &Effect) -> bool {
+    match effect.kind {
+        Kind::Recorded | Kind::RunGoesOn | Kind::TooMany | Kind::DaysClosed => false,
+        Kind::BreakWorked => effect.items.iter().all(Vec::is_empty),
+        _ => true,
+    }
 }
 
 /// The class of the finding that an effect is about.

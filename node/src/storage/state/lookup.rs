@@ -6,7 +6,6 @@ use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::IdRecord;
 use counterfoil_ledger::block::Movement;
 use counterfoil_ledger::block::Position;
-use counterfoil_ledger::date::Date;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
 use rocksdb::Direction;
@@ -102,22 +101,10 @@ impl StateStore {
         key: &[u8; 8],
         limit: usize,
     ) -> Result<Vec<Position>, StorageError> {
-        let found = self.find_references(std::slice::from_ref(key), limit)?;
-        Ok(found.into_iter().next().unwrap_or_default())
-    }
-
-    /// `find_reference` for several at once.
-    pub(super) fn find_references(
-        &self,
-        keys: &[[u8; 8]],
-        limit: usize,
-    ) -> Result<Vec<Vec<Position>>, StorageError> {
         let (in_tail, runs) = self.inner.cut(|memory| {
-            let tails = |key| memory.tails().flat_map(move |tail| tail.reference(key)).take(limit);
-            keys.iter().map(|key| tails(key).collect()).collect::<Vec<Vec<_>>>()
+            memory.tails().flat_map(|tail| tail.reference(key)).take(limit).collect()
         });
-        let pairs = keys.iter().zip(in_tail);
-        pairs.map(|(key, later)| places(&runs, Index::Reference, key, later, limit)).collect()
+        places(&runs, Index::Reference, key, in_tail, limit)
     }
 
     /// Movements of an account behind a position (from the first one without it) up to a height,
@@ -171,30 +158,6 @@ impl StateStore {
             ControlFlow::Break(())
         })?;
         found.map(|movement| movement.ok_or_else(|| damaged(Index::Movement))).transpose()
-    }
-
-    /// All movements of an account with a settlement date from one to another, both included, in
-    /// ledger order. Pages whose dates lie outside are passed over.
-    pub fn movements_by_date(
-        &self,
-        account: u32,
-        from: Date,
-        to: Date,
-    ) -> Result<Vec<Movement>, StorageError> {
-        let is_within = |movement: &Movement| from <= movement.date && movement.date <= to;
-        let (in_tail, runs) = self.inner.cut(|memory| {
-            let movements = memory.tails().flat_map(|tail| tail.movements(account));
-            movements.copied().filter(is_within).collect::<Vec<_>>()
-        });
-        let last = Position { height: u64::MAX, leaf: u32::MAX };
-        let (least, greatest) =
-            (rows::movement_key(account, FIRST), rows::movement_key(account, last));
-        let mut range = RowRange::of_keys(&least, &greatest);
-        range.zones = u64::from(from.yyyymmdd())..=u64::from(to.yyyymmdd());
-        let read = rows::read_movement;
-        let mut movements = collect(&runs, Index::Movement, &range, usize::MAX, read, is_within)?;
-        movements.extend(in_tail);
-        Ok(movements)
     }
 }
 
