@@ -63,6 +63,7 @@ mod private_file;
 pub mod proofs;
 mod random;
 pub mod reconciliation;
+pub mod sealed;
 pub mod signer;
 mod tls;
 pub mod trusted;
