@@ -57,6 +57,7 @@ pub mod formats;
 pub mod instructions;
 mod journal;
 pub mod orders;
+pub mod originals;
 pub mod outcome;
 pub mod pages;
 mod private_file;

@@ -160,7 +160,7 @@ impl Originals {
         }
         let hash = Hash::from_slice(&sealed_hash)
             .ok_or(NotDone::Field("sealed_hash", "SHA-256 of the sealed file, 32 bytes"))?;
-        let file = self.file(name, &by)?;
+        let file = self.file(name, &by).await?;
         self.replica.space().admits().map_err(NotDone::Unavailable)?;
         let (store, key) = (self.store.clone(), file.key);
         let sealed = Sealed { by, length: sealed_length, hash };
@@ -175,7 +175,7 @@ impl Originals {
         request: v1::GetOriginalRequest,
     ) -> Result<v1::GetOriginalResponse, NotDone> {
         let v1::GetOriginalRequest { name, offset } = request;
-        let file = self.file(name, &by)?;
+        let file = self.file(name, &by).await?;
         if let Some(part) = self.read_part(&file, offset).await? {
             return Ok(part);
         }
@@ -199,7 +199,7 @@ impl Originals {
     ) -> Result<peer::ReadOriginalResponse, NotDone> {
         let (_turn, by) = (self.turn().await?, self.institution_of(sender)?);
         let v1::GetOriginalRequest { name, offset } = request.unwrap_or_default();
-        let file = self.file(name, &by)?;
+        let file = self.file(name, &by).await?;
         Ok(peer::ReadOriginalResponse { part: self.read_part(&file, offset).await? })
     }
 
@@ -223,7 +223,7 @@ impl Originals {
         by: Bic,
         request: v1::DeleteOriginalRequest,
     ) -> Result<v1::DeleteOriginalResponse, NotDone> {
-        let file = self.file(request.name, &by)?;
+        let file = self.file(request.name, &by).await?;
         let mut kept_at = BTreeSet::new();
         let mut asked = BTreeSet::from([self.institution]);
         if self.remove_here(&file, by).await? {
@@ -257,7 +257,7 @@ impl Originals {
         name: Option<v1::OriginalName>,
     ) -> Result<peer::RemoveOriginalResponse, NotDone> {
         let (_turn, by) = (self.turn().await?, self.institution_of(sender)?);
-        let file = self.file(name, &by)?;
+        let file = self.file(name, &by).await?;
         Ok(peer::RemoveOriginalResponse { kept: self.remove_here(&file, by).await? })
     }
 
@@ -333,9 +333,20 @@ impl Originals {
         Ok((false, sent))
     }
 
-    /// The file of a name, for a party of its agreement.
-    fn file(&self, name: Option<v1::OriginalName>, by: &Bic) -> Result<File, NotDone> {
+    /// The file of a name, for a party of its agreement. An agreement that this node does not know may
+    /// have been accepted a moment ago: then what is ordered is waited for.
+    async fn file(&self, name: Option<v1::OriginalName>, by: &Bic) -> Result<File, NotDone> {
         let name = name.ok_or(NotDone::Field("name", "which file; it is required"))?;
+        match self.known_file(&name, by) {
+            Err(NotDone::NotFound) => {
+                self.replica.barrier().await.map_err(NotDone::Unavailable)?;
+                self.known_file(&name, by)
+            }
+            known => known,
+        }
+    }
+
+    fn known_file(&self, name: &v1::OriginalName, by: &Bic) -> Result<File, NotDone> {
         let agreement = AgreementId::from_bytes(&name.agreement)
             .ok_or(NotDone::Field("name.agreement", "an agreement's id of 16 bytes"))?;
         let account = AccountId::from_bytes(&name.account)
@@ -355,7 +366,7 @@ impl Originals {
         if terms.party(&self.institution).is_none() {
             return Err(NotDone::OtherNode);
         }
-        Ok(File { name, key, parties: [terms.servicer, terms.owner] })
+        Ok(File { name: name.clone(), key, parties: [terms.servicer, terms.owner] })
     }
 
     /// The other nodes of the two parties.
