@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod desk;
+mod originals;
 
 use std::time::Duration;
 
