@@ -260,11 +260,7 @@ fn about_findings(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let terms = Some(instructions::agreement_terms(&agent, &bank, &[*id], date));
     let trial = v1::TryTermsRequest { account: account.clone(), terms, read_mode: 0 };
     let source = v1::Source::OwnerBook.into();
-    let statements =
-        v1::ListStatementsRequest { account: account.clone(), source, ..Default::default() };
-    let original = vec![7; 32].into();
-    let name = v1::OriginalName { agreement: vec![7; 16].into(), account, original };
-    let original = v1::GetOriginalRequest { name: Some(name), offset: 0 };
+    let statements = v1::ListStatementsRequest { account, source, ..Default::default() };
     vec![
         ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListProposals", proposals.encode_to_vec()),
@@ -275,7 +271,6 @@ fn about_findings(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
         ("/counterfoil.v1.ReconciliationService/ExplainItem", explain.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/TryTerms", trial.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListStatements", statements.encode_to_vec()),
-        ("/counterfoil.v1.ReconciliationService/GetOriginal", original.encode_to_vec()),
     ]
 }
 

@@ -18,8 +18,8 @@ use crate::sealed::{About, SEALED_BYTES_MAX};
 /// Bytes of a part: what a node takes at once.
 const PART_LENGTH: usize = 1 << 20;
 
-/// A node that is asked so often and does not come further is not asked again.
-const STALLS_MAX: u32 = 4;
+/// Calls beyond those for each part once: for parts that were lost, and for beginning at another node.
+const CALLS_SPARE: u64 = 16;
 
 /// Where a sealed file is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,11 @@ pub enum NotMoved {
 impl Client {
     /// The statements of a book (the owner's or the servicer's) of an account, by number. Those of the
     /// other party's book are shown where their agreement keeps originals.
-    pub fn statements(&self, account: AccountId, source: v1::Source) -> Pages<v1::RecordedStatement> {
+    pub fn statements(
+        &self,
+        account: AccountId,
+        source: v1::Source,
+    ) -> Pages<v1::RecordedStatement> {
         let read_mode = self.read_mode.into();
         listed(
             self,
@@ -78,24 +82,24 @@ impl Client {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<KeptAt, NotMoved> {
         let (length, hash) = measure(&mut sealed)?;
-        let (mut offset, mut part, mut stalls) = (length, Bytes::new(), 0);
+        let (mut offset, mut part) = (length, Bytes::new());
+        let mut calls = length.div_ceil(PART_LENGTH as u64) * 2 + CALLS_SPARE;
         let mut response = loop {
             let answer = self.put_part(about, (length, hash), offset, part).await?;
             if answer.whole {
                 break answer;
             }
-            if answer.received == offset && offset < length {
-                stalls += 1;
-            }
             offset = answer.received;
-            if stalls > STALLS_MAX {
-                return Err(Error::bad_answer("it does not take the next part").into());
+            calls -= 1;
+            if calls == 0 {
+                return Err(Error::bad_answer("it does not come to the end of the file").into());
             }
             progress(offset, length);
             part = read_part(&mut sealed, offset)?;
         };
         progress(length, length);
-        while !response.missing.is_empty() && response.passed_on > 0 {
+        while !response.missing.is_empty() && response.passed_on > 0 && calls > 0 {
+            calls -= 1;
             response = self.put_part(about, (length, hash), length, Bytes::new()).await?;
         }
         Ok(KeptAt { held_by: response.held_by, missing: response.missing })
@@ -172,7 +176,7 @@ impl Client {
     }
 
     /// Deletes a sealed file at the own institution's nodes, and at the other party's if the own
-    /// institution's nodes brought it there.
+    /// institution brought it there and no statement of their book names it.
     pub async fn delete_original(&self, about: &About) -> Result<DeletedAt, Error> {
         let request = v1::DeleteOriginalRequest { name: Some(name(about)) };
         let read = |answer: v1::DeleteOriginalResponse| {

@@ -38,6 +38,7 @@ async fn an_original_reaches_the_other_party_and_nobody_else() {
     let first = office.imported("S1").await;
     the_other_party_opens_it(&office, &first).await;
     nobody_else_gets_it(&office, &first).await;
+    what_a_disk_has_changed_is_not_opened(&office, &first).await;
     a_statement_names_its_file(&office).await;
     a_node_that_is_lost_takes_nothing_along(&office, &first).await;
     what_could_not_be_passed_on_is_fetched(&office).await;
@@ -139,7 +140,12 @@ fn own_key(consortium: &Consortium, institution: &str) -> SealingKey {
     SealingKey::from_file(&consortium.home(institution).join("sealing.key.pem")).unwrap()
 }
 
-fn opened(sealed: &[u8], about: &About, party: Party, key: &SealingKey) -> Result<Vec<u8>, NotOpened> {
+fn opened(
+    sealed: &[u8],
+    about: &About,
+    party: Party,
+    key: &SealingKey,
+) -> Result<Vec<u8>, NotOpened> {
     let mut file = Vec::new();
     sealed::open(sealed, &mut file, about, party, key).map(|_| file)
 }
@@ -201,6 +207,57 @@ async fn nobody_else_gets_it(office: &Office, (about, _): &(About, Vec<u8>)) {
     assert_eq!(refusal(office.fetched(&office.at_own(AGENT), &nothing).await), "NOT_FOUND");
 }
 
+/// The operator of a node can change what it keeps, or lose it.
+async fn what_a_disk_has_changed_is_not_opened(office: &Office, (about, file): &(About, Vec<u8>)) {
+    let node = office.node_of(AGENT);
+    let agent = office.at_own(AGENT);
+    let path = kept_by(office, node);
+    let whole = fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&path, &changed).unwrap();
+    let sealed = office.fetched(&agent, about).await.unwrap();
+    let key = own_key(&office.consortium, AGENT);
+    let refused = opened(&sealed, about, Party::Servicer, &key).unwrap_err();
+    assert!(matches!(refused, NotOpened::Damaged { chunk: 0 }), "{refused}");
+    let mut fetch = Desk::of(&office.consortium, AGENT).command(&format!(
+        "recon original {} S1 --out damaged.csv --sealing-key {AGENT}/sealing.key.pem -o json",
+        office.account
+    ));
+    let output = fetch
+        .env("COUNTERFOIL_ENDPOINTS", office.consortium.client_address(node))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(!office.consortium.path().join("damaged.csv").exists());
+    fs::remove_file(&path).unwrap();
+    let sealed = office.fetched(&agent, about).await.unwrap();
+    assert_eq!(opened(&sealed, about, Party::Servicer, &key).unwrap(), *file);
+    // Put once more, it comes to the node that has lost it.
+    assert!(!path.exists());
+    let owner = office.at_own(OWNER);
+    let kept = owner.put_original(about, Cursor::new(sealed), |_, _| {}).await.unwrap();
+    assert_eq!((kept.held_by.len(), kept.missing.len()), (2, 0), "{kept:?}");
+    assert_eq!(fs::read(&path).unwrap().len(), whole.len());
+}
+
+/// The only whole original in a node's data directory.
+fn kept_by(office: &Office, node: usize) -> std::path::PathBuf {
+    fn walk(directory: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false if path.extension().is_some_and(|it| it == "sealed") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&office.consortium.node_home(node), &mut found);
+    only(found)
+}
+
 async fn a_statement_names_its_file(office: &Office) {
     let date = Date::parse(DAY).unwrap();
     let statement = instructions::statement(office.account, "S0", (date, date), 0, 0);
@@ -210,7 +267,10 @@ async fn a_statement_names_its_file(office: &Office) {
     assert_eq!(reason.as_deref(), Some("ORIGINAL_MISSING"), "{outcome:?}");
 }
 
-async fn a_node_that_is_lost_takes_nothing_along(office: &Office, (about, file): &(About, Vec<u8>)) {
+async fn a_node_that_is_lost_takes_nothing_along(
+    office: &Office,
+    (about, file): &(About, Vec<u8>),
+) {
     let node = office.node_of(OWNER);
     office.consortium.kill_node(node);
     let sealed = office.fetched(&office.at_own(AGENT), about).await.unwrap();
@@ -258,7 +318,10 @@ async fn what_could_not_be_passed_on_is_fetched(office: &Office) {
 async fn each_deletes_its_own(office: &Office, (about, file): &(About, Vec<u8>)) {
     let (agent, owner) = (office.at_own(AGENT), office.at_own(OWNER));
     let deleted = agent.delete_original(about).await.unwrap();
-    assert_eq!((&deleted.deleted_at[..], &deleted.kept_at[..]), (&[AGENT.into()][..], &[OWNER.into()][..]));
+    assert_eq!(
+        (&deleted.deleted_at[..], &deleted.kept_at[..]),
+        (&[AGENT.into()][..], &[OWNER.into()][..])
+    );
     // It is read from the owner's node, which keeps its own.
     let sealed = office.fetched(&agent, about).await.unwrap();
     let key = own_key(&office.consortium, AGENT);

@@ -11,8 +11,7 @@ use zeroize::Zeroizing;
 
 use super::header::{HEADER_LENGTH, Header};
 use super::{
-    About, CHUNK_LENGTH, SealingKey, TAG_LENGTH, chunk_count, length_of_chunk, nonce,
-    sealed_length,
+    About, CHUNK_LENGTH, SealingKey, TAG_LENGTH, chunk_count, length_of_chunk, nonce, sealed_length,
 };
 
 /// Why a sealed file was not opened. What was written by then is not to be used.

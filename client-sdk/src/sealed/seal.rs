@@ -61,10 +61,8 @@ pub(super) fn seal_with(
     Drawn { content_key, ephemeral: [servicer, owner] }: Drawn,
 ) -> Result<u64, NotSealed> {
     let sealed_length = sealed_length(length).ok_or(NotSealed::TooLarge(length))?;
-    let recipients = [
-        (Party::Servicer, &keys.servicer, servicer),
-        (Party::Owner, &keys.owner, owner),
-    ];
+    let recipients =
+        [(Party::Servicer, &keys.servicer, servicer), (Party::Owner, &keys.owner, owner)];
     let header = Header::new(about, length, &content_key, recipients);
     let header = header.map_err(|_| NotSealed::KeyWeak)?;
     sealed.write_all(header.bytes())?;

@@ -67,7 +67,12 @@ fn sealed(file: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn opened(bytes: &[u8], about: &About, party: Party, key: &SealingKey) -> Result<Vec<u8>, NotOpened> {
+fn opened(
+    bytes: &[u8],
+    about: &About,
+    party: Party,
+    key: &SealingKey,
+) -> Result<Vec<u8>, NotOpened> {
     let mut file = Vec::new();
     open(bytes, &mut file, about, party, key).map(|_| file)
 }

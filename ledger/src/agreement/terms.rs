@@ -161,7 +161,8 @@ pub struct SealingKeys {
 impl SealingKeys {
     /// Both keys where originals are kept, none of them where they are not.
     fn of(message: &v1::AgreementTerms) -> Result<Option<SealingKeys>, Reason> {
-        let key = |bytes: &Bytes| <[u8; 32]>::try_from(bytes.as_ref()).ok().filter(|it| *it != [0; 32]);
+        let key =
+            |bytes: &Bytes| <[u8; 32]>::try_from(bytes.as_ref()).ok().filter(|it| *it != [0; 32]);
         let (servicer, owner) = (&message.servicer_sealing_key, &message.owner_sealing_key);
         match message.keep_originals {
             true => key(servicer)

@@ -44,7 +44,8 @@ impl Bank {
             statement.sequence = number.parse().map_err(|_| "`number` is a number")?;
         }
         if words.has("original") {
-            statement.original = Bytes::copy_from_slice(&[bytes_of(label), bytes_of(label)].concat());
+            statement.original =
+                Bytes::copy_from_slice(&[bytes_of(label), bytes_of(label)].concat());
         }
         let signer = self.signer(words, bic_of(words.need("by")?))?;
         self.order(label, words, signer, Plain::Body(Body::Statement(statement)))

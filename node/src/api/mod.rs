@@ -62,6 +62,7 @@ use crate::telemetry::health::Health;
 use gate::GateLayer;
 use rate::Rate;
 use receipts::Receipts;
+use turns::Turns;
 use visibility::Scope;
 use watch::Watches;
 
@@ -90,6 +91,8 @@ struct Shared {
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
     originals: Arc<Originals>,
+    /// Their own, since a file that is passed on waits for other nodes: reads do not wait for that.
+    originals_turns: Turns,
     reporter: Arc<StatusReporter>,
     watches: Watches,
     receipts: Receipts,
@@ -128,6 +131,7 @@ pub async fn serve(
         inclusion,
         statements,
         originals,
+        originals_turns: Turns::default(),
         reporter,
         watches,
         receipts,

@@ -356,13 +356,21 @@ pub(super) fn original(why: NotDone) -> Status {
             "This node belongs to neither party of the agreement and keeps none of its originals.",
             "Ask a node of one of the two parties.",
         ),
+        NotDone::OtherPartysNode => impossible(
+            "NODE_OF_OTHER_PARTY",
+            "This node is the other party's: it does not speak for the caller's institution.",
+            "Ask a node of your own institution.",
+        ),
         NotDone::Different => impossible(
             "ORIGINAL_DIFFERS",
             "The bytes that came have another hash than sealed_hash; they are gone.",
             "Put the file again from its beginning.",
         ),
         NotDone::Busy => Info::new("ORIGINAL_BUSY")
-            .with("remedy", "Ask again after the delay: the parts of a file come one after the other.")
+            .with(
+                "remedy",
+                "Ask again after the delay: the parts of a file come one after the other.",
+            )
             .not_taken()
             .retry(limits::RETRY_DELAY)
             .status(Code::ResourceExhausted, "Another part of this file is being written."),

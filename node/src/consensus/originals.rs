@@ -3,7 +3,7 @@
 //! A node keeps originals of its own institution's agreements alone. What is put at one node is passed
 //! on to the other nodes of the two parties before it is acknowledged; a node that lacks one asks those
 //! that may have it. The nodes of an institution do what it says; the other party may delete there
-//! what it has brought there itself.
+//! what it has brought there itself, unless a statement of the institution's own book names it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::matching::item::Source;
 use counterfoil_proto::peer::v1 as peer;
 use counterfoil_proto::peer::v1::peer_service_client::PeerServiceClient;
 use counterfoil_proto::v1;
@@ -55,6 +56,8 @@ pub enum NotDone {
     KeepsNone,
     /// This node belongs to neither party.
     OtherNode,
+    /// This node is the other party's, and who asks has nodes of its own.
+    OtherPartysNode,
     /// The bytes have another hash than was said.
     Different,
     /// A part of the same file is being written.
@@ -71,6 +74,8 @@ pub enum NotDone {
 #[derive(Clone)]
 struct File {
     name: v1::OriginalName,
+    account: AccountId,
+    original: Hash,
     key: Hash,
     parties: [Bic; 2],
 }
@@ -119,8 +124,7 @@ impl Originals {
         };
         let mut passed = self.pass_on(&file, sealed).await?;
         passed.held_by.insert(self.institution);
-        let with_nodes: BTreeSet<Bic> =
-            self.replica.state().registry().nodes().map(|node| node.institution).collect();
+        let with_nodes = self.with_nodes();
         let is_missing = |it: &&Bic| with_nodes.contains(it) && !passed.held_by.contains(it);
         Ok(v1::PutOriginalResponse {
             received: sealed.length,
@@ -224,12 +228,15 @@ impl Originals {
         request: v1::DeleteOriginalRequest,
     ) -> Result<v1::DeleteOriginalResponse, NotDone> {
         let file = self.file(request.name, &by).await?;
+        if by != self.institution && self.with_nodes().contains(&by) {
+            return Err(NotDone::OtherPartysNode);
+        }
         let mut kept_at = BTreeSet::new();
         let mut asked = BTreeSet::from([self.institution]);
         if self.remove_here(&file, by).await? {
             kept_at.insert(self.institution);
         }
-        // Another node knows no other word of an institution than that of its nodes.
+        // Nodes hear from nodes what these nodes' institutions want.
         let others = if by == self.institution { self.others(&file) } else { Vec::new() };
         let removals = others.into_iter().map(|(institution, mut client)| {
             let request = peer::RemoveOriginalRequest { name: Some(file.name.clone()) };
@@ -264,7 +271,7 @@ impl Originals {
     /// Says whether it is still here.
     async fn remove_here(&self, file: &File, by: Bic) -> Result<bool, NotDone> {
         let Some(brought_by) = self.store.brought_by(file.key) else { return Ok(false) };
-        if by != self.institution && by != brought_by {
+        if by != self.institution && (by != brought_by || self.is_of_own_book(file)) {
             return Ok(true);
         }
         let (store, key) = (self.store.clone(), file.key);
@@ -272,6 +279,23 @@ impl Originals {
             Removed::Gone => Ok(false),
             Removed::Busy => Err(NotDone::Busy),
         }
+    }
+
+    /// Whether a statement of the own institution's book names the file.
+    fn is_of_own_book(&self, file: &File) -> bool {
+        let state = self.replica.state();
+        let Some(account) = state.account(&file.account) else { return false };
+        let own = match account.owner == self.institution {
+            true => Source::OwnerBook,
+            false => Source::ServicerBook,
+        };
+        let book = state.reconciliation().sheet(account.ordinal).and_then(|sheet| sheet.book(own));
+        book.is_some_and(|book| book.statements().iter().any(|it| it.original == file.original))
+    }
+
+    /// The institutions that run nodes.
+    fn with_nodes(&self) -> BTreeSet<Bic> {
+        self.replica.state().registry().nodes().map(|node| node.institution).collect()
     }
 
     /// Sends a whole file to the other nodes of the two parties, to all of them at once.
@@ -351,9 +375,8 @@ impl Originals {
             .ok_or(NotDone::Field("name.agreement", "an agreement's id of 16 bytes"))?;
         let account = AccountId::from_bytes(&name.account)
             .ok_or(NotDone::Field("name.account", "an account id of 16 bytes"))?;
-        if name.original.len() != 32 {
-            return Err(NotDone::Field("name.original", "SHA-256 of the file, 32 bytes"));
-        }
+        let original = Hash::from_slice(&name.original)
+            .ok_or(NotDone::Field("name.original", "SHA-256 of the file, 32 bytes"))?;
         let key = Hash::of_parts(&[&name.agreement, &name.account, &name.original]);
         let state = self.replica.state();
         let found = state.agreements().get(&agreement).filter(|it| {
@@ -366,7 +389,8 @@ impl Originals {
         if terms.party(&self.institution).is_none() {
             return Err(NotDone::OtherNode);
         }
-        Ok(File { name: name.clone(), key, parties: [terms.servicer, terms.owner] })
+        let parties = [terms.servicer, terms.owner];
+        Ok(File { name: name.clone(), account, original, key, parties })
     }
 
     /// The other nodes of the two parties.

@@ -486,7 +486,7 @@ fn not_done(why: NotDone) -> Status {
     match why {
         NotDone::Field(_, rule) => Status::invalid_argument(rule),
         NotDone::NotFound => Status::not_found("no such original, or the sender is no party"),
-        NotDone::KeepsNone | NotDone::OtherNode | NotDone::Different => {
+        NotDone::KeepsNone | NotDone::OtherNode | NotDone::OtherPartysNode | NotDone::Different => {
             Status::failed_precondition("it is not kept here")
         }
         NotDone::Busy | NotDone::OwnRoom | NotDone::AllRoom => {

@@ -189,12 +189,7 @@ impl Originals {
     }
 
     /// Part of a whole file, of at most so many bytes; none if there is none.
-    pub fn read(
-        &self,
-        key: Hash,
-        offset: u64,
-        most: usize,
-    ) -> Result<Option<Part>, StorageError> {
+    pub fn read(&self, key: Hash, offset: u64, most: usize) -> Result<Option<Part>, StorageError> {
         let Some(sealed) = self.whole(key) else { return Ok(None) };
         let path = self.path_of(key, WHOLE);
         let io = |error| StorageError::io("read", &path, error);
@@ -268,8 +263,11 @@ impl Originals {
             // It was sealed anew.
             _ => {}
         }
-        let given_up: Vec<Hash> =
-            kept.iter().filter(|(other, it)| **other == key || is_idle(it)).map(|(it, _)| *it).collect();
+        let given_up: Vec<Hash> = kept
+            .iter()
+            .filter(|(other, it)| **other == key || is_idle(it))
+            .map(|(it, _)| *it)
+            .collect();
         for other in given_up {
             kept.remove(&other);
             remove(&self.path_of(other, PARTIAL))?;
@@ -303,10 +301,8 @@ impl Originals {
         debug_assert!(offset <= sealed.length);
         let path = self.path_of(key, PARTIAL);
         let place = offset.saturating_add(HEAD_LENGTH as u64);
-        let written = File::options()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.write_all_at(part, place));
+        let written =
+            File::options().write(true).open(&path).and_then(|file| file.write_all_at(part, place));
         written.map_err(|error| StorageError::io("write", &path, error))
     }
 
@@ -474,7 +470,11 @@ mod tests {
         assert_eq!(put(&originals, 4, b"456789"), Put::Whole(file));
         assert_eq!(put(&originals, 0, b"0"), Put::Whole(file), "again");
         let another = sealed(b"sealed anew");
-        assert_eq!(originals.put(KEY, another, 0, b"s").unwrap(), Put::Whole(file), "the first stays");
+        assert_eq!(
+            originals.put(KEY, another, 0, b"s").unwrap(),
+            Put::Whole(file),
+            "the first stays"
+        );
         drop(originals);
         let originals = opened(parent.path(), BOUNDS);
         let read = |offset, most| originals.read(KEY, offset, most).unwrap().unwrap().bytes;
@@ -535,7 +535,8 @@ mod tests {
         let path = originals.path_of(KEY, WHOLE);
         let whole = fs::read(&path).unwrap();
         drop(originals);
-        for damaged in [&whole[..whole.len() - 1], &whole[..10], b"", &[&whole[..], b"x"].concat()] {
+        for damaged in [&whole[..whole.len() - 1], &whole[..10], b"", &[&whole[..], b"x"].concat()]
+        {
             fs::write(&path, damaged).unwrap();
             let originals = opened(parent.path(), BOUNDS);
             assert_eq!(originals.whole(KEY), None);

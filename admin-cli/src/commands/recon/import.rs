@@ -142,8 +142,14 @@ impl Arguments {
                 (signed, false, original)
             }
         };
-        let mut imported =
-            Imported { recorded: 0, rejected: 0, resumed, original, statement: None, reports: Vec::new() };
+        let mut imported = Imported {
+            recorded: 0,
+            rejected: 0,
+            resumed,
+            original,
+            statement: None,
+            reports: Vec::new(),
+        };
         let mut progress = Progress::new("sent");
         for (number, one) in signed.iter().enumerate() {
             let sent = match client.send(one).await {

@@ -362,7 +362,8 @@ impl ReconciliationService for Reconciling {
     ) -> Result<Response<v1::ListStatementsResponse>, Status> {
         let scope = self.0.scope(&request)?;
         let request = request.into_inner();
-        let v1::ListStatementsRequest { account, source, page_size, page_token, read_mode } = request;
+        let v1::ListStatementsRequest { account, source, page_size, page_token, read_mode } =
+            request;
         let book = statements::book(source)?;
         let about =
             v1::ListStatementsRequest { account: account.clone(), source, ..Default::default() };

@@ -130,7 +130,8 @@ impl Words<'_> {
             },
         ));
         if let Some(keys) = &terms.originals {
-            let key = |party| format!("{} {}", self::party(party), sealing_key(keys.of_party(party)));
+            let key =
+                |party| format!("{} {}", self::party(party), sealing_key(keys.of_party(party)));
             facts.extend([Party::Servicer, Party::Owner].map(|party| ("sealing key", key(party))));
         }
         facts

@@ -73,7 +73,7 @@ pub struct Original {
     /// Where the file goes
     #[arg(long, value_name = "FILE", required_unless_present = "delete")]
     out: Option<PathBuf>,
-    /// Deletes it at your nodes, and at the other party's if yours brought it there
+    /// Deletes it at your nodes, and at the other party's if it is not of their book and yours brought it there
     #[arg(long, conflicts_with = "out")]
     delete: bool,
     /// Deletes without asking
@@ -135,12 +135,7 @@ impl Original {
         Ok(Found { about: About { agreement, account: of.id, original }, terms, party })
     }
 
-    async fn fetch(
-        &self,
-        session: &Session,
-        found: &Found,
-        out: &Path,
-    ) -> Result<Answer, Failure> {
+    async fn fetch(&self, session: &Session, found: &Found, out: &Path) -> Result<Answer, Failure> {
         files::refuse_existing(&[out])?;
         let key = found.own_key(session)?;
         let mut sealed = scratch::file(&state_directory()?)?;
