@@ -39,6 +39,15 @@ pub(super) struct Header {
     bytes: [u8; HEADER_LENGTH],
 }
 
+/// To whom a content key is sealed.
+pub(super) struct Recipient<'a> {
+    pub(super) party: Party,
+    /// The public key.
+    pub(super) key: &'a [u8; 32],
+    /// What the ephemeral key is made of.
+    pub(super) drawn: Zeroizing<[u8; 32]>,
+}
+
 /// A sealing key with which no secret can be shared.
 #[derive(Debug)]
 pub(super) struct Weak;
@@ -71,12 +80,12 @@ impl hpke::rand_core::TryRng for Drawn {
 impl hpke::rand_core::TryCryptoRng for Drawn {}
 
 impl Header {
-    /// A header with the content key sealed to both, each with what an ephemeral key is made of.
+    /// A header with the content key sealed to both.
     pub(super) fn new(
         about: &About,
         length: u64,
         content_key: &ContentKey,
-        recipients: [(Party, &[u8; 32], Zeroizing<[u8; 32]>); 2],
+        recipients: [Recipient<'_>; 2],
     ) -> Result<Header, Weak> {
         let mut bytes = [0; HEADER_LENGTH];
         let parts: [&[u8]; 5] = [
@@ -87,7 +96,7 @@ impl Header {
             &length.to_be_bytes(),
         ];
         bytes[..ABOUT_LENGTH].copy_from_slice(&parts.concat());
-        for (party, key, drawn) in recipients {
+        for Recipient { party, key, drawn } in recipients {
             let info = info(&bytes, party);
             let key = <Dh as Kem>::PublicKey::from_bytes(key).map_err(|_| Weak)?;
             let (encapsulated, sealed) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Dh>(

@@ -10,7 +10,7 @@ use counterfoil_ledger::hash::Hash;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::header::{ContentKey, Header};
+use super::header::{ContentKey, Header, Recipient};
 use super::{About, CHUNK_LENGTH, chunk_count, length_of_chunk, nonce, sealed_length};
 use crate::random;
 
@@ -61,8 +61,10 @@ pub(super) fn seal_with(
     Drawn { content_key, ephemeral: [servicer, owner] }: Drawn,
 ) -> Result<u64, NotSealed> {
     let sealed_length = sealed_length(length).ok_or(NotSealed::TooLarge(length))?;
-    let recipients =
-        [(Party::Servicer, &keys.servicer, servicer), (Party::Owner, &keys.owner, owner)];
+    let recipients = [
+        Recipient { party: Party::Servicer, key: &keys.servicer, drawn: servicer },
+        Recipient { party: Party::Owner, key: &keys.owner, drawn: owner },
+    ];
     let header = Header::new(about, length, &content_key, recipients);
     let header = header.map_err(|_| NotSealed::KeyWeak)?;
     sealed.write_all(header.bytes())?;
