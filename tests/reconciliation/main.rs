@@ -7,6 +7,7 @@
 mod clerks;
 mod closing;
 mod desk;
+mod originals;
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ pub(crate) fn reconciliation(channel: Channel) -> Service {
 type Listed<T> = (Vec<T>, String, Option<v1::AsOf>);
 
 /// A list of the service. `request` is given the page's token and size.
-fn listed<Q, R, T, F>(
+pub(crate) fn listed<Q, R, T, F>(
     client: &Client,
     request: impl Fn(String, u32) -> Q + Send + Sync + 'static,
     read: fn(R) -> Listed<T>,

@@ -293,16 +293,29 @@ impl Reconciliation {
         statement: &Statement,
         now: Moment,
     ) -> Result<Vec<u8>, Reason> {
-        let sheet = self.sheets.get(&governed.account.ordinal);
-        let book = sheet.and_then(|sheet| sheet.book(source));
-        if book.is_some_and(|book| book.statement(&statement.id).is_some()) {
-            return Err(Reason::StatementDuplicate);
+        self.refuse_twice(governed.account, source, statement)?;
+        if governed.terms.originals.is_some() && statement.original == Hash::ZERO {
+            return Err(Reason::OriginalMissing);
         }
         Ok(self.change(governed, &statement.salt, now, |sheet| {
             sheet.state(source, statement, governed.terms, now);
             sheet.begin_run();
             sheet.run(&governed.rules(), now);
         }))
+    }
+
+    /// Refuses a statement whose identification the book has.
+    fn refuse_twice(
+        &self,
+        account: &Account,
+        source: Source,
+        statement: &Statement,
+    ) -> Result<(), Reason> {
+        let book = self.sheets.get(&account.ordinal).and_then(|sheet| sheet.book(source));
+        match book.and_then(|book| book.statement(&statement.id)) {
+            Some(_) => Err(Reason::StatementDuplicate),
+            None => Ok(()),
+        }
     }
 
     /// Runs the passes over all open items of an account.

@@ -11,8 +11,10 @@ mod closed;
 mod explain;
 mod findings;
 mod lists;
+mod originals;
 mod positions;
 mod report;
+mod statements;
 mod trial;
 mod watch;
 
@@ -74,6 +76,7 @@ macro_rules! dated {
 dated! {
     ListMatchesResponse ListProposalsResponse ListBreaksResponse GetBreakResponse
     ListPositionsResponse GetPositionResponse ExplainItemResponse GetReportResponse TryTermsResponse
+    ListStatementsResponse
 }
 
 /// Whose account is read, and how fresh.
@@ -347,6 +350,48 @@ impl ReconciliationService for Reconciling {
             reading::off_thread(move || agreements::get(&View::at(&replica, height)?, &scope, &id))
                 .await?;
         Ok(Response::new(response))
+    }
+
+    async fn list_statements(
+        &self,
+        request: Request<v1::ListStatementsRequest>,
+    ) -> Result<Response<v1::ListStatementsResponse>, Status> {
+        let scope = self.0.scope(&request)?;
+        let request = request.into_inner();
+        let v1::ListStatementsRequest { account, source, page_size, page_token, read_mode } =
+            request;
+        let book = statements::book(source)?;
+        let about =
+            v1::ListStatementsRequest { account: account.clone(), source, ..Default::default() };
+        let question = Question::new("ListStatements", &scope, &about);
+        let replica = &self.0.replica;
+        let page = Page::open(replica, question, page_size, &page_token, read_mode).await?;
+        let asked = Asked { scope, account, height: page.height, read_mode };
+        self.answer(asked, move |replica, account| {
+            Ok(statements::list(replica, account, &scope, book, &page))
+        })
+        .await
+    }
+
+    async fn put_original(
+        &self,
+        request: Request<v1::PutOriginalRequest>,
+    ) -> Result<Response<v1::PutOriginalResponse>, Status> {
+        originals::put(&self.0, request).await
+    }
+
+    async fn get_original(
+        &self,
+        request: Request<v1::GetOriginalRequest>,
+    ) -> Result<Response<v1::GetOriginalResponse>, Status> {
+        originals::get(&self.0, request).await
+    }
+
+    async fn delete_original(
+        &self,
+        request: Request<v1::DeleteOriginalRequest>,
+    ) -> Result<Response<v1::DeleteOriginalResponse>, Status> {
+        originals::delete(&self.0, request).await
     }
 }
 
