@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn numbers_are_read() {
-        assert_eq!(numbers("10,200").unwrap(), [10, 200]);
+        assert_eq!(numbers("10,200").expect("two numbers"), [10, 200]);
         assert!(numbers("10,").is_err());
     }
 }

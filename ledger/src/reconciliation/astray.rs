@@ -40,43 +40,71 @@ pub struct Elsewhere {
 /// takes few bytes.
 type Likeness = [u8; 16];
 
-/// The items of a sheet that are missing their counterpart, by what identifies them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Missing {
-    alike: BTreeSet<(Likeness, u64)>,
-    /// Items that have come, or have gone because they were found.
-    changed: BTreeSet<(Comparison, Id)>,
+/// All items that are missing their counterpart, by what identifies them: likeness, account, number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing(BTreeSet<(Likeness, u32, u64)>);
+
+/// The items of an account that have one likeness.
+#[derive(Clone, Copy, Debug)]
+struct Alike {
+    account: u32,
+    /// The first of them.
+    number: u64,
+    /// There is no other.
+    is_only: bool,
 }
 
 impl Missing {
-    /// Puts an item in or takes it out. Whether that changed anything.
-    fn set(&mut self, comparison: Comparison, id: Id, item: &Item, is: bool) -> bool {
+    /// Puts an item of an account in or takes it out. Whether that changed anything.
+    fn set(
+        &mut self,
+        account: u32,
+        (comparison, id): (Comparison, Id),
+        item: &Item,
+        is: bool,
+    ) -> bool {
         let mut changed = false;
         for (_, likeness) in likenesses(comparison, id.place, item) {
-            let entry = (likeness, id.number);
-            changed |= if is { self.alike.insert(entry) } else { self.alike.remove(&entry) };
+            let entry = (likeness, account, id.number);
+            changed |= if is { self.0.insert(entry) } else { self.0.remove(&entry) };
         }
         changed
     }
 
-    /// The first two of a likeness.
-    fn first_two(&self, likeness: Likeness) -> [Option<u64>; 2] {
-        let mut alike = self.alike.range((likeness, 0)..=(likeness, u64::MAX));
-        [(); 2].map(|()| alike.next().map(|(_, number)| *number))
+    /// Those of a likeness on the first account from one on.
+    fn next(&self, likeness: Likeness, from: u32) -> Option<Alike> {
+        let mut alike = self.0.range((likeness, from, 0)..=(likeness, u32::MAX, u64::MAX));
+        let (_, account, number) = *alike.next()?;
+        let is_only = alike.next().is_none_or(|(_, other, _)| *other != account);
+        Some(Alike { account, number, is_only })
     }
 
-    /// The only one of a likeness.
-    fn only(&self, likeness: Likeness) -> Option<u64> {
-        match self.first_two(likeness) {
-            [Some(number), None] => Some(number),
-            _ => None,
+    /// Those of a likeness on an account.
+    fn on(&self, likeness: Likeness, account: u32) -> Option<Alike> {
+        self.next(likeness, account).filter(|it| it.account == account)
+    }
+
+    /// The only ones of a likeness on the accounts of a family, each with its account, ascending. Takes a
+    /// step for each account that has one, and where others' have too, for each of the family.
+    fn only(&self, likeness: Likeness, family: &[u32]) -> Vec<Alike> {
+        let mut found = Vec::new();
+        let mut from = Some(0);
+        for _ in 0..=family.len() {
+            let next = from.and_then(|from| self.next(likeness, from));
+            let Some(alike) = next else { return found };
+            from = alike.account.checked_add(1);
+            if alike.is_only && family.binary_search(&alike.account).is_ok() {
+                found.push(alike);
+            }
         }
+        let of_family = family.iter().filter_map(|account| self.on(likeness, *account));
+        of_family.filter(|it| it.is_only).collect()
     }
 
-    /// What both parties would see of it, to compare it with what a restart gives.
-    #[cfg(test)]
-    pub(super) fn alike(&self) -> &BTreeSet<(Likeness, u64)> {
-        &self.alike
+    /// The first two of a likeness on an account.
+    fn first_two(&self, likeness: Likeness, account: u32) -> impl Iterator<Item = u64> + '_ {
+        let alike = self.0.range((likeness, account, 0)..=(likeness, account, u64::MAX));
+        alike.take(2).map(|(.., number)| *number)
     }
 }
 
@@ -111,11 +139,6 @@ fn likenesses(
 }
 
 impl Sheet {
-    /// Whether anything is missing its counterpart.
-    pub(super) fn misses_any(&self) -> bool {
-        !self.missing.alike.is_empty()
-    }
-
     /// Whether an item stands in an open break that says no more than that its counterpart is missing.
     fn is_missing(&self, comparison: Comparison, id: Id) -> bool {
         let Some(key) = self.stands.get(&(comparison, id)) else { return false };
@@ -136,27 +159,17 @@ impl Sheet {
         })
     }
 
-    /// Sees whether an item is missing now. What the parties have ended (`found` is false) leaves the
-    /// breaks about its like on other accounts as they are.
+    /// Has it seen whether an item is missing now. What the parties have ended (`found` is false) leaves
+    /// the breaks about its like on other accounts as they are.
     pub(super) fn note_missing(&mut self, comparison: Comparison, id: Id, found: bool) {
-        let is = self.is_missing(comparison, id);
-        if !is && self.missing.alike.is_empty() {
-            return;
-        }
-        let Some(recorded) = self.items.get(&(comparison.source(id.place), id.number)) else {
-            return;
-        };
-        if self.missing.set(comparison, id, &recorded.item, is) && (is || found) {
-            self.missing.changed.insert((comparison, id));
-        }
+        *self.noted.entry((comparison, id)).or_default() |= found;
     }
 
-    /// Finds everything that is missing, after a restart.
-    pub(super) fn find_missing(&mut self) {
+    /// Everything that is missing.
+    fn missing(&self) -> impl Iterator<Item = (Comparison, Id)> + '_ {
         let broken = self.stands.iter().filter(|(_, (class, _))| *class == Class::Break);
-        let broken: Vec<(Comparison, Id)> = broken.map(|(key, _)| *key).collect();
-        broken.into_iter().for_each(|(comparison, id)| self.note_missing(comparison, id, false));
-        self.missing.changed.clear();
+        let broken = broken.map(|(key, _)| *key);
+        broken.filter(|(comparison, id)| self.is_missing(*comparison, *id))
     }
 
     /// Says where an item that is missing its counterpart stands instead, or that it does nowhere.
@@ -191,18 +204,36 @@ impl Sheet {
 }
 
 impl Reconciliation {
+    /// Finds everything that is missing, after a restart.
+    pub(super) fn find_missing(&mut self) {
+        for (account, sheet) in &self.sheets {
+            for (comparison, id) in sheet.missing() {
+                if let Some(item) = sheet.item(comparison.source(id.place), id.number) {
+                    self.missing.set(*account, (comparison, id), item, true);
+                }
+            }
+        }
+    }
+
     /// Compares what has come to an account's missing items, or gone from them, with those of the other
     /// accounts of its agreement. Gives the accounts other than itself that this has changed. Takes for
-    /// each such item a few look-ups an account of the agreement, and as many again for each of those
-    /// that has its like. Where nothing governs the account any more, everything stays as it is.
+    /// each such item a few look-ups, and as many again for each account that has its like. Where nothing
+    /// governs the account any more, every break stays as it is.
     pub(super) fn follow_missing(
         &mut self,
         own: u32,
         governed: Option<Governed<'_>>,
     ) -> BTreeSet<u32> {
-        let sheet = self.sheets.get_mut(&own);
-        let changed = sheet.map(|sheet| std::mem::take(&mut sheet.missing.changed));
-        let changed = changed.unwrap_or_default();
+        let Some(sheet) = self.sheets.get_mut(&own) else { return BTreeSet::new() };
+        let mut changed = Vec::new();
+        for ((comparison, id), found) in std::mem::take(&mut sheet.noted) {
+            let is = sheet.is_missing(comparison, id);
+            let item = sheet.item(comparison.source(id.place), id.number);
+            let is_new = item.is_some_and(|item| self.missing.set(own, (comparison, id), item, is));
+            if is_new && (is || found) {
+                changed.push((comparison, id));
+            }
+        }
         let Some(governed) = governed.filter(|_| !changed.is_empty()) else {
             return BTreeSet::new();
         };
@@ -224,7 +255,7 @@ impl Reconciliation {
     fn concerned(
         &self,
         own: u32,
-        changed: &BTreeSet<(Comparison, Id)>,
+        changed: &[(Comparison, Id)],
         family: &[u32],
     ) -> BTreeSet<(u32, Comparison, Id)> {
         let mut concerned = BTreeSet::new();
@@ -233,17 +264,16 @@ impl Reconciliation {
             let Some(item) = sheet.item(comparison.source(id.place), id.number) else { continue };
             concerned.insert((own, *comparison, *id));
             for (_, likeness) in likenesses(*comparison, id.place, item) {
-                let alike = sheet.missing.first_two(likeness).into_iter().flatten();
+                let alike = self.missing.first_two(likeness, own);
                 concerned.extend(alike.map(|number| (own, *comparison, Id { number, ..*id })));
             }
             let place = id.place.opposite();
             for (_, likeness) in likenesses(*comparison, place, item) {
-                for other in family.iter().filter(|other| **other != own) {
-                    let sheet = self.sheets.get(other);
-                    let number = sheet.and_then(|sheet| sheet.missing.only(likeness));
-                    let id = number.map(|number| Id { place, number });
-                    concerned.extend(id.map(|id| (*other, *comparison, id)));
-                }
+                let alike = self.missing.only(likeness, family).into_iter();
+                let others = alike.filter(|it| it.account != own);
+                concerned.extend(
+                    others.map(|it| (it.account, *comparison, Id { place, number: it.number })),
+                );
             }
         }
         concerned
@@ -264,14 +294,15 @@ impl Reconciliation {
         let own = likenesses(comparison, id.place, item);
         let mut by_strength = own.zip(likenesses(comparison, place, item));
         by_strength.find_map(|((strength, own), (_, likeness))| {
-            sheet.missing.only(own)?;
-            family.iter().filter(|other| **other != account).find_map(|other| {
-                let sheet = self.sheets.get(other)?;
-                let number = sheet.missing.only(likeness)?;
-                let like = sheet.item(source, number)?;
-                let elsewhere = Elsewhere { account: *other, source, number };
-                pair::share(item, like, strength).then_some(elsewhere)
-            })
+            self.missing.on(own, account).filter(|it| it.is_only)?;
+            let alike = self.missing.only(likeness, family).into_iter();
+            alike.filter(|it| it.account != account).find_map(
+                |Alike { account, number, .. }| {
+                    let like = self.sheets.get(&account)?.item(source, number)?;
+                    let elsewhere = Elsewhere { account, source, number };
+                    pair::share(item, like, strength).then_some(elsewhere)
+                },
+            )
         })
     }
 }
@@ -298,5 +329,30 @@ pub(super) fn read(value: &mut Reader<'_>) -> Option<Option<Elsewhere>> {
             Some(Some(Elsewhere { account, source, number }))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_do_not_stand_in_the_way_of_a_family() {
+        let likeness = [7; 16];
+        let family = [3, 50, 99];
+        let only = |accounts: &[(u32, u64)]| -> Vec<(u32, u64)> {
+            let entries = accounts.iter().map(|(account, number)| (likeness, *account, *number));
+            let missing = Missing(entries.collect());
+            let found = missing.only(likeness, &family).into_iter();
+            found.map(|it| (it.account, it.number)).collect()
+        };
+        assert_eq!(only(&[]), []);
+        assert_eq!(only(&[(3, 8), (50, 1), (50, 2), (99, 5)]), [(3, 8), (99, 5)]);
+        assert_eq!(only(&[(1, 1), (2, 1), (50, 6)]), [(50, 6)]);
+        // Two hundred accounts of others have the like, too.
+        let mut crowd: Vec<(u32, u64)> = (100..300).map(|account| (account, 1)).collect();
+        crowd.extend((4..49).map(|account| (account, 1)));
+        crowd.extend([(3, 8), (50, 1), (50, 2), (99, 5), (u32::MAX, 1)]);
+        assert_eq!(only(&crowd), [(3, 8), (99, 5)]);
     }
 }

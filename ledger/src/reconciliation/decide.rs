@@ -220,8 +220,8 @@ impl Sheet {
     }
 }
 
-/// Whether debits and credits of both sides add up to the same in an asset: first debits, first credits, second
-/// debits, second credits.
+/// Whether debits and credits of both sides add up to the same in an asset: first debits, first
+/// credits, second debits, second credits.
 fn balanced(sums: [u128; 4], rules: &matching::terms::Terms<'_>) -> bool {
     let [first_debits, first_credits, second_debits, second_credits] = sums;
     rules.tolerance.covers(first_debits + second_credits, second_debits + first_credits)

@@ -6,8 +6,7 @@ use super::{
 };
 use crate::{agreement::Terms, date::Date};
 
-/// Deadlines that one block judges, fewer where accounts are compared with each other; the rest waits for
-/// the next.
+/// Deadlines that one block judges; the rest waits for the next.
 pub(crate) const DEADLINES_MAX: usize = 4_096;
 
 /// Days that are looked through for the next business day with a run.
@@ -45,20 +44,14 @@ impl Sheet {
     }
 
     /// Does what is due, as far as the budget goes.
-    fn do_due(
-        &mut self,
-        governed: Option<Governed<'_>>,
-        cost: usize,
-        budget: &mut usize,
-        now: Moment,
-    ) {
+    fn do_due(&mut self, governed: Option<Governed<'_>>, budget: &mut usize, now: Moment) {
         while let Some(first) = self.deadlines.first().copied()
             && first.0 <= now.time_ms
             && *budget > 0
         {
             let (_, comparison, id) = first;
             self.deadlines.remove(&first);
-            *budget = budget.saturating_sub(cost);
+            *budget -= 1;
             self.judge_absence(comparison, id, now);
         }
         let Some(governed) = governed else {
@@ -94,12 +87,11 @@ impl Reconciliation {
         budget: &mut usize,
         now: Moment,
     ) -> Vec<u8> {
-        let cost = self.cost_of_deadline(account, governed);
         let Some(sheet) = self.sheets.get_mut(&account) else { return Vec::new() };
         let before = sheet.due_ms();
         let only_closes =
             !sheet.is_running() && sheet.other_due_ms().is_none_or(|due| due > now.time_ms);
-        sheet.do_due(governed, cost, budget, now);
+        sheet.do_due(governed, budget, now);
         if only_closes && sheet.effects.is_empty() {
             // Closing tells only that it is done.
             let after = sheet.due_ms();
@@ -108,14 +100,5 @@ impl Reconciliation {
             return Vec::new();
         }
         self.changed(account, governed, before, &[0; 16], now)
-    }
-
-    /// What judging an item costs of the budget: with every account of the agreement on which something
-    /// is missing there is one more to compare it with.
-    fn cost_of_deadline(&self, account: u32, governed: Option<Governed<'_>>) -> usize {
-        let family = governed.map(|governed| governed.family()).unwrap_or_default();
-        let others = family.into_iter().filter(|other| *other != account);
-        let sheets = others.filter_map(|other| self.sheets.get(&other));
-        1 + sheets.filter(|sheet| sheet.misses_any()).count()
     }
 }

@@ -77,6 +77,8 @@ pub struct Reconciliation {
     due: BTreeSet<(u64, u32)>,
     /// Sheets that have changed in this block.
     touched: BTreeSet<u32>,
+    /// Items of all of them that are missing their counterpart.
+    missing: astray::Missing,
 }
 
 /// A posting of the ledger, as its account sees it.

@@ -66,11 +66,11 @@ impl Reconciliation {
         let mut all = Reconciliation::default();
         for (ordinal, draft) in drafts {
             let account = accounts.get(usize::try_from(ordinal).ok()?)?;
-            let mut sheet = draft.finish().filter(|sheet| sheet.is_whole(account))?;
-            sheet.find_missing();
+            let sheet = draft.finish().filter(|sheet| sheet.is_whole(account))?;
             all.due.extend(sheet.due_ms().map(|due_ms| (due_ms, ordinal)));
             all.sheets.insert(ordinal, sheet);
         }
+        all.find_missing();
         Some(all)
     }
 }

@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     Records,
-    astray::Missing,
     book::{Book, Counted},
     closed::Closed,
     closing::Closing,
@@ -104,7 +103,8 @@ pub struct Sheet {
     /// Findings so far, by class, those that have closed included.
     pub(super) counts: BTreeMap<Class, u64>,
     pub(super) unclear: Unclear,
-    pub(super) missing: Missing,
+    /// Items that may have come to be missing, or be so no more; see [`super::astray`].
+    pub(super) noted: BTreeMap<(Comparison, Id), bool>,
     /// When open items become missing.
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
@@ -147,7 +147,7 @@ impl Sheet {
             past: BTreeSet::new(),
             counts: BTreeMap::new(),
             unclear: Unclear::default(),
-            missing: Missing::default(),
+            noted: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
@@ -443,7 +443,9 @@ impl Sheet {
                 self.stands.remove(&(comparison, id));
                 self.touched.items.insert((comparison.source(id.place), id.number));
                 self.becomes_unclear(comparison, id);
-                self.note_missing(comparison, id, true);
+                if key.0 == Class::Break {
+                    self.note_missing(comparison, id, true);
+                }
             }
         }
         self.becomes_past(key);
