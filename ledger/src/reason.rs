@@ -335,7 +335,7 @@ reasons! {
     BreakConversationFull = 834, "BREAK_CONVERSATION_FULL", "NARR",
         "The institution has done 128 steps on this break, and this one does not end it.",
         "Agree to what is offered, or let the other party take the next step.";
-    DayClosed = 835, "DAY_CLOSED", "NARR",
+    DayClosed = 836, "DAY_CLOSED", "NARR",
         "The item or the break is of days that both parties have agreed long ago; nothing of them is changed any more.",
         "Book what is wrong as a new entry of an open day.";
 }
