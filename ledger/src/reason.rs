@@ -338,12 +338,12 @@ reasons! {
     BreakConversationFull = 834, "BREAK_CONVERSATION_FULL", "NARR",
         "The institution has done 128 steps on this break, and this one does not end it.",
         "Agree to what is offered, or let the other party take the next step.";
-    DayClosed = 835, "DAY_CLOSED", "NARR",
-        "The item or the break is of days that both parties have agreed long ago; nothing of them is changed any more.",
-        "Book what is wrong as a new entry of an open day.";
-    OriginalMissing = 836, "ORIGINAL_MISSING", "CH21",
+    OriginalMissing = 835, "ORIGINAL_MISSING", "CH21",
         "The agreement keeps the originals of statements, and the statement names none.",
         "Set original to the SHA-256 of the file, and put the file, sealed to both parties.";
+    DayClosed = 836, "DAY_CLOSED", "NARR",
+        "The item or the break is of days that both parties have agreed long ago; nothing of them is changed any more.",
+        "Book what is wrong as a new entry of an open day.";
 }
 
 impl Reason {

@@ -412,6 +412,18 @@ impl Year {
         counts
     }
 
+    /// Entries of all books that have not closed.
+    pub fn open_item_count(&self) -> usize {
+        let ever = (Date::from_day_number(0), Date::from_day_number(Date::LAST_DAY));
+        let of = |partner: &Bic| -> usize {
+            let sheet = self.sheet(partner);
+            let books = [Source::OwnerBook, Source::ServicerBook].map(|it| sheet.book(it));
+            let open = books.into_iter().flatten();
+            open.map(|book| book.numbers_between(ever.0, ever.1).count()).sum()
+        };
+        self.partners.values().map(of).sum()
+    }
+
     /// Entries of all books.
     pub fn item_count(&self) -> usize {
         self.desks.values().map(|desk| desk.labels.len()).sum()

@@ -10,10 +10,11 @@ use super::{
     *,
 };
 
-type Stored<'a> = BTreeMap<Vec<u8>, Vec<u8>>;
+/// What storage says of a key.
+type Read = Result<Option<Vec<u8>>, ()>;
 
 impl Scene {
-    fn archive(&self) -> Archive<impl Fn(&[u8]) -> Result<Option<Vec<u8>>, ()> + '_> {
+    fn archive(&self) -> Archive<impl Fn(&[u8]) -> Read + '_> {
         Archive::new(self.account.ordinal, |key: &[u8]| Ok(self.stored.get(key).cloned()))
     }
 
@@ -274,7 +275,7 @@ fn damaged_records_of_the_archive_are_refused() {
     scene.pair(1, 500, date(23));
     scene.agree_on(date(23));
     scene.agree_later(date(23), 10);
-    let archived: Stored<'_> = scene.archived();
+    let archived = scene.archived();
     assert_eq!(archived.len(), 3);
     for (key, value) in &archived {
         for end in 0..value.len() {

@@ -24,6 +24,9 @@ use crate::storage::StorageError;
 /// Items of a finding with their sources: those of the first source, and those of the second.
 pub(super) type Items = [Vec<(Source, Recorded)>; 2];
 
+/// What storage says of a key.
+type Read = Result<Option<Vec<u8>>, StorageError>;
+
 /// What has closed of an account.
 pub(super) struct Closed<'a> {
     replica: &'a Replica,
@@ -113,9 +116,7 @@ impl<'a> Closed<'a> {
         Some(governing.or_else(|| agreements.newest(id))?.terms.clone())
     }
 
-    fn archive(
-        &self,
-    ) -> Archive<impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StorageError> + use<'_>> {
+    fn archive(&self) -> Archive<impl Fn(&[u8]) -> Read + use<'_>> {
         let store = self.replica.store();
         Archive::new(self.account.ordinal, move |key: &[u8]| store.archived(key))
     }
