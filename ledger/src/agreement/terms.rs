@@ -265,11 +265,11 @@ impl Terms {
             duties,
             calendar: Calendar::of(calendar)?,
             run_times: run_times(&message.run_times)?,
-            originals: SealingKeys::of(message)?,
             supersedes: match message.supersedes.len() {
                 0 => None,
                 _ => Some(agreement_id(&message.supersedes)?),
             },
+            originals: SealingKeys::of(message)?,
             salt,
         })
     }

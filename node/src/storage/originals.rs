@@ -140,10 +140,15 @@ impl Originals {
             let file = entry.map_err(|error| StorageError::io("read", &path, error))?.path();
             match read_kept(&file).map_err(|error| StorageError::io("read", &file, error))? {
                 Some((key, found)) => {
-                    // A whole one stands before one that was begun anew.
-                    let is_better = |it: &Kept| !it.is_whole;
-                    if kept.get(&key).is_none_or(is_better) {
-                        kept.insert(key, found);
+                    // One that was begun anew beside a whole one is of no use.
+                    let other = kept.get(&key).copied();
+                    match other {
+                        Some(Kept { is_whole: true, .. }) => remove(&file)?,
+                        Some(_) => {
+                            remove(&path.join(format!("{key}.{PARTIAL}")))?;
+                            kept.insert(key, found);
+                        }
+                        None => drop(kept.insert(key, found)),
                     }
                 }
                 None => {
@@ -524,6 +529,21 @@ mod tests {
         let originals = opened(parent.path(), patient);
         let begin = |key: u8, file| originals.put(Hash([key; 32]), file, 0, b"").unwrap();
         assert_eq!(begin(4, file("BANKCHBB", 100)), Put::Received(0), "what is idle gives way");
+    }
+
+    #[test]
+    fn of_two_the_whole_one_is_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let originals = opened(parent.path(), BOUNDS);
+        let file = sealed(b"0123");
+        assert_eq!(originals.put(KEY, file, 0, b"0123").unwrap(), Put::Whole(file));
+        let (whole, partial) = (originals.path_of(KEY, WHOLE), originals.path_of(KEY, PARTIAL));
+        let bytes = fs::read(&whole).unwrap();
+        drop(originals);
+        fs::write(&partial, &bytes[..bytes.len() - 1]).unwrap();
+        let originals = opened(parent.path(), BOUNDS);
+        assert_eq!(originals.whole(KEY), Some(file));
+        assert!(whole.exists() && !partial.exists());
     }
 
     #[test]
