@@ -15,6 +15,7 @@ pub mod identities;
 pub mod kept;
 pub mod load;
 pub mod measuring;
+mod ports;
 mod standing;
 pub mod wire;
 pub mod witness;

@@ -14,6 +14,7 @@ use super::{
         ASIDE, CLOSED_DAY, CLOSING, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED,
         PINNED, POSITION, PROPOSED, REFUSALS, SHEET, STATEMENT,
     },
+    run::read_cursor,
     sheet::{Recorded, Sheet},
     work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},
 };
@@ -30,7 +31,6 @@ use crate::{
         desk::{Desk, Standing},
         item::{Comparison, EntryFields, Id, Item, Place, Source, Strength},
         pair::{Category, Defect, Judgement},
-        runs::{Anchor, Cursor},
     },
     merkle::Frontier,
     purpose::Purpose,
@@ -289,7 +289,7 @@ pub(super) fn some_position(value: &mut Reader<'_>) -> Option<Option<Position>> 
     Some((position.height != 0).then_some(position))
 }
 
-fn read_text(value: &mut Reader<'_>) -> Option<String> {
+pub(super) fn read_text(value: &mut Reader<'_>) -> Option<String> {
     let [length] = value.take()?;
     let (text, rest) = value.0.split_at_checked(usize::from(length))?;
     value.0 = rest;
@@ -560,45 +560,4 @@ fn read_sheet(sheet: &mut Sheet, value: &mut Reader<'_>) -> Option<()> {
         sheet.runs.insert(Comparison::from_number(comparison)?, read_cursor(value)?);
     }
     Some(())
-}
-
-fn place(number: u8) -> Option<Place> {
-    Place::BOTH.into_iter().find(|place| *place as u8 == number)
-}
-
-fn read_anchor(value: &mut Reader<'_>) -> Option<Option<Anchor>> {
-    match value.take()? {
-        [0] => Some(None),
-        [1] => {
-            let date = read_date(value)?;
-            let [side] = value.take()?;
-            Some(Some((date, Side::from_number(side)?, u64::from_be_bytes(value.take()?))))
-        }
-        _ => None,
-    }
-}
-
-fn read_cursor(value: &mut Reader<'_>) -> Option<Cursor> {
-    let [pass] = value.take()?;
-    Some(match pass {
-        1 => Cursor::Contra(match value.take()? {
-            [0] => None,
-            [1] => {
-                let [at] = value.take()?;
-                Some((place(at)?, u64::from_be_bytes(value.take()?)))
-            }
-            _ => return None,
-        }),
-        2 => {
-            let [has] = value.take()?;
-            let text = read_text(value)?;
-            Cursor::Groups((has == 1).then(|| text.into_boxed_str()))
-        }
-        3 => Cursor::Unreferenced(read_anchor(value)?),
-        4 => {
-            let [at] = value.take()?;
-            Cursor::Sums(place(at)?, read_anchor(value)?)
-        }
-        _ => return None,
-    })
 }
