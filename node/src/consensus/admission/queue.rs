@@ -290,13 +290,13 @@ mod tests {
         for _ in 0..30_000 {
             queue.push(bic('A'), SINGLE, 'a');
         }
-        for _ in 0..50 {
+        for _ in 0..10 {
             queue.push(bic('B'), SINGLE, 'b');
         }
         queue.push(bic('C'), SINGLE, 'c');
         let now = Instant::now();
         let block = queue.take(now);
-        assert_eq!((count(&block, 'b'), count(&block, 'c')), (50, 1), "{}", block.len());
+        assert_eq!((count(&block, 'b'), count(&block, 'c')), (10, 1), "{}", block.len());
         let cost = |block: &[char]| block.len() as u64 * SINGLE.cost_us();
         assert!(cost(&block) < limits::SHARED_BLOCK_COST_US + SINGLE.cost_us());
         // For a while the next may come again at any moment; then blocks are as large as they can be.
