@@ -258,7 +258,9 @@ fn about_findings(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
     let (agent, bank) = (Bic::parse(AGENT).unwrap(), Bic::parse(BANKS[0]).unwrap());
     let date = Date::from_yyyymmdd(20_260_101).unwrap();
     let terms = Some(instructions::agreement_terms(&agent, &bank, &[*id], date));
-    let trial = v1::TryTermsRequest { account, terms, read_mode: 0 };
+    let trial = v1::TryTermsRequest { account: account.clone(), terms, read_mode: 0 };
+    let source = v1::Source::OwnerBook.into();
+    let statements = v1::ListStatementsRequest { account, source, ..Default::default() };
     vec![
         ("/counterfoil.v1.ReconciliationService/ListMatches", matches.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ListProposals", proposals.encode_to_vec()),
@@ -268,6 +270,7 @@ fn about_findings(id: &AccountId) -> Vec<(&'static str, Vec<u8>)> {
         ("/counterfoil.v1.ReconciliationService/GetPosition", position.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/ExplainItem", explain.encode_to_vec()),
         ("/counterfoil.v1.ReconciliationService/TryTerms", trial.encode_to_vec()),
+        ("/counterfoil.v1.ReconciliationService/ListStatements", statements.encode_to_vec()),
     ]
 }
 

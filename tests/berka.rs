@@ -85,6 +85,8 @@ fn right_books_leave_nothing_open(mode: Mode) {
     let pairs = OUTGOING + INCOMING;
     let matches = if mode == Mode::Settle { 2 * pairs } else { pairs };
     assert_eq!((year.item_count(), year.counts()), (2 * pairs, [matches, 0, 0]));
+    // Two weeks into the next one nothing of the year is in memory any more.
+    assert_eq!(year.open_item_count(), 0);
     figures_are_right(&year, &plan, &sums);
     for (partner, days) in &sums.days {
         for (date, expected) in days {

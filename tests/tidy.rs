@@ -167,6 +167,8 @@ const FENCES: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics_exporter_prometheus", &["node/src/telemetry/"]),
+    ("hpke", &["client-sdk/src/sealed/"]),
+    ("chacha20poly1305", &["client-sdk/src/sealed/"]),
     ("getrandom", &["node/src/", "client-sdk/src/random.rs", "admin-cli/src/random.rs"]),
 ];
 

@@ -42,6 +42,10 @@ pub struct Context {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_key: Option<PathBuf>,
+    /// The key that opens originals sealed to your institution, PEM [env: COUNTERFOIL_SEALING_KEY]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<PathBuf>,
     /// Your institution's BIC [env: COUNTERFOIL_INSTITUTION]
     #[arg(long, value_name = "BIC")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,10 +181,9 @@ impl Contexts {
 impl Context {
     /// The same with paths that hold from every directory.
     pub fn absolute(mut self) -> Result<Context, Failure> {
-        for path in [&mut self.genesis, &mut self.certificate, &mut self.key, &mut self.signing_key]
-            .into_iter()
-            .flatten()
-        {
+        let Context { genesis, certificate, key, signing_key, sealing_key, .. } = &mut self;
+        let paths = [genesis, certificate, key, signing_key, sealing_key];
+        for path in paths.into_iter().flatten() {
             let made = std::path::absolute(&*path);
             *path = made.map_err(|error| files::cannot("find", path, &error))?;
         }
@@ -202,6 +205,7 @@ impl Context {
             certificate: path("COUNTERFOIL_CERTIFICATE"),
             key: path("COUNTERFOIL_KEY"),
             signing_key: path("COUNTERFOIL_SIGNING_KEY"),
+            sealing_key: path("COUNTERFOIL_SEALING_KEY"),
             institution: text("COUNTERFOIL_INSTITUTION"),
             servicer: text("COUNTERFOIL_SERVICER"),
         }
@@ -216,6 +220,7 @@ impl Context {
             ("certificate", path(&self.certificate)),
             ("key", path(&self.key)),
             ("signing_key", path(&self.signing_key)),
+            ("sealing_key", path(&self.sealing_key)),
             ("institution", self.institution.clone()),
             ("servicer", self.servicer.clone()),
         ]
@@ -275,6 +280,7 @@ impl Settings {
             values.certificate = values.certificate.or(layer.certificate);
             values.key = values.key.or(layer.key);
             values.signing_key = values.signing_key.or(layer.signing_key);
+            values.sealing_key = values.sealing_key.or(layer.sealing_key);
             values.institution = values.institution.or(layer.institution);
             values.servicer = values.servicer.or(layer.servicer);
         }
@@ -300,6 +306,11 @@ impl Settings {
     /// The key that signs instructions.
     pub fn signing_key(&self) -> Result<&Path, Failure> {
         self.values.signing_key.as_deref().ok_or_else(|| unset("signing-key", "FILE"))
+    }
+
+    /// The key that opens what is sealed to the user's institution.
+    pub fn sealing_key(&self) -> Result<&Path, Failure> {
+        self.values.sealing_key.as_deref().ok_or_else(|| unset("sealing-key", "FILE"))
     }
 
     /// The user's institution.

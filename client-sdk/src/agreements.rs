@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::{AgreementId, Terms};
+use counterfoil_ledger::date::Date;
 use counterfoil_proto::v1;
 use futures::FutureExt;
 
@@ -57,6 +58,34 @@ impl Client {
             let found = self.agreement(id).await?.value;
             if found.terms.accounts.contains(&account) {
                 return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The agreement that governs an account's items with a value date, whether it has been superseded
+    /// since or not. None if the own institution has no such agreement.
+    pub async fn governing(
+        &self,
+        account: AccountId,
+        value_date: Date,
+    ) -> Result<Option<Agreement>, Error> {
+        let listed = self.agreements().all().await?.value;
+        let date = value_date.yyyymmdd();
+        let signed = [v1::AgreementState::Active, v1::AgreementState::Superseded];
+        let mut begun: Vec<&v1::AgreementSummary> = listed
+            .iter()
+            .filter(|it| signed.contains(&it.state()) && it.effective_from <= date)
+            .collect();
+        begun.sort_by_key(|it| std::cmp::Reverse(it.effective_from));
+        for summary in &begun {
+            let id = AgreementId::from_bytes(&summary.id);
+            let id = id.ok_or_else(|| Error::bad_answer("an agreement without an id"))?;
+            let found = self.agreement(id).await?.value;
+            if found.terms.accounts.contains(&account) {
+                // The one that took its place left the account out, or it would have been found first.
+                let ended = begun.iter().any(|it| it.id == summary.superseded_by);
+                return Ok(Some(found).filter(|_| !ended));
             }
         }
         Ok(None)

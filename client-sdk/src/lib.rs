@@ -32,6 +32,7 @@
 //! | that an expired instruction was never taken | always, by a quorum |
 //! | [`Client::receipt`], [`Client::account_proof`], [`Client::history_proof`], [`Client::absence`] | always; the proof is returned with what it shows |
 //! | the terms of [`Client::agreement`] | always: they have the id that was asked for; what has become of them is not |
+//! | what [`Client::get_original`] brings | by [opening](sealed::open) it: it has the hash that the statement names |
 //! | lists, balances, reports, watches | not: they are one node's word, as certain as it was asked to be |
 //! | a refusal before anything was decided ([`Fate::NotTaken`]) | not: it is the word of every endpoint that answered, of one node where there is one endpoint. Who must be sure asks [`Client::absence`] once the order has expired |
 //!
@@ -57,12 +58,14 @@ pub mod formats;
 pub mod instructions;
 mod journal;
 pub mod orders;
+pub mod originals;
 pub mod outcome;
 pub mod pages;
 mod private_file;
 pub mod proofs;
 mod random;
 pub mod reconciliation;
+pub mod sealed;
 pub mod signer;
 mod tls;
 pub mod trusted;

@@ -120,6 +120,7 @@ make_keys() {
             --role "$role" --name "$role" --out "$bic/$role"
     done
     quietly counterfoil pki key --out "$bic/instruction.key.pem"
+    quietly counterfoil pki key --out "$bic/second.key.pem"
     quietly counterfoil pki key --out "$bic/attestation.key.pem"
 }
 
@@ -159,6 +160,10 @@ audit_scope = "$scope"
 name = "orders"
 purpose = "instruction"
 public_key = "$bic/instruction.pub.pem"
+[[institutions.keys]]
+name = "second"
+purpose = "instruction"
+public_key = "$bic/second.pub.pem"
 [[institutions.keys]]
 name = "node-$node"
 purpose = "attestation"
@@ -233,6 +238,10 @@ add_contexts() {
     counterfoil context add "$name" --endpoint "$(endpoints_of "$node" "$nodes")" \
         --genesis genesis.bin --certificate "$bic/client/certificate.pem" --key "$bic/client/key.pem" \
         --signing-key "$bic/instruction.key.pem" --institution "$bic" --servicer "${institutions[0]}"
+    # The same client with the other key, for what takes two pairs of eyes.
+    counterfoil context add "$name-second" --endpoint "$(endpoints_of "$node" "$nodes")" \
+        --genesis genesis.bin --certificate "$bic/client/certificate.pem" --key "$bic/client/key.pem" \
+        --signing-key "$bic/second.key.pem" --institution "$bic" --servicer "${institutions[0]}"
     counterfoil context add "$name-operator" --endpoint "$(endpoints_of "$node" "$nodes")" \
         --genesis genesis.bin --certificate "$bic/operator/certificate.pem" --key "$bic/operator/key.pem" \
         --institution "$bic" --servicer "${institutions[0]}"

@@ -322,27 +322,15 @@ pub fn decode_leaves(mut bytes: &[u8]) -> Option<Vec<LeafRecord>> {
 pub struct Wants {
     /// Transfers that settled with one of these.
     pub uetrs: Vec<Uetr>,
-    /// Transfers that settled on an account with an end-to-end id.
-    pub references: Vec<(AccountId, String)>,
-    /// Movements of an account (ordinal) with a settlement date from … to, both included.
-    pub periods: Vec<(u32, Date, Date)>,
     /// Headers at these heights.
     pub headers: Vec<u64>,
 }
 
-/// At most this many candidates are looked at for one reference: the oldest ones.
-pub const CANDIDATES_MAX: usize = 64;
-
 /// The answers, complete to the block before. A key without an answer was not found.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// In ledger order, at most [`CANDIDATES_MAX`] each for matching; for settling, whether the
-    /// debited account is among them is decided over all.
-    pub uetrs: std::collections::BTreeMap<Uetr, Vec<TransferFact>>,
-    /// In ledger order, at most [`CANDIDATES_MAX`] each.
-    pub references: std::collections::BTreeMap<(AccountId, String), Vec<TransferFact>>,
     /// In ledger order.
-    pub periods: std::collections::BTreeMap<(u32, Date, Date), Vec<Movement>>,
+    pub uetrs: std::collections::BTreeMap<Uetr, Vec<TransferFact>>,
     /// Hash and block time.
     pub headers: std::collections::BTreeMap<u64, (Hash, u64)>,
 }

@@ -7,8 +7,7 @@ use counterfoil_proto::v1;
 use prost::Message;
 
 use crate::{
-    account::AccountId,
-    block::{Block, CANDIDATES_MAX, Facts, LeafRecord, Movement, Position, TransferFact, Wants},
+    block::{Block, Facts, LeafRecord, Movement, Position, TransferFact, Wants},
     date::Date,
     hash::Hash,
     header::Header,
@@ -85,7 +84,6 @@ pub fn paid_by(step: &v1::WorkBreak) -> Option<v1::Transfer> {
 pub struct History {
     headers: BTreeMap<u64, (Hash, u64)>,
     uetrs: BTreeMap<Uetr, Vec<TransferFact>>,
-    references: BTreeMap<(AccountId, String), Vec<TransferFact>>,
     movements: BTreeMap<u32, Vec<Movement>>,
 }
 
@@ -100,11 +98,7 @@ impl History {
         };
         for transfer in &block.transfers {
             let fact = stored.settled(transfer.leaf).expect("an indexed transfer has settled");
-            self.uetrs.entry(fact.uetr).or_default().push(fact.clone());
-            for account in [fact.debit, fact.credit] {
-                let key = (account, fact.end_to_end_id.clone());
-                self.references.entry(key).or_default().push(fact.clone());
-            }
+            self.uetrs.entry(fact.uetr).or_default().push(fact);
         }
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
@@ -123,17 +117,6 @@ impl History {
             if let Some(found) = self.uetrs.get(uetr) {
                 facts.uetrs.insert(*uetr, found.clone());
             }
-        }
-        for key in &wants.references {
-            if let Some(found) = self.references.get(key) {
-                let oldest = found.iter().take(CANDIDATES_MAX).cloned().collect();
-                facts.references.insert(key.clone(), oldest);
-            }
-        }
-        for (account, from, to) in &wants.periods {
-            let covered = |movement: &&Movement| *from <= movement.date && movement.date <= *to;
-            let found = self.movements(*account).iter().filter(covered).copied().collect();
-            facts.periods.insert((*account, *from, *to), found);
         }
         for height in &wants.headers {
             if let Some(found) = self.headers.get(height) {

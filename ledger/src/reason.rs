@@ -161,6 +161,9 @@ reasons! {
     AnswerMissing = 138, "ANSWER_MISSING", "CH21",
         "The answer to an offer is none of accept, reject and withdraw.",
         "Set the answer.";
+    SealingKeysMalformed = 139, "SEALING_KEYS_MALFORMED", "CH16",
+        "An agreement that keeps originals lacks a sealing key of 32 bytes that are not all zero, or one that keeps none names a sealing key.",
+        "Give servicer_sealing_key and owner_sealing_key with keep_originals, and neither without.";
     ComparisonMissing = 150, "COMPARISON_MISSING", "CH21",
         "A decision does not say which two sources it is about.",
         "Set comparison.";
@@ -335,6 +338,12 @@ reasons! {
     BreakConversationFull = 834, "BREAK_CONVERSATION_FULL", "NARR",
         "The institution has done 128 steps on this break, and this one does not end it.",
         "Agree to what is offered, or let the other party take the next step.";
+    OriginalMissing = 835, "ORIGINAL_MISSING", "CH21",
+        "The agreement keeps the originals of statements, and the statement names none.",
+        "Set original to the SHA-256 of the file, and put the file, sealed to both parties.";
+    DayClosed = 836, "DAY_CLOSED", "NARR",
+        "The item or the break is of days that both parties have agreed long ago; nothing of them is changed any more.",
+        "Book what is wrong as a new entry of an open day.";
 }
 
 impl Reason {

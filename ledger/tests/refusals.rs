@@ -319,6 +319,7 @@ fn agreements(fixture: &mut Fixture) {
     tolerances(fixture);
     terms_and_duties(fixture);
     calendars(fixture);
+    sealing_keys(fixture);
     fixture.answer(Reason::AgreementIdMalformed, "no agreement", |it| it.agreement.clear());
     fixture.answer(Reason::AnswerMissing, "no answer", |it| it.answer = 0);
     fixture.answer(Reason::AnswerMissing, "a fourth answer", |it| it.answer = 4);
@@ -398,6 +399,23 @@ fn calendars(fixture: &mut Fixture) {
     fixture.terms(malformed, "midnight", |it| it.run_times = vec![run_time(1_440)]);
     fixture.terms(malformed, "twice", |it| it.run_times = vec![run_time(60); 2]);
     fixture.terms(malformed, "25", |it| it.run_times = (0..25).map(run_time).collect());
+}
+
+fn sealing_keys(fixture: &mut Fixture) {
+    fn keys(it: &mut v1::AgreementTerms, servicer: Bytes, owner: Bytes) {
+        (it.servicer_sealing_key, it.owner_sealing_key) = (servicer, owner);
+    }
+    let malformed = Reason::SealingKeysMalformed;
+    fixture.terms(malformed, "originals without keys", |it| it.keep_originals = true);
+    fixture.terms(malformed, "keys without originals", |it| keys(it, bytes(32), bytes(32)));
+    fixture.terms(malformed, "33 bytes", |it| {
+        it.keep_originals = true;
+        keys(it, bytes(32), bytes(33));
+    });
+    fixture.terms(malformed, "zeros", |it| {
+        it.keep_originals = true;
+        keys(it, Bytes::from_static(&[0; 32]), bytes(32));
+    });
 }
 
 fn hands(fixture: &mut Fixture) {

@@ -27,6 +27,7 @@ use crate::consensus::first_start::Starter;
 use crate::consensus::group;
 use crate::consensus::group::Group;
 use crate::consensus::network::Peers;
+use crate::consensus::originals::Originals;
 use crate::consensus::peer_service::PeerServer;
 use crate::consensus::peer_service::Running;
 use crate::consensus::space::Space;
@@ -116,7 +117,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         genesis,
         signer,
         signs: config.signs,
-        directory,
+        directory: directory.clone(),
         log: log.clone(),
         store,
         snapshots: snapshots.clone(),
@@ -128,6 +129,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
     })
     .await?;
     let (replica, statements) = (group.replica(), group.statements());
+    let originals = Originals::open(&directory, replica.clone())?;
     #[cfg(feature = "misbehaviour")]
     crate::misbehaviour::start(replica.clone(), misbehaving);
     let (stored, scrubbed) = (log.clone(), snapshots.clone());
@@ -143,6 +145,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
         group.inclusion(),
         statements.clone(),
         group.keeper(),
+        originals.clone(),
         Arc::new(move || status.report()),
     );
     // Nothing was there before: this is the only place that sets it.
@@ -159,6 +162,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<End, Sto
             replica,
             inclusion: group.inclusion(),
             statements,
+            originals,
             reporter,
             clock,
             health: health.clone(),

@@ -38,6 +38,10 @@ pub const CLIENTS: &[Row] = &[
     ("/counterfoil.v1.ReconciliationService/TryTerms", "Y-Y-", INVALID),
     ("/counterfoil.v1.ReconciliationService/ListAgreements", "Y-Y-", FINE),
     ("/counterfoil.v1.ReconciliationService/GetAgreement", "Y-Y-", INVALID),
+    ("/counterfoil.v1.ReconciliationService/ListStatements", "Y-Y-", INVALID),
+    ("/counterfoil.v1.ReconciliationService/PutOriginal", "Y---", INVALID),
+    ("/counterfoil.v1.ReconciliationService/GetOriginal", "Y---", INVALID),
+    ("/counterfoil.v1.ReconciliationService/DeleteOriginal", "Y---", INVALID),
     ("/counterfoil.v1.AuditService/GetGenesis", "YYY-", FINE),
     ("/counterfoil.v1.AuditService/ListBlocks", "YYY-", FINE),
     // A bank's auditor sees what the bank is party to; whole blocks are more than that.
@@ -83,4 +87,7 @@ pub const PEERS: &[Row] = &[
     ("/counterfoil.peer.v1.PeerService/JoinGroup", "---Y", (Code::PermissionDenied, "")),
     ("/counterfoil.peer.v1.PeerService/ReadBlocks", "---Y", (Code::PermissionDenied, "")),
     ("/counterfoil.peer.v1.PeerService/OfferSnapshot", "---Y", (Code::PermissionDenied, "")),
+    ("/counterfoil.peer.v1.PeerService/KeepOriginal", "---Y", (Code::InvalidArgument, "")),
+    ("/counterfoil.peer.v1.PeerService/ReadOriginal", "---Y", (Code::InvalidArgument, "")),
+    ("/counterfoil.peer.v1.PeerService/RemoveOriginal", "---Y", (Code::InvalidArgument, "")),
 ];

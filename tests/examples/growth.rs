@@ -5,7 +5,6 @@
 //! `cargo run --release -p counterfoil-tests --example growth -- --accounts 10000 --transfers 1000000,10000000`;
 //! the node's program of the same profile is built before.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +21,8 @@ use counterfoil_tests::banking::accepted;
 use counterfoil_tests::chaos::chance::Chance;
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::footprint;
+use counterfoil_tests::measuring::{self, Failure, Percentiles, RUNNING, client_of, decided};
 use tokio::task::JoinSet;
-
-/// Nodes that run: as many as make blocks final.
-const RUNNING: usize = 3;
 
 /// Transfers of a large batch, and clients that send some.
 const BATCH: usize = 8_000;
@@ -49,33 +46,20 @@ const SETTLING: Duration = Duration::from_secs(20);
 const FUNDS: u64 = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(600);
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("growth: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    measuring::program("growth", run()).await
 }
 
 async fn run() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
     let (accounts, sizes) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--accounts", accounts, "--transfers", sizes] => {
-            (number(accounts)?, sizes.split(',').map(number).collect::<Result<Vec<usize>, _>>()?)
+            (measuring::number(accounts)?, measuring::numbers(sizes)?)
         }
         _ => return Err("usage: growth --accounts NUMBER --transfers NUMBER[,NUMBER…]".into()),
     };
-    let consortium = Consortium::found();
-    (0..RUNNING).for_each(|node| consortium.start_node(node));
-    for node in 0..RUNNING {
-        consortium.await_metric(node, "counterfoil_height", |height| height >= 0.0);
-    }
+    let consortium = measuring::consortium();
     let began = Instant::now();
     let mut ledger = Ledger::open(consortium, accounts.max(2 * BANKS.len())).await?;
     println!("{} accounts, opened and funded in {:.0} s", ledger.count(), seconds(began));
@@ -112,9 +96,6 @@ struct Row {
     by_page: Percentiles,
 }
 
-/// The middle one of some latencies, and that which one of a hundred exceeds, milliseconds.
-struct Percentiles(f64, f64);
-
 impl Ledger {
     /// Opens and funds accounts: the agent services all, each bank owns its share.
     async fn open(consortium: Consortium, count: usize) -> Result<Ledger, Failure> {
@@ -131,14 +112,14 @@ impl Ledger {
             for name in names {
                 ids.push(AccountId::of(&servicer, &owner, "CHF", &name));
                 if opening.len() >= OPENERS {
-                    opened(&mut opening).await?;
+                    decided(&mut opening).await?;
                 }
                 let order = Order::open_account(&servicer, &owner, &asset, &name);
                 let agent = agent.with_finality(v1::Finality::Ordered);
                 opening.spawn(async move { agent.submit(order).await });
             }
             while !opening.is_empty() {
-                opened(&mut opening).await?;
+                decided(&mut opening).await?;
             }
             for some in ids.chunks(BATCH) {
                 let fund = |account: &AccountId| instructions::transfer(issuance, *account, FUNDS);
@@ -278,21 +259,6 @@ impl Ledger {
     }
 }
 
-fn client_of(consortium: &Consortium, institution: &str) -> Client {
-    consortium.client_at(institution, &(0..RUNNING).collect::<Vec<_>>())
-}
-
-type Opened = Result<counterfoil_client::outcome::Outcome, counterfoil_client::Error>;
-
-async fn opened(opening: &mut JoinSet<Opened>) -> Result<(), Failure> {
-    if let Some(outcome) = opening.join_next().await
-        && !outcome??.is_accepted()
-    {
-        return Err("an account is not opened".into());
-    }
-    Ok(())
-}
-
 /// What one client has settled.
 #[derive(Default)]
 struct Paid {
@@ -347,23 +313,6 @@ impl std::fmt::Display for Row {
             self.by_uetr,
             self.by_page,
         )
-    }
-}
-
-impl Percentiles {
-    fn of(mut latencies: Vec<Duration>) -> Percentiles {
-        latencies.sort_unstable();
-        let at = |percent: usize| {
-            let place = (latencies.len() * percent / 100).min(latencies.len().saturating_sub(1));
-            latencies.get(place).map_or(0.0, |it| it.as_secs_f64() * 1e3)
-        };
-        Percentiles(at(50), at(99))
-    }
-}
-
-impl std::fmt::Display for Percentiles {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(to, "{:.1}, {:.1}", self.0, self.1)
     }
 }
 

@@ -4,7 +4,6 @@
 //! `cargo run --release -p counterfoil-tests --example join -- --gib 5`; the node's program of the same
 //! profile is built before. `--gib` may be a fraction.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use counterfoil_tests::banking::{account, open_and_fund};
 use counterfoil_tests::consortium::{BANKS, Consortium, Founding};
 use counterfoil_tests::footprint;
 use counterfoil_tests::load::Load;
+use counterfoil_tests::measuring::{self, Failure};
 
 /// The learner's place.
 const LEARNER: usize = 4;
@@ -25,17 +25,9 @@ const CLIENTS: usize = 2;
 /// A node that joins has so long.
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("join: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    measuring::program("join", run()).await
 }
 
 async fn run() -> Result<(), Failure> {

@@ -5,7 +5,6 @@
 //! `cargo run --release -p counterfoil-tests --example matching -- 10000,100000,1000000`; the node's program of the same
 //! profile is built before.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,10 +22,8 @@ use counterfoil_ledger::date::Date;
 use counterfoil_tests::banking::accepted;
 use counterfoil_tests::consortium::{AGENT, BANKS, Consortium};
 use counterfoil_tests::footprint;
+use counterfoil_tests::measuring::{self, Failure, Percentiles, client_of, decided};
 use tokio::task::JoinSet;
-
-/// Nodes that run: as many as make blocks final.
-const RUNNING: usize = 3;
 
 /// Items of a batch, and how many batches are on their way at once.
 const BATCH: usize = 1_000;
@@ -44,29 +41,16 @@ const ONES: usize = 500;
 /// What everybody may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("matching: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    measuring::program("matching", run()).await
 }
 
 async fn run() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [sizes] = &arguments[..] else { return Err("usage: matching NUMBER[,NUMBER…]".into()) };
-    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
-    let sizes: Vec<usize> = sizes.split(',').map(number).collect::<Result<_, _>>()?;
-    let consortium = Consortium::found();
-    (0..RUNNING).for_each(|node| consortium.start_node(node));
-    for node in 0..RUNNING {
-        consortium.await_metric(node, "counterfoil_height", |height| height >= 0.0);
-    }
+    let sizes = measuring::numbers(sizes)?;
+    let consortium = measuring::consortium();
     println!("{HEAD}");
     for (number, size) in sizes.into_iter().enumerate() {
         let desk = Desk::open(&consortium, &format!("book-{number}")).await?;
@@ -225,22 +209,6 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// The result of sending one order.
-type Decided = Result<counterfoil_client::outcome::Outcome, counterfoil_client::Error>;
-
-async fn decided(sending: &mut JoinSet<Decided>) -> Result<(), Failure> {
-    if let Some(outcome) = sending.join_next().await
-        && outcome??.rejections().next().is_some()
-    {
-        return Err("an order is rejected".into());
-    }
-    Ok(())
-}
-
-fn client_of(consortium: &Consortium, institution: &str) -> Client {
-    consortium.client_at(institution, &(0..RUNNING).collect::<Vec<_>>())
-}
-
 /// What is measured at one size.
 struct Row {
     size: usize,
@@ -255,22 +223,15 @@ struct Row {
 
 impl std::fmt::Display for Row {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut seen = self.seen.clone();
-        seen.sort_unstable();
-        let at = |percent: usize| {
-            let place = (seen.len() * percent / 100).min(seen.len().saturating_sub(1));
-            seen.get(place).map_or(0.0, |it| it.as_secs_f64() * 1e3)
-        };
         write!(
             to,
-            "| {} | {:.0} | {:.0} | {:.2} | {:.0}, {:.0} ({} entries) | {} | {} | {:.2} | {:.2} GiB |",
+            "| {} | {:.0} | {:.0} | {:.2} | {:.0} ({} entries) | {} | {} | {:.2} | {:.2} GiB |",
             self.size,
             self.transfers_per_second,
             self.entries_per_second,
             self.entries_per_second / self.transfers_per_second,
-            at(50),
-            at(99),
-            seen.len(),
+            Percentiles::of(self.seen.clone()),
+            self.seen.len(),
             self.matched,
             self.breaks,
             self.report_time.as_secs_f64(),

@@ -52,7 +52,7 @@ AgreementTerms 1 servicer string, 2 owner string, 3 accounts AgreementAccount*, 
               6 servicer_book bool, 7 rule_set uint32, 8 effective_from uint32, 9 tolerances Tolerance*,
               10 value_date_window uint32, 11 missing_after_days uint32, 12 missing_at_minute uint32,
               13 duties Duty*, 14 calendar Calendar, 15 run_times RunTime*, 16 keep_originals bool,
-              17 supersedes bytes, 18 salt bytes
+              17 supersedes bytes, 18 salt bytes, 19 servicer_sealing_key bytes, 20 owner_sealing_key bytes
 AgreementAccount 1 account bytes
 Tolerance     1 asset string, 2 absolute uint64, 3 basis_points uint32, 4 exchange_rounding uint64
 Duty          1 category enum, 2 answers enum, 3 answer_days uint32, 4 escalate_days uint32

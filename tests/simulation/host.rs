@@ -28,6 +28,7 @@ use counterfoil_node::consensus::first_start::Starter;
 use counterfoil_node::consensus::group;
 use counterfoil_node::consensus::group::Group;
 use counterfoil_node::consensus::network::Peers;
+use counterfoil_node::consensus::originals::Originals;
 use counterfoil_node::consensus::peer_service::PeerServer;
 use counterfoil_node::consensus::peer_service::Running;
 use counterfoil_node::consensus::replica::Replica;
@@ -282,7 +283,7 @@ impl Life {
             signer,
             signs: true,
             space: Space::open(directory.clone(), NO_MARKS)?,
-            directory,
+            directory: directory.clone(),
             log,
             store,
             snapshots,
@@ -295,8 +296,11 @@ impl Life {
         let (inclusion, statements, keeper) =
             (group.inclusion(), group.statements(), group.keeper());
         let replica = group.replica();
+        let originals = Originals::open(&directory, replica.clone())?;
         let status = Arc::new(move || status(replica.store().log()));
-        let _ = running.set(Running::new(group.replica(), inclusion, statements, keeper, status));
+        let answering =
+            Running::new(group.replica(), inclusion, statements, keeper, originals, status);
+        let _ = running.set(answering);
         *self.told.replica.lock().unwrap_or_else(PoisonError::into_inner) = Some(group.replica());
         tokio::select! {
             stop = group.died() => Err(stop),

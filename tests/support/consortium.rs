@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use counterfoil_client::Client;
@@ -14,6 +12,7 @@ use counterfoil_client::signer;
 use counterfoil_ledger::bic::Bic;
 
 use crate::identities;
+use crate::ports::free_ports;
 use crate::wire::Credential;
 
 /// The settlement agent.
@@ -110,24 +109,6 @@ pub fn counterfoil(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
-/// Where nodes of tests listen: below what the kernel gives to connections (from 32,768 on), so that
-/// the port of a node that is down stays free for it.
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
-
-/// Ports that are free now, none of them twice in a process; each process begins elsewhere.
-fn free_ports(count: usize) -> Vec<u16> {
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    let size = u32::from(PORTS.end - PORTS.start);
-    let first = std::process::id().wrapping_mul(509) % size;
-    let next = || {
-        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
-        let offset = u16::try_from((first + tried) % size).expect("it is less than the size");
-        PORTS.start + offset
-    };
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(next).filter(is_free).take(count).collect()
-}
-
 impl Consortium {
     /// Founds a consortium and starts its nodes; returns when one leads.
     pub fn start() -> Consortium {
@@ -181,14 +162,12 @@ impl Consortium {
             let data = data.display();
             let [client, peer, metrics] = addresses(&host, number);
             let id = number + 1;
+            let keys = identities::keys(institution);
             write!(
                 spec,
                 "[[institutions]]\nbic = \"{institution}\"\nname = \"Test {institution}\"\n\
                  anchor = \"{institution}/authority/authority.pem\"\naudit_scope = \"{scope}\"\n\
-                 [[institutions.keys]]\nname = \"signing\"\npurpose = \"instruction\"\n\
-                 public_key = \"{institution}/signing.pub.pem\"\n\
-                 [[institutions.keys]]\nname = \"attestation\"\npurpose = \"attestation\"\n\
-                 public_key = \"{institution}/attestation.pub.pem\"\n\
+                 {keys}\
                  [[nodes]]\nid = {id}\ninstitution = \"{institution}\"\nname = \"one\"\n\
                  attestation_key = \"{institution}/attestation.pub.pem\"\n\
                  peer_address = \"{peer}\"\nclient_address = \"{client}\"\n"

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::consortium::{CONSORTIUM, counterfoil};
 
+/// Keys of every institution, each with its purpose. Two sign instructions, for what takes two pairs of
+/// eyes.
+const KEYS: [(&str, &str); 3] =
+    [("signing", "instruction"), ("second", "instruction"), ("attestation", "attestation")];
+
 /// Everything that an institution brings: its authority, certificates for each role, keys.
 pub fn make(root: &Path, institution: &str) {
     let home = root.join(institution);
@@ -14,8 +19,20 @@ pub fn make(root: &Path, institution: &str) {
     for role in ["node", "client", "operator", "auditor"] {
         issue(&at("authority"), role, "one", &at(role));
     }
-    counterfoil(&["pki", "key", "--out", &at("signing.pem")]);
-    counterfoil(&["pki", "key", "--out", &at("attestation.pem")]);
+    for (name, _) in KEYS {
+        counterfoil(&["pki", "key", "--out", &at(&format!("{name}.pem"))]);
+    }
+}
+
+/// An institution's keys, as a specification has them.
+pub fn keys(institution: &str) -> String {
+    let line = |(name, purpose)| {
+        format!(
+            "[[institutions.keys]]\nname = \"{name}\"\npurpose = \"{purpose}\"\n\
+             public_key = \"{institution}/{name}.pub.pem\"\n"
+        )
+    };
+    KEYS.map(line).concat()
 }
 
 /// What a second node of an institution has of its own: a certificate and an attestation key.

@@ -14,6 +14,8 @@ pub mod footprint;
 pub mod identities;
 pub mod kept;
 pub mod load;
+pub mod measuring;
+mod ports;
 mod standing;
 pub mod wire;
 pub mod witness;

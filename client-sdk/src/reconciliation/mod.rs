@@ -12,7 +12,7 @@ use std::future::Future;
 use counterfoil_ledger::agreement::{Party, Terms};
 use counterfoil_ledger::matching::item::Source;
 use counterfoil_ledger::reconciliation::day::viewed;
-use counterfoil_ledger::reconciliation::lookup::compared;
+use counterfoil_ledger::reconciliation::sheet;
 use counterfoil_proto::v1;
 use counterfoil_proto::v1::reconciliation_service_client::ReconciliationServiceClient;
 use futures::FutureExt;
@@ -41,7 +41,7 @@ pub fn sources(comparison: v1::Comparison) -> Option<[v1::Source; 2]> {
 /// What terms compare: with all three sources each book against the ledger.
 pub fn comparisons(terms: &Terms) -> Vec<v1::Comparison> {
     let message = |comparison| v1::Comparison::try_from(comparison as i32).unwrap_or_default();
-    compared(terms).map(message).collect()
+    sheet::comparisons(terms).map(message).collect()
 }
 
 /// What a party's view of a day is of: its own book, or the ledger where that book is not compared.
@@ -63,7 +63,7 @@ pub(crate) fn reconciliation(channel: Channel) -> Service {
 type Listed<T> = (Vec<T>, String, Option<v1::AsOf>);
 
 /// A list of the service. `request` is given the page's token and size.
-fn listed<Q, R, T, F>(
+pub(crate) fn listed<Q, R, T, F>(
     client: &Client,
     request: impl Fn(String, u32) -> Q + Send + Sync + 'static,
     read: fn(R) -> Listed<T>,

@@ -141,4 +141,54 @@ impl ReconciliationService for Service {
         let found = self.ledger().agreement.clone();
         found.map(Into::into).ok_or_else(|| Status::not_found("no such agreement"))
     }
+
+    async fn list_statements(
+        &self,
+        request: Request<v1::ListStatementsRequest>,
+    ) -> Answer<v1::ListStatementsResponse> {
+        let asked = request.into_inner();
+        let all = self.ledger().found.statements.clone();
+        let (statements, next_page_token) = paged(&all, &asked.page_token, asked.page_size);
+        Ok(v1::ListStatementsResponse { statements, next_page_token, as_of: as_of() }.into())
+    }
+
+    async fn put_original(
+        &self,
+        request: Request<v1::PutOriginalRequest>,
+    ) -> Answer<v1::PutOriginalResponse> {
+        let asked = request.into_inner();
+        let found = &mut self.ledger().found;
+        if asked.offset == found.original.len() as u64 && !found.takes_no_part {
+            found.original.extend_from_slice(&asked.part);
+        }
+        let received = found.original.len() as u64;
+        let whole = received == asked.sealed_length;
+        let held_by = if whole { vec!["BANKCHZZXXX".to_owned()] } else { Vec::new() };
+        Ok(v1::PutOriginalResponse { received, whole, held_by, ..Default::default() }.into())
+    }
+
+    async fn get_original(
+        &self,
+        request: Request<v1::GetOriginalRequest>,
+    ) -> Answer<v1::GetOriginalResponse> {
+        let offset = usize::try_from(request.into_inner().offset).unwrap();
+        let found = &self.ledger().found;
+        let end = (offset + (1 << 20)).min(found.original.len());
+        let hash = if found.changes { offset.to_be_bytes().to_vec() } else { vec![1; 32] };
+        Ok(v1::GetOriginalResponse {
+            sealed_length: found.original.len() as u64,
+            sealed_hash: hash.into(),
+            part: found.original[offset..end].to_vec().into(),
+        }
+        .into())
+    }
+
+    async fn delete_original(
+        &self,
+        _: Request<v1::DeleteOriginalRequest>,
+    ) -> Answer<v1::DeleteOriginalResponse> {
+        self.ledger().found.original.clear();
+        let deleted_at = vec!["BANKCHZZXXX".to_owned()];
+        Ok(v1::DeleteOriginalResponse { deleted_at, kept_at: Vec::new() }.into())
+    }
 }

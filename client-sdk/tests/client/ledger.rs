@@ -34,6 +34,13 @@ pub struct Found {
     pub tried: Vec<v1::TriedTerms>,
     /// The terms that were tried.
     pub terms: Option<v1::AgreementTerms>,
+    pub statements: Vec<v1::RecordedStatement>,
+    /// The bytes of the only original.
+    pub original: Vec<u8>,
+    /// Every part is said to be of another original.
+    pub changes: bool,
+    /// No part of an original is taken.
+    pub takes_no_part: bool,
 }
 
 pub struct Ledger {

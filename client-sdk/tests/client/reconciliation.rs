@@ -1,10 +1,15 @@
 //! What reconciliation has found, as a bank's program reads it; and what it orders.
 
+use std::io::Cursor;
+use std::time::Duration;
+
 use counterfoil_client::reconciliation::{Happened, StandsIn};
+use counterfoil_client::sealed::About;
 use counterfoil_client::watch::{Checkpoint, Position};
 use counterfoil_client::{Error, Order, instructions, v1};
 use counterfoil_ledger::agreement::AgreementId;
 use counterfoil_ledger::date::Date;
+use counterfoil_ledger::hash::Hash;
 use futures::TryStreamExt;
 use futures::stream::StreamExt;
 
@@ -199,4 +204,39 @@ async fn an_order_of_reconciliation_has_an_outcome_that_is_proved() {
     let order = Order::reopen_break(world.account(BANK), 1, None);
     let outcome = client.submit(order).await.unwrap();
     assert!(!outcome.is_accepted(), "{:?}", outcome.verdict);
+}
+
+#[tokio::test]
+async fn originals_go_and_come_in_parts() {
+    let world = World::new();
+    let node = world.node();
+    let account = world.account(BANK);
+    world.ledger.lock().unwrap().found.statements =
+        (1..=3).map(|number| v1::RecordedStatement { number, ..Default::default() }).collect();
+    let client = world.client(&[&node]);
+    let listed = client.statements(account, v1::Source::OwnerBook).page_size(2).all().await;
+    assert_eq!(listed.unwrap().value.len(), 3);
+
+    let about = About {
+        agreement: AgreementId::from_bytes(&[1; 16]).unwrap(),
+        account,
+        original: Hash::ZERO,
+    };
+    let sealed: Vec<u8> = (0..5_000_000_u32).map(|place| (place % 251) as u8).collect();
+    let mut told = Vec::new();
+    let put = client.put_original(&about, Cursor::new(&sealed), |done, of| told.push((done, of)));
+    assert_eq!(put.await.unwrap().held_by, ["BANKCHZZXXX"]);
+    assert_eq!(told.last(), Some(&(5_000_000, 5_000_000)));
+    let mut got = Vec::new();
+    assert_eq!(client.get_original(&about, &mut got, |_, _| {}).await.unwrap(), 5_000_000);
+    assert!(got == sealed);
+
+    // A node that gives parts of several files, or never comes to the end, is left.
+    let short = client.with_deadline(Duration::from_millis(500));
+    world.ledger.lock().unwrap().found.changes = true;
+    assert!(short.get_original(&about, Vec::new(), |_, _| {}).await.is_err());
+    assert_eq!(client.delete_original(&about).await.unwrap().deleted_at, ["BANKCHZZXXX"]);
+    world.ledger.lock().unwrap().found.takes_no_part = true;
+    assert!(client.put_original(&about, Cursor::new(&sealed), |_, _| {}).await.is_err());
+    assert!(short.get_original(&about, Vec::new(), |_, _| {}).await.is_err(), "an empty part");
 }

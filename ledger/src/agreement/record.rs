@@ -90,7 +90,8 @@ fn read_step(reader: &mut Reader<'_>) -> Option<Step> {
 }
 
 /// servicer [11] · owner [11] · flags u8 · rule set u32 · effective u32 · window u8 · missing after u8 ·
-/// missing at u16 · salt [16] · superseded id [16], if a flag says so · then lists, each after its
+/// missing at u16 · salt [16] · superseded id [16], if a flag says so · sealing keys [32] [32], the
+/// servicer's first, if a flag says so · then lists, each after its
 /// count (u8, of holidays u16): accounts [16] · tolerances (asset's length u8 and text · absolute u64 ·
 /// basis points u16 · rounding u64) · duties (category u8 · party u8 · answer days u8 · escalate days
 /// u8) · offset i16 · weekend u8 · holidays u32 · run times u16.
@@ -99,7 +100,7 @@ fn write_terms(bytes: &mut Vec<u8>, terms: &Terms) {
         (terms.sources.ledger, LEDGER),
         (terms.sources.owner_book, OWNER_BOOK),
         (terms.sources.servicer_book, SERVICER_BOOK),
-        (terms.keep_originals, KEEP_ORIGINALS),
+        (terms.originals.is_some(), KEEP_ORIGINALS),
         (terms.supersedes.is_some(), SUPERSEDES),
     ];
     let flags = flags.into_iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
@@ -113,6 +114,10 @@ fn write_terms(bytes: &mut Vec<u8>, terms: &Terms) {
     bytes.extend(minute(terms.missing_at_minute));
     bytes.extend(terms.salt);
     terms.supersedes.iter().for_each(|id| bytes.extend(id.as_bytes()));
+    if let Some(keys) = &terms.originals {
+        bytes.extend(keys.servicer);
+        bytes.extend(keys.owner);
+    }
     bytes.push(count(terms.accounts.len()));
     terms.accounts.iter().for_each(|id| bytes.extend(id.as_bytes()));
     bytes.push(count(terms.tolerances.len()));
@@ -156,6 +161,11 @@ fn read_terms(reader: &mut Reader<'_>) -> Option<v1::AgreementTerms> {
     let missing_at_minute = u32::from(u16::from_be_bytes(reader.take()?));
     let salt = id(reader.take()?);
     let supersedes = if has(SUPERSEDES) { id(reader.take()?) } else { Bytes::new() };
+    let mut sealing_key = || match has(KEEP_ORIGINALS) {
+        true => reader.take().map(|key: [u8; 32]| Bytes::copy_from_slice(&key)),
+        false => Some(Bytes::new()),
+    };
+    let (servicer_sealing_key, owner_sealing_key) = (sealing_key()?, sealing_key()?);
     let accounts = list(reader, |it| Some(v1::AgreementAccount { account: id(it.take()?) }))?;
     Some(v1::AgreementTerms {
         servicer,
@@ -178,6 +188,8 @@ fn read_terms(reader: &mut Reader<'_>) -> Option<v1::AgreementTerms> {
         keep_originals: has(KEEP_ORIGINALS),
         supersedes,
         salt,
+        servicer_sealing_key,
+        owner_sealing_key,
     })
 }
 

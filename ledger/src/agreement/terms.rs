@@ -149,6 +149,40 @@ impl Duty {
     }
 }
 
+/// The public keys to which files are sealed. The ledger keeps them and computes nothing with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealingKeys {
+    /// The servicer's, X25519.
+    pub servicer: [u8; 32],
+    /// The owner's.
+    pub owner: [u8; 32],
+}
+
+impl SealingKeys {
+    /// Both keys where originals are kept, none of them where they are not.
+    fn of(message: &v1::AgreementTerms) -> Result<Option<SealingKeys>, Reason> {
+        let key =
+            |bytes: &Bytes| <[u8; 32]>::try_from(bytes.as_ref()).ok().filter(|it| *it != [0; 32]);
+        let (servicer, owner) = (&message.servicer_sealing_key, &message.owner_sealing_key);
+        match message.keep_originals {
+            true => key(servicer)
+                .zip(key(owner))
+                .map(|(servicer, owner)| Some(SealingKeys { servicer, owner }))
+                .ok_or(Reason::SealingKeysMalformed),
+            false if servicer.is_empty() && owner.is_empty() => Ok(None),
+            false => Err(Reason::SealingKeysMalformed),
+        }
+    }
+
+    /// A party's.
+    pub fn of_party(&self, party: Party) -> &[u8; 32] {
+        match party {
+            Party::Servicer => &self.servicer,
+            Party::Owner => &self.owner,
+        }
+    }
+}
+
 /// Terms whose shape holds. Lists are in the order in which they were offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -179,8 +213,8 @@ pub struct Terms {
     pub calendar: Calendar,
     /// Minutes of a business day, in the calendar's time: 0 to 1439, each once.
     pub run_times: Vec<u32>,
-    /// Statements travel in full, sealed to the parties.
-    pub keep_originals: bool,
+    /// To which keys statements are sealed that travel in full; none = their hashes alone are kept.
+    pub originals: Option<SealingKeys>,
     /// What this one takes the place of when it takes effect.
     pub supersedes: Option<AgreementId>,
     /// Makes the id unguessable.
@@ -231,11 +265,11 @@ impl Terms {
             duties,
             calendar: Calendar::of(calendar)?,
             run_times: run_times(&message.run_times)?,
-            keep_originals: message.keep_originals,
             supersedes: match message.supersedes.len() {
                 0 => None,
                 _ => Some(agreement_id(&message.supersedes)?),
             },
+            originals: SealingKeys::of(message)?,
             salt,
         })
     }
@@ -246,6 +280,10 @@ impl Terms {
             account: Bytes::copy_from_slice(id.as_bytes()),
         };
         let tolerances = self.tolerances.iter();
+        let sealing_key = |party| match &self.originals {
+            Some(keys) => Bytes::copy_from_slice(keys.of_party(party)),
+            None => Bytes::new(),
+        };
         v1::AgreementTerms {
             servicer: self.servicer.to_string(),
             owner: self.owner.to_string(),
@@ -266,11 +304,13 @@ impl Terms {
                 .iter()
                 .map(|minute| v1::RunTime { minute: *minute })
                 .collect(),
-            keep_originals: self.keep_originals,
+            keep_originals: self.originals.is_some(),
             supersedes: self
                 .supersedes
                 .map_or(Bytes::new(), |id| Bytes::copy_from_slice(id.as_bytes())),
             salt: Bytes::copy_from_slice(&self.salt),
+            servicer_sealing_key: sealing_key(Party::Servicer),
+            owner_sealing_key: sealing_key(Party::Owner),
         }
     }
 

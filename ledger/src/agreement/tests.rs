@@ -64,6 +64,8 @@ fn longest() -> v1::AgreementTerms {
         keep_originals: true,
         supersedes: bytes_of("superseded"),
         salt: bytes_of("salt"),
+        servicer_sealing_key: Bytes::from_static(&[1; 32]),
+        owner_sealing_key: Bytes::from_static(&[2; 32]),
     }
 }
 
@@ -77,8 +79,31 @@ fn shortest() -> v1::AgreementTerms {
         run_times: Vec::new(),
         keep_originals: false,
         supersedes: Bytes::new(),
+        servicer_sealing_key: Bytes::new(),
+        owner_sealing_key: Bytes::new(),
         ..longest()
     }
+}
+
+#[test]
+fn sealing_keys_are_there_with_originals_and_not_without() {
+    let wrong = |change: fn(&mut v1::AgreementTerms), terms: v1::AgreementTerms| {
+        let mut terms = terms;
+        change(&mut terms);
+        assert_eq!(Terms::of(&terms), Err(Reason::SealingKeysMalformed), "{terms:?}");
+    };
+    wrong(|it| it.servicer_sealing_key = Bytes::new(), longest());
+    wrong(|it| it.owner_sealing_key = Bytes::new(), longest());
+    wrong(|it| it.owner_sealing_key = Bytes::from_static(&[0; 32]), longest());
+    wrong(|it| it.servicer_sealing_key = Bytes::from_static(&[1; 31]), longest());
+    wrong(|it| it.servicer_sealing_key = Bytes::from_static(&[1; 33]), longest());
+    wrong(|it| it.keep_originals = false, longest());
+    wrong(|it| it.keep_originals = true, shortest());
+    wrong(|it| it.owner_sealing_key = Bytes::from_static(&[1; 32]), shortest());
+    let keys = Terms::of(&longest()).unwrap().originals.unwrap();
+    assert_eq!(keys.of_party(Party::Servicer), &[1; 32]);
+    assert_eq!(keys.of_party(Party::Owner), &[2; 32]);
+    assert_eq!(Terms::of(&shortest()).unwrap().originals, None);
 }
 
 fn step(by: Party, leaf: u32) -> Step {

@@ -11,7 +11,7 @@ use crate::{
     outcome::{Event, Outcome, State as OutcomeState},
     reason::Reason,
     reconciliation::{
-        Governed, Reconciliation, book_of, compares,
+        Accounts, Governed, Reconciliation, book_of, compares,
         orders::{DecideMatch, SignPosition},
         sheet::Moment,
     },
@@ -120,8 +120,10 @@ impl Work<'_> {
         act: impl FnOnce(&mut Reconciliation, Governed<'_>, Party) -> Done,
     ) -> Done {
         let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
-        let account = known(accounts, ordinals, account, signer)?;
-        let governed = Governed::on(agreements, account, date).ok_or(Reason::NotReconciled)?;
+        let accounts = Accounts { all: accounts, ordinals };
+        let account = known(accounts, account, signer)?;
+        let governed =
+            Governed::on(agreements, accounts, account, date).ok_or(Reason::NotReconciled)?;
         let party = governed.terms.party(signer).ok_or(Reason::AccountUnknown)?;
         act(reconciliation, governed, party)
     }
@@ -134,9 +136,10 @@ impl Work<'_> {
         act: impl FnOnce(&mut Reconciliation, Governed<'_>, Party) -> Done,
     ) -> Done {
         let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
-        let account = known(accounts, ordinals, account, signer)?;
+        let accounts = Accounts { all: accounts, ordinals };
+        let account = known(accounts, account, signer)?;
         let newest = agreements.newest(&account.id).ok_or(Reason::NotReconciled)?;
-        let governed = Governed { account, terms: &newest.terms };
+        let governed = Governed { account, terms: &newest.terms, accounts };
         let party = governed.terms.party(signer).ok_or(Reason::AccountUnknown)?;
         act(reconciliation, governed, party)
     }
@@ -158,14 +161,7 @@ impl Work<'_> {
 }
 
 /// An account of which the signer is a party; to others it is as if it did not exist.
-fn known<'a>(
-    accounts: &'a [Account],
-    ordinals: &std::collections::BTreeMap<AccountId, u32>,
-    id: &AccountId,
-    signer: &Bic,
-) -> Result<&'a Account, Reason> {
-    let ordinal = ordinals.get(id).and_then(|ordinal| usize::try_from(*ordinal).ok());
-    let account = ordinal.and_then(|ordinal| accounts.get(ordinal));
-    let account = account.filter(|it| it.servicer == *signer || it.owner == *signer);
+fn known<'a>(accounts: Accounts<'a>, id: &AccountId, signer: &Bic) -> Result<&'a Account, Reason> {
+    let account = accounts.get(id).filter(|it| it.servicer == *signer || it.owner == *signer);
     account.ok_or(Reason::AccountUnknown)
 }

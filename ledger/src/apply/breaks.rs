@@ -76,7 +76,7 @@ impl Work<'_> {
             None => None,
         };
         let work = state.reconciliation.work_of(account.ordinal, order.number);
-        work.ok_or(Reason::BreakUnknown)?.judge_agreement(hand, resolution, payer, pays)
+        work?.judge_agreement(hand, resolution, payer, pays)
     }
 
     fn agree(

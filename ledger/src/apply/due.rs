@@ -2,7 +2,7 @@
 
 use super::Work;
 use crate::{
-    reconciliation::{DEADLINES_MAX, Governed},
+    reconciliation::{Accounts, DEADLINES_MAX, Governed},
     state::State,
 };
 
@@ -15,12 +15,13 @@ impl Work<'_> {
         let mut budget = DEADLINES_MAX;
         for _ in 0..ACCOUNTS_MAX {
             let now = self.moment();
-            let State { agreements, accounts, reconciliation, .. } = &mut *self.state;
+            let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
             let due = reconciliation.due_account(now.time_ms).filter(|_| budget > 0);
             let Some(ordinal) = due else { return };
-            let account = &accounts[usize::try_from(ordinal).expect("32 bits fit")];
+            let accounts = Accounts { all: accounts, ordinals };
+            let account = &accounts.all[usize::try_from(ordinal).expect("32 bits fit")];
             let newest = agreements.newest(&account.id);
-            let governed = newest.map(|newest| Governed { account, terms: &newest.terms });
+            let governed = newest.map(|it| Governed { account, terms: &it.terms, accounts });
             let effects = reconciliation.do_due(ordinal, governed, &mut budget, now);
             if !effects.is_empty() {
                 self.push_due_leaf(effects);

@@ -10,7 +10,7 @@ use crate::{
     merkle,
     outcome::{Event, Outcome, State as OutcomeState},
     reason::Reason,
-    reconciliation::{Governed, Posting},
+    reconciliation::{Accounts, Governed, Posting},
     state::State,
     text,
 };
@@ -223,16 +223,18 @@ impl Work<'_> {
         corrects: Option<(AccountId, u64)>,
     ) -> Vec<u8> {
         let now = self.moment();
-        let State { agreements, accounts, reconciliation, .. } = &mut *self.state;
+        let State { agreements, accounts, ordinals, reconciliation, .. } = &mut *self.state;
         if agreements.all().is_empty() {
             return Vec::new();
         }
-        let account_at = |ordinal| &accounts[usize::try_from(ordinal).expect("32 bits fit")];
+        let accounts = Accounts { all: accounts, ordinals };
+        let account_at = |ordinal| &accounts.all[usize::try_from(ordinal).expect("32 bits fit")];
         let (debit, credit) = (account_at(moved.debit), account_at(moved.credit));
         let mut effects = Vec::new();
         for (account, other, side) in [(debit, credit, Side::Debit), (credit, debit, Side::Credit)]
         {
-            let Some(governed) = Governed::on(agreements, account, fact.date) else { continue };
+            let governed = Governed::on(agreements, accounts, account, fact.date);
+            let Some(governed) = governed else { continue };
             let posting = Posting {
                 number: account.posting_count + 1,
                 side,

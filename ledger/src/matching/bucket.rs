@@ -32,6 +32,16 @@ impl Refusals {
         self.0.range(pair(0)..=pair(u64::MAX)).map(|(_, two)| two.number)
     }
 
+    /// Forgets the pairs of an item of the first source. Whether there were any.
+    pub fn forget(&mut self, first: u64) -> bool {
+        let seconds: Vec<u64> = self.of(first).collect();
+        let id = |place, number| Id { place, number };
+        seconds
+            .iter()
+            .for_each(|second| self.remove(id(Place::First, first), id(Place::Second, *second)));
+        !seconds.is_empty()
+    }
+
     /// Numbers of the first source's items that are kept apart from some.
     pub fn firsts(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().map(|(one, _)| one.number)

@@ -147,6 +147,12 @@ impl Classes {
         promoted
     }
 
+    /// Numbers of the items that are the same as an item, that one included.
+    pub fn members(&self, item: &Item) -> impl Iterator<Item = u64> + '_ {
+        let classes = Class::of(item).filter_map(|class| self.0.get(&class));
+        classes.flat_map(|members| members.as_slice().iter().copied())
+    }
+
     /// The original, if the item is a duplicate.
     pub fn original(&self, item: &Item) -> Option<u64> {
         Class::of(item)

@@ -338,6 +338,11 @@ impl Item {
         self.text(Text::Asset)
     }
 
+    /// What it adds to the sums of its account: nothing if it is of another asset.
+    pub fn counted(&self) -> u64 {
+        if self.other_asset().is_empty() { self.amount } else { 0 }
+    }
+
     /// A key, if the item has it.
     pub fn key(&self, strength: Strength) -> Option<Key> {
         let mut value = [0; TEXT_LENGTH_MAX];

@@ -1,7 +1,7 @@
 //! One source of one account: how many items it has had, what they come to day by day, and, of a
 //! book, its statements and whether they hold together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     block::{Position, Side},
@@ -12,7 +12,36 @@ use crate::{
     purpose::Purpose,
 };
 
-/// What the items of a date come to. Amounts in minor units.
+/// A sum of each side, minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// Of credits.
+    pub credits: u128,
+    /// Of debits.
+    pub debits: u128,
+}
+
+impl Sides {
+    /// What went either way.
+    pub fn total(&self) -> u128 {
+        self.credits + self.debits
+    }
+
+    fn join(&mut self, other: Sides) {
+        self.credits += other.credits;
+        self.debits += other.debits;
+    }
+
+    fn of(&mut self, side: Side) -> &mut u128 {
+        match side {
+            Side::Credit => &mut self.credits,
+            Side::Debit => &mut self.debits,
+        }
+    }
+}
+
+/// What the items of a date come to. Amounts in minor units of the account's asset: an item in another
+/// asset is counted, and adds to no sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Day {
     /// How many credits.
@@ -23,18 +52,18 @@ pub struct Day {
     pub debit_count: u64,
     /// Their sum.
     pub debits: u128,
-    /// Of both sums: what was lent.
-    pub lent: u128,
-    /// Of both sums: what was repaid.
-    pub repaid: u128,
+    /// Of the sums: what was lent.
+    pub lent: Sides,
+    /// Of the sums: what was repaid.
+    pub repaid: Sides,
 }
 
 impl Day {
     pub(super) fn add(&mut self, side: Side, amount: u64, purpose: Option<Purpose>) {
         match purpose {
             None => {}
-            Some(Purpose::Lending) => self.lent += u128::from(amount),
-            Some(Purpose::Repayment) => self.repaid += u128::from(amount),
+            Some(Purpose::Lending) => *self.lent.of(side) += u128::from(amount),
+            Some(Purpose::Repayment) => *self.repaid.of(side) += u128::from(amount),
         }
         let (count, sum) = match side {
             Side::Credit => (&mut self.credit_count, &mut self.credits),
@@ -42,6 +71,48 @@ impl Day {
         };
         *count += 1;
         *sum += u128::from(amount);
+    }
+
+    /// How many items; none if that is beyond 64 bits.
+    fn count(&self) -> Option<u64> {
+        self.credit_count.checked_add(self.debit_count)
+    }
+
+    fn sums(&self) -> [u128; 6] {
+        let Day { lent, repaid, .. } = self;
+        let [credits, debits] = [self.credits, self.debits];
+        [credits, debits, lent.credits, lent.debits, repaid.credits, repaid.debits]
+    }
+
+    fn join(&mut self, other: &Day) {
+        self.credit_count += other.credit_count;
+        self.credits += other.credits;
+        self.debit_count += other.debit_count;
+        self.debits += other.debits;
+        self.lent.join(other.lent);
+        self.repaid.join(other.repaid);
+    }
+
+    /// How many items are left without those of another day; none if that has something that this has
+    /// not.
+    fn without(&self, other: &Day) -> Option<u64> {
+        let credits = self.credit_count.checked_sub(other.credit_count)?;
+        let debits = self.debit_count.checked_sub(other.debit_count)?;
+        let mut nothing = true;
+        for (own, other) in self.sums().into_iter().zip(other.sums()) {
+            nothing &= own.checked_sub(other)? == 0;
+        }
+        let count = credits.checked_add(debits)?;
+        // Without items nothing is left of the sums.
+        (count > 0 || nothing).then_some(count)
+    }
+
+    /// What came in and went out that was neither lent nor repaid: what is left of the sums.
+    pub fn other(&self) -> Sides {
+        Sides {
+            credits: self.credits - self.lent.credits - self.repaid.credits,
+            debits: self.debits - self.lent.debits - self.repaid.debits,
+        }
     }
 
     /// What the day adds to the balance.
@@ -94,8 +165,8 @@ struct Valued {
     day: Day,
     /// The tree over them.
     items: Frontier,
-    /// Their numbers, ascending.
-    numbers: Vec<u64>,
+    /// Numbers of those that have not closed.
+    numbers: BTreeSet<u64>,
 }
 
 /// See the module.
@@ -142,10 +213,39 @@ impl Book {
         self.valued.range(..date).map(|(_, valued)| valued.day.movement()).sum()
     }
 
-    /// Numbers of the items with value dates from one to another, both included, by date.
+    /// Numbers of the items that have not closed, with value dates from one to another, both included,
+    /// by date.
     pub fn numbers_between(&self, from: Date, to: Date) -> impl Iterator<Item = u64> + '_ {
         let valued = if from <= to { Some(self.valued.range(from..=to)) } else { None };
         valued.into_iter().flatten().flat_map(|(_, valued)| valued.numbers.iter().copied())
+    }
+
+    /// The first item that has not closed, at or after a date and a number: its date and number.
+    pub(super) fn next_item(&self, from: (Date, u64), to: Date) -> Option<(Date, u64)> {
+        if from.0 > to {
+            return None;
+        }
+        let mut dates = self.valued.range(from.0..=to);
+        dates.find_map(|(date, valued)| {
+            let after = if *date == from.0 { from.1 } else { 0 };
+            valued.numbers.range(after..).next().map(|number| (*date, *number))
+        })
+    }
+
+    /// Lets go of an item that closes; the day keeps its figures.
+    pub(super) fn close_item(&mut self, number: u64, valued: Date) {
+        if let Some(valued) = self.valued.get_mut(&valued) {
+            valued.numbers.remove(&number);
+        }
+    }
+
+    /// What the items of value dates from one to another come to. Takes one step a date.
+    pub(super) fn between(&self, from: Date, to: Date) -> Day {
+        let mut sum = Day::default();
+        if from <= to {
+            self.valued.range(from..=to).for_each(|(_, valued)| sum.join(&valued.day));
+        }
+        sum
     }
 
     /// The first value date of an item, not before a date.
@@ -166,16 +266,22 @@ impl Book {
         let valued = self.valued.entry(item.valued).or_default();
         valued.day.add(side, amount, purpose);
         valued.items.push(hash);
-        valued.numbers.push(number);
+        valued.numbers.insert(number);
     }
 
-    /// Whether these are its days, and their trees have as many leaves.
-    pub(super) fn is_of(&self, booked: &BTreeMap<Date, Day>, valued: &BTreeMap<Date, Day>) -> bool {
+    /// Whether its days are these, and what so many items that have closed came to; and whether their
+    /// trees have as many leaves.
+    pub(super) fn is_of(
+        &self,
+        booked: &BTreeMap<Date, Day>,
+        valued: &BTreeMap<Date, Day>,
+        closed: u64,
+    ) -> bool {
+        let leaves = |it: &Valued| it.day.count() == Some(it.items.size());
         let figures = self.valued.iter().map(|(date, it)| (date, &it.day));
-        let leaves = |it: &Valued| {
-            it.day.credit_count.checked_add(it.day.debit_count) == Some(it.items.size())
-        };
-        self.booked == *booked && figures.eq(valued) && self.valued.values().all(leaves)
+        rest(self.booked.iter(), booked) == Some(closed)
+            && rest(figures, valued) == Some(closed)
+            && self.valued.values().all(leaves)
     }
 
     /// A statement by its place in the book, from 1.
@@ -288,7 +394,13 @@ impl Book {
     /// Takes an item that was recorded before; its day comes with a record of its own.
     pub(super) fn restore_item(&mut self, number: u64, valued: Date) {
         self.count += 1;
-        self.valued.entry(valued).or_default().numbers.push(number);
+        self.valued.entry(valued).or_default().numbers.insert(number);
+    }
+
+    /// Counts items that have closed.
+    pub(super) fn restore_closed(&mut self, count: u64) -> Option<()> {
+        self.count = self.count.checked_add(count)?;
+        Some(())
     }
 
     pub(super) fn restore_statement(&mut self, statement: StatementRecord) -> Option<()> {
@@ -296,7 +408,21 @@ impl Book {
     }
 }
 
-/// What an item counts as.
+/// How many items some days have beyond those of others; none if one of the others has more.
+fn rest<'a>(
+    days: impl Iterator<Item = (&'a Date, &'a Day)>,
+    others: &BTreeMap<Date, Day>,
+) -> Option<u64> {
+    let (mut count, mut found) = (0_u64, 0);
+    for (date, day) in days {
+        let nothing = Day::default();
+        found += usize::from(others.contains_key(date));
+        count = count.checked_add(day.without(others.get(date).unwrap_or(&nothing))?)?;
+    }
+    (found == others.len()).then_some(count)
+}
+
+/// What an item counts as; the amount is zero if it is one of another asset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
     pub side: Side,

@@ -1,5 +1,7 @@
 //! What people decide of items: that they belong together, that they do not, that a match was none.
 
+use std::collections::BTreeMap;
+
 use super::{
     finding::{Class, Says},
     orders::{DecideMatch, Decision},
@@ -36,10 +38,14 @@ impl Sheet {
         now: Moment,
     ) -> Result<(), Reason> {
         let comparison = order.comparison;
-        if parties(comparison) & party as u8 == 0 || !self.has_items(comparison) {
+        let ids = ids_of(&order.items);
+        if parties(comparison) & party as u8 == 0 {
             return Err(Reason::ItemUnknown);
         }
-        let ids = ids_of(&order.items);
+        self.refuse_closed(comparison, &ids)?;
+        if !self.has_items(comparison) {
+            return Err(Reason::ItemUnknown);
+        }
         match order.decision {
             Decision::Confirm => self.confirm(comparison, &ids, party, rules, now),
             Decision::Refuse => self.refuse(comparison, &ids, rules, now),
@@ -56,7 +62,7 @@ impl Sheet {
         now: Moment,
     ) -> Result<(), Reason> {
         let desk = &self.desks[&comparison];
-        let mut sums = [0u128; 4];
+        let mut sums: BTreeMap<&str, [u128; 4]> = BTreeMap::new();
         for id in ids {
             let item = desk.item(*id).ok_or(Reason::ItemUnknown)?;
             let stands = self.stands.get(&(comparison, *id));
@@ -65,9 +71,10 @@ impl Sheet {
                 return Err(Reason::ItemUnknown);
             }
             let other_side = usize::from(item.side as u8 - 1);
-            sums[2 * (usize::from(id.place as u8) - 1) + other_side] += u128::from(item.amount);
+            let of_asset = sums.entry(item.other_asset()).or_default();
+            of_asset[2 * (usize::from(id.place as u8) - 1) + other_side] += u128::from(item.amount);
         }
-        if !balanced(sums, rules) {
+        if !sums.into_values().all(|of_asset| balanced(of_asset, rules)) {
             return Err(Reason::MatchUnbalanced);
         }
         let wanted = parties(comparison);
@@ -213,8 +220,8 @@ impl Sheet {
     }
 }
 
-/// Whether debits and credits of both sides add up to the same: first debits, first credits, second
-/// debits, second credits.
+/// Whether debits and credits of both sides add up to the same in an asset: first debits, first
+/// credits, second debits, second credits.
 fn balanced(sums: [u128; 4], rules: &matching::terms::Terms<'_>) -> bool {
     let [first_debits, first_credits, second_debits, second_credits] = sums;
     rules.tolerance.covers(first_debits + second_credits, second_debits + first_credits)

@@ -34,6 +34,11 @@ impl Sheet {
         if self.is_running() {
             return Some(0);
         }
+        [self.other_due_ms(), self.closing.due_ms()].into_iter().flatten().min()
+    }
+
+    /// When it next wants a block for anything but closing and a run that is under way.
+    fn other_due_ms(&self) -> Option<u64> {
         let deadline = self.deadlines.first().map(|(deadline, ..)| *deadline);
         [deadline, self.next_run_ms].into_iter().flatten().min()
     }
@@ -52,6 +57,7 @@ impl Sheet {
         let Some(governed) = governed else {
             self.next_run_ms = None;
             self.runs.clear();
+            self.give_up_closing();
             return;
         };
         if self.next_run_ms.is_some_and(|due| due <= now.time_ms) {
@@ -62,6 +68,7 @@ impl Sheet {
             *budget /= 2;
             self.run(&governed.rules(), now);
         }
+        self.close_some(governed.terms, budget, now);
     }
 }
 
@@ -82,11 +89,16 @@ impl Reconciliation {
     ) -> Vec<u8> {
         let Some(sheet) = self.sheets.get_mut(&account) else { return Vec::new() };
         let before = sheet.due_ms();
+        let only_closes =
+            !sheet.is_running() && sheet.other_due_ms().is_none_or(|due| due > now.time_ms);
         sheet.do_due(governed, budget, now);
-        let effects = sheet.effects(&[0; 16], now);
-        let after = sheet.due_ms();
-        self.reschedule(account, before, after);
-        self.touched.insert(account);
-        effects
+        if only_closes && sheet.effects.is_empty() {
+            // Closing tells only that it is done.
+            let after = sheet.due_ms();
+            self.reschedule(account, before, after);
+            self.touched.insert(account);
+            return Vec::new();
+        }
+        self.changed(account, governed, before, &[0; 16], now)
     }
 }

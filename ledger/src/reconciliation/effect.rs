@@ -43,10 +43,13 @@ pub enum Kind {
     RunGoesOn = 13,
     /// A unit of a run has more items than are compared; code = the pass, number = how many.
     TooMany = 14,
+    /// Agreed days up to a date were gone through, and what is final of them was closed; number = the
+    /// date.
+    DaysClosed = 15,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::Recorded,
         Kind::Matched,
         Kind::Unmatched,
@@ -61,6 +64,7 @@ impl Kind {
         Kind::PositionOutdated,
         Kind::RunGoesOn,
         Kind::TooMany,
+        Kind::DaysClosed,
     ];
 }
 

@@ -137,7 +137,9 @@ impl Sheet {
             *sum += effect.unwrap_or(0);
         }
         let (match_count, proposal_count) = (different(found.matches), different(found.proposals));
-        Report { first, second, breaks, match_count, proposal_count }
+        let mut report = Report { first, second, breaks, match_count, proposal_count };
+        self.closed.add_to(&mut report, comparison, (from, to));
+        report
     }
 
     fn range_figures(
@@ -153,13 +155,13 @@ impl Sheet {
         let covers = book.statements().iter().filter(|it| it.from <= to && from <= it.to);
         let mut figures = RangeFigures {
             opening: self.figures(account, source, from).opening,
+            day: book.between(from, to),
             statement_count: u32::try_from(covers.count()).unwrap_or(u32::MAX),
             ..RangeFigures::default()
         };
         for number in book.numbers_between(from, to) {
             let Some(recorded) = self.recorded(source, number) else { continue };
             let item = &recorded.item;
-            figures.day.add(item.side, item.amount, recorded.purpose);
             let id = Id { place, number };
             let share = match self.stands.get(&(comparison, id)) {
                 Some((Class::Match, number)) => {
@@ -203,10 +205,11 @@ impl Sheet {
     }
 }
 
-fn moved(item: &Item) -> i128 {
+/// What an item adds to its source's balance.
+pub(super) fn moved(item: &Item) -> i128 {
     match item.side {
-        Side::Credit => i128::from(item.amount),
-        Side::Debit => -i128::from(item.amount),
+        Side::Credit => i128::from(item.counted()),
+        Side::Debit => -i128::from(item.counted()),
     }
 }
 

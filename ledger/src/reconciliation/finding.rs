@@ -1,7 +1,7 @@
 //! Findings: what reconciliation says of items. A match says that they belong together, a proposal
 //! that a person has to decide, a break that something is wrong.
 
-use super::pass::Pass;
+use super::{astray::Elsewhere, pass::Pass};
 use crate::{
     block::Position,
     date::Date,
@@ -90,6 +90,8 @@ pub struct Finding {
     pub says: Says,
     /// What a break is about, if it is a statement or a day.
     pub about: Option<About>,
+    /// Of a break about an item on the wrong account: where its counterpart was found.
+    pub elsewhere: Option<Elsewhere>,
     /// How well a pair goes together, if keys brought it together.
     pub judgement: Option<Judgement>,
     /// Where it was found.

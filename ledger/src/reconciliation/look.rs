@@ -22,17 +22,17 @@ impl Sheet {
         self.books.get(&source)
     }
 
-    /// A finding, open or ended.
+    /// A finding, open or ended, that has not closed.
     pub fn finding(&self, class: Class, number: u64) -> Option<&Finding> {
         self.findings.get(&(class, number))
     }
 
-    /// The findings of a class, open and ended, by number.
+    /// The findings of a class that have not closed, open and ended, by number.
     pub fn findings(&self, class: Class) -> impl Iterator<Item = &Finding> {
         self.findings_from(class, 0)
     }
 
-    /// The findings of a class from a number on, open and ended, by number. Finding the first takes
+    /// Those of them from a number on. Finding the first takes
     /// log n steps for n findings, each further one takes one.
     pub fn findings_from(&self, class: Class, number: u64) -> impl Iterator<Item = &Finding> {
         self.findings.range((class, number)..=(class, u64::MAX)).map(|(_, finding)| finding)
@@ -52,12 +52,12 @@ impl Sheet {
         self.works.get(&number)
     }
 
-    /// An item.
+    /// An item that has not closed.
     pub fn item(&self, source: Source, number: u64) -> Option<&Item> {
         self.recorded(source, number).map(|recorded| &*recorded.item)
     }
 
-    /// An item, with where and when it was recorded.
+    /// An item that has not closed, with where and when it was recorded.
     pub fn recorded(&self, source: Source, number: u64) -> Option<&Recorded> {
         self.items.get(&(source, number))
     }
@@ -80,7 +80,7 @@ impl Sheet {
         self.deadlines.contains(&(deadline_ms, comparison, id)).then_some(deadline_ms)
     }
 
-    /// What the items of a finding add to the first source's balance minus the second's, minor units.
+    /// What the items of a finding that has not closed add to the first source's balance minus the second's, minor units.
     /// A break about a statement or a day only names items, and adds nothing.
     pub fn effect_of(&self, finding: &Finding) -> i128 {
         if finding.about.is_some() {

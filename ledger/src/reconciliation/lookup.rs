@@ -3,22 +3,16 @@
 
 use super::{
     finding::{Class, Finding},
-    sheet::{Recorded, Sheet, comparisons},
-    trial,
+    sheet::{Recorded, Sheet},
 };
 use crate::{
-    agreement::Terms,
     block::Position,
     matching::item::{Comparison, Id, Place, Source},
 };
 
-/// What terms compare: with all three sources each book against the ledger.
-pub fn compared(terms: &Terms) -> impl Iterator<Item = Comparison> {
-    comparisons(terms)
-}
-
 impl Sheet {
-    /// The items of a finding with their sources: those of the first source, and those of the second.
+    /// The items of a finding that have not closed, with their sources: those of the first source, and
+    /// those of the second.
     pub fn items_of(&self, finding: &Finding) -> [Vec<(Source, Recorded)>; 2] {
         let of = |place: Place| {
             let source = finding.comparison.source(place);
@@ -38,7 +32,8 @@ impl Sheet {
             let statement = book.and_then(|book| book.statements().first());
             item.into_iter().chain(statement.map(|it| it.position)).min()
         };
-        [Source::Ledger, Source::OwnerBook, Source::ServicerBook].into_iter().filter_map(of).min()
+        let open = [Source::Ledger, Source::OwnerBook, Source::ServicerBook].into_iter();
+        open.filter_map(of).chain(self.closing.first).min()
     }
 
     /// Whether an item stands in a match or a break, or an open proposal or the break about its day names
@@ -56,18 +51,5 @@ impl Sheet {
                 || self.proposals_of(comparison, id).next().is_some()
         };
         Comparison::ALL.into_iter().any(in_any)
-    }
-
-    /// A comparison alone, to try terms on while the sheet itself goes on; none if it has more items than
-    /// a trial takes.
-    pub fn copied_for_trial(&self, comparison: Comparison) -> Option<Sheet> {
-        let mut copy = Sheet::new(self.ordinal, self.id);
-        if let Some(desk) = self.desk(comparison) {
-            if desk.standings().nth(trial::ITEMS_MAX).is_some() {
-                return None;
-            }
-            copy.desks.insert(comparison, desk.clone());
-        }
-        Some(copy)
     }
 }

@@ -4,7 +4,12 @@
 //! breaks and positions are the ledger's objects, and every change of them is an effect of a leaf.
 
 pub mod ageing;
+pub mod archive;
+pub mod astray;
 pub mod book;
+mod closed;
+mod closed_record;
+mod closing;
 mod correct;
 pub mod day;
 mod decide;
@@ -14,7 +19,7 @@ pub mod explanation;
 pub mod figures;
 pub mod finding;
 mod look;
-pub mod lookup;
+mod lookup;
 pub mod orders;
 pub mod pass;
 pub mod position;
@@ -37,7 +42,7 @@ use sheet::{Moment, Sheet};
 use work::Work;
 
 use crate::{
-    account::Account,
+    account::{Account, AccountId},
     agreement::{Agreement, Agreements, Party, Terms, calendar::Calendar},
     asset::AssetCode,
     bic::Bic,
@@ -72,6 +77,8 @@ pub struct Reconciliation {
     due: BTreeSet<(u64, u32)>,
     /// Sheets that have changed in this block.
     touched: BTreeSet<u32>,
+    /// Items of all of them that are missing their counterpart.
+    missing: astray::Missing,
 }
 
 /// A posting of the ledger, as its account sees it.
@@ -101,22 +108,49 @@ impl Posting<'_> {
     }
 }
 
+/// The ledger's accounts.
+#[derive(Clone, Copy)]
+pub(crate) struct Accounts<'a> {
+    /// By ordinal.
+    pub all: &'a [Account],
+    pub ordinals: &'a BTreeMap<AccountId, u32>,
+}
+
+impl<'a> Accounts<'a> {
+    /// An account by its id.
+    pub fn get(&self, id: &AccountId) -> Option<&'a Account> {
+        self.all.get(usize::try_from(*self.ordinals.get(id)?).ok()?)
+    }
+}
+
 /// What governs something that happens to an account.
 #[derive(Clone, Copy)]
 pub(crate) struct Governed<'a> {
     pub account: &'a Account,
     pub terms: &'a Terms,
+    /// Among them the other accounts of the terms.
+    pub accounts: Accounts<'a>,
 }
 
 impl<'a> Governed<'a> {
     /// By the agreement that is in force for a value date.
     pub(crate) fn on(
         agreements: &'a Agreements,
+        accounts: Accounts<'a>,
         account: &'a Account,
         date: Date,
     ) -> Option<Governed<'a>> {
         let Agreement { terms, .. } = agreements.governing(&account.id, date)?;
-        Some(Governed { account, terms })
+        Some(Governed { account, terms, accounts })
+    }
+
+    /// The ordinals of all accounts of the terms that hold the account's asset, ascending.
+    fn family(&self) -> Vec<u32> {
+        let accounts = self.terms.accounts.iter().filter_map(|id| self.accounts.get(id));
+        let alike = accounts.filter(|it| it.asset == self.account.asset);
+        let mut family: Vec<u32> = alike.map(|it| it.ordinal).collect();
+        family.sort_unstable();
+        family
     }
 
     /// As matching wants to know it.
@@ -161,7 +195,7 @@ impl Reconciliation {
         let item = Item::of_posting(number, side, amount, date, uetr, end_to_end_id, counterparty);
         let counted = book::Counted { side, amount, booked: date, valued: date, purpose: None };
         let counted = (Source::Ledger, counted, posting.hash());
-        self.change(governed.account, drawn, now, |sheet| {
+        self.change(governed, drawn, now, |sheet| {
             let rules = (governed.terms, &governed.rules());
             sheet.arrive(counted, item, posting.corrects, rules, now);
         })
@@ -180,12 +214,12 @@ impl Reconciliation {
         let item = item_of(number, entry, &governed.account.asset);
         let counted = book::Counted {
             side: entry.side,
-            amount: entry.amount,
+            amount: item.counted(),
             booked: entry.booking_date,
             valued: entry.date,
             purpose: entry.purpose,
         };
-        self.change(governed.account, &entry.salt, now, |sheet| {
+        self.change(governed, &entry.salt, now, |sheet| {
             let counted = (source, counted, hash);
             sheet.arrive(counted, item, None, (governed.terms, &governed.rules()), now);
         })
@@ -194,19 +228,38 @@ impl Reconciliation {
     /// Does something to an account's sheet, and gives the effects.
     fn change(
         &mut self,
-        account: &Account,
+        governed: Governed<'_>,
         drawn: &[u8; 16],
         now: Moment,
         change: impl FnOnce(&mut Sheet),
     ) -> Vec<u8> {
-        let Account { ordinal, id, .. } = account;
+        let Account { ordinal, id, .. } = governed.account;
         let sheet = self.sheets.entry(*ordinal).or_insert_with(|| Sheet::new(*ordinal, *id));
         let before = sheet.due_ms();
         change(sheet);
-        let effects = sheet.effects(drawn, now);
-        let after = sheet.due_ms();
-        self.reschedule(*ordinal, before, after);
-        self.touched.insert(*ordinal);
+        self.changed(*ordinal, Some(governed), before, drawn, now)
+    }
+
+    /// Follows up what was done to an account's sheet, which before was due at a time. Gives the effects:
+    /// its own, and those on other accounts of its agreement.
+    fn changed(
+        &mut self,
+        ordinal: u32,
+        governed: Option<Governed<'_>>,
+        due_before: Option<u64>,
+        drawn: &[u8; 16],
+        now: Moment,
+    ) -> Vec<u8> {
+        let others = self.follow_missing(ordinal, governed);
+        let mut effects = Vec::new();
+        for changed in std::iter::once(ordinal).chain(others) {
+            let Some(sheet) = self.sheets.get_mut(&changed) else { continue };
+            let before = if changed == ordinal { due_before } else { sheet.due_ms() };
+            effects.append(&mut sheet.effects(drawn, now));
+            let after = sheet.due_ms();
+            self.touched.insert(changed);
+            self.reschedule(changed, before, after);
+        }
         effects
     }
 
@@ -222,19 +275,16 @@ impl Reconciliation {
     /// As [`Reconciliation::change`], for what may be refused: then nothing has changed.
     fn try_change(
         &mut self,
-        account: &Account,
+        governed: Governed<'_>,
         drawn: &[u8; 16],
         now: Moment,
         change: impl FnOnce(&mut Sheet) -> Result<(), Reason>,
     ) -> Result<Vec<u8>, Reason> {
-        let sheet = self.sheets.get_mut(&account.ordinal).ok_or(Reason::NotReconciled)?;
+        let ordinal = governed.account.ordinal;
+        let sheet = self.sheets.get_mut(&ordinal).ok_or(Reason::NotReconciled)?;
         let before = sheet.due_ms();
         change(sheet)?;
-        let effects = sheet.effects(drawn, now);
-        let after = sheet.due_ms();
-        self.reschedule(account.ordinal, before, after);
-        self.touched.insert(account.ordinal);
-        Ok(effects)
+        Ok(self.changed(ordinal, Some(governed), before, drawn, now))
     }
 
     /// Takes a statement of a book.
@@ -245,16 +295,29 @@ impl Reconciliation {
         statement: &Statement,
         now: Moment,
     ) -> Result<Vec<u8>, Reason> {
-        let sheet = self.sheets.get(&governed.account.ordinal);
-        let book = sheet.and_then(|sheet| sheet.book(source));
-        if book.is_some_and(|book| book.statement(&statement.id).is_some()) {
-            return Err(Reason::StatementDuplicate);
+        self.refuse_twice(governed.account, source, statement)?;
+        if governed.terms.originals.is_some() && statement.original == Hash::ZERO {
+            return Err(Reason::OriginalMissing);
         }
-        Ok(self.change(governed.account, &statement.salt, now, |sheet| {
+        Ok(self.change(governed, &statement.salt, now, |sheet| {
             sheet.state(source, statement, governed.terms, now);
             sheet.begin_run();
             sheet.run(&governed.rules(), now);
         }))
+    }
+
+    /// Refuses a statement whose identification the book has.
+    fn refuse_twice(
+        &self,
+        account: &Account,
+        source: Source,
+        statement: &Statement,
+    ) -> Result<(), Reason> {
+        let book = self.sheets.get(&account.ordinal).and_then(|sheet| sheet.book(source));
+        match book.and_then(|book| book.statement(&statement.id)) {
+            Some(_) => Err(Reason::StatementDuplicate),
+            None => Ok(()),
+        }
     }
 
     /// Runs the passes over all open items of an account.
@@ -264,7 +327,7 @@ impl Reconciliation {
         drawn: &[u8; 16],
         now: Moment,
     ) -> Result<Vec<u8>, Reason> {
-        self.try_change(governed.account, drawn, now, |sheet| {
+        self.try_change(governed, drawn, now, |sheet| {
             sheet.begin_run();
             sheet.run(&governed.rules(), now);
             Ok(())
@@ -279,7 +342,7 @@ impl Reconciliation {
         party: Party,
         now: Moment,
     ) -> Result<Vec<u8>, Reason> {
-        self.try_change(governed.account, &order.salt, now, |sheet| {
+        self.try_change(governed, &order.salt, now, |sheet| {
             sheet.decide(order, party, &governed.rules(), now)
         })
     }
@@ -292,14 +355,16 @@ impl Reconciliation {
         party: Party,
         now: Moment,
     ) -> Result<Vec<u8>, Reason> {
-        self.try_change(governed.account, &order.salt, now, |sheet| {
+        self.try_change(governed, &order.salt, now, |sheet| {
             sheet.sign_position(order, party, governed, now)
         })
     }
 
     /// A break, for a step of the work on it.
-    pub(crate) fn work_of(&self, account: u32, number: u64) -> Option<&Work> {
-        self.sheets.get(&account)?.work(number)
+    pub(crate) fn work_of(&self, account: u32, number: u64) -> Result<&Work, Reason> {
+        let sheet = self.sheets.get(&account).ok_or(Reason::BreakUnknown)?;
+        sheet.refuse_closed_break(number)?;
+        sheet.work(number).ok_or(Reason::BreakUnknown)
     }
 
     /// Changes the work on a break.
@@ -310,7 +375,7 @@ impl Reconciliation {
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<Vec<u8>, Reason> {
-        self.try_change(governed.account, drawn, now, |sheet| {
+        self.try_change(governed, drawn, now, |sheet| {
             sheet.work_on((number, by), &governed.rules(), now, step)
         })
     }

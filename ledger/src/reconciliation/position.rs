@@ -233,6 +233,7 @@ impl Sheet {
             let position = self.positions.get_mut(&date).expect("both have signed it");
             position.agreed_at = Some(now.at);
             position.break_number = broken.filter(|_| !is_open);
+            self.ask_to_close(now);
         } else {
             self.accepted.remove(&date);
             let number = self.open_about_day(date, now);

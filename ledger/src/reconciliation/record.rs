@@ -5,6 +5,7 @@
 
 use super::{
     book::{Book, Day, StatementRecord},
+    closed_record,
     finding::{About, Class, Finding, Says},
     orders::{Resolution, View},
     position::DayPosition,
@@ -36,6 +37,14 @@ pub(super) const SHEET: u8 = 6;
 pub(super) const DAY: u8 = 7;
 pub(super) const POSITION: u8 = 8;
 pub(super) const REFUSALS: u8 = 10;
+pub(super) const CLOSING: u8 = 11;
+pub(super) const CLOSED_DAY: u8 = 12;
+
+/// Added to the kind of what has closed; such records are not read at a start.
+pub(super) const ARCHIVED: u8 = 128;
+
+/// Items of a finding that has closed and does not name them.
+pub(super) const MEMBERS: u8 = 11 | ARCHIVED;
 
 /// What an item is on a desk, as its record says.
 pub(super) const FREE: u8 = 0;
@@ -46,7 +55,7 @@ pub(super) const PINNED: u8 = 4;
 /// Added to one of these: runs pass the item by.
 pub(super) const ASIDE: u8 = 128;
 
-fn key(kind: u8, account: u32, part: u8, number: u64) -> Vec<u8> {
+pub(super) fn key(kind: u8, account: u32, part: u8, number: u64) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend(account.to_be_bytes());
     key.push(part);
@@ -56,7 +65,7 @@ fn key(kind: u8, account: u32, part: u8, number: u64) -> Vec<u8> {
 
 /// Writes everything of a sheet that has changed.
 pub(super) fn write(sheet: &mut Sheet, records: &mut Vec<(Vec<u8>, Vec<u8>)>) {
-    let touched = std::mem::take(&mut sheet.touched);
+    let mut touched = std::mem::take(&mut sheet.touched);
     let account = sheet.ordinal;
     for (source, number) in touched.items {
         let Some(recorded) = sheet.items.get(&(source, number)) else { continue };
@@ -90,6 +99,14 @@ pub(super) fn write(sheet: &mut Sheet, records: &mut Vec<(Vec<u8>, Vec<u8>)>) {
     if touched.sheet {
         records.push((key(SHEET, account, 0, 0), sheet_of(sheet)));
     }
+    if touched.closing {
+        records.push((key(CLOSING, account, 0, 0), closed_record::closing(&sheet.closing)));
+    }
+    for (comparison, date) in touched.closed_days {
+        let value = closed_record::closed_day(&sheet.closed.days[&(comparison, date)]);
+        records.push((key(CLOSED_DAY, account, comparison as u8, date.yyyymmdd().into()), value));
+    }
+    records.append(&mut touched.archived);
 }
 
 /// id [16] · salt [32] · counts u64 ×3 · next run u64, 0 = none · runs: count u8, each comparison u8 and
@@ -150,7 +167,7 @@ fn write_cursor(value: &mut Vec<u8>, cursor: &Cursor) {
 /// position · time u64 · deadline u64 · flags u8 (1 late, 2 reversal, 4 returned, 8 exchanged) ·
 /// purpose u8, 0 = none · booked u32 · side u8 · amount u64 · date u32 · charges u64 · uetr [16] · counterparty [11] · texts ×6 ·
 /// comparisons: count u8, each comparison u8 · mark u8 · class u8 · number u64.
-fn item(sheet: &Sheet, source: Source, recorded: &Recorded) -> Vec<u8> {
+pub(super) fn item(sheet: &Sheet, source: Source, recorded: &Recorded) -> Vec<u8> {
     let Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late } = recorded;
     let mut value = Vec::with_capacity(192);
     write_position(&mut value, position);
@@ -202,8 +219,8 @@ fn mark(sheet: &Sheet, comparison: Comparison, source: Source, item: &Item) -> O
 
 /// opened at · closed at, height 0 = open · code u8 (pass or category) · by u8 (confirmed, or by whom) ·
 /// judgement: has u8, strength u8, defect u8, distance u32, difference u64 · counts u16 ×2 · named u8 ·
-/// numbers, if all are named · of a break: about, work.
-fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
+/// numbers, if all are named · of a break: about, elsewhere, work.
+pub(super) fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     let mut value = Vec::with_capacity(96);
     write_position(&mut value, &found.opened_at);
     write_position(&mut value, &found.closed_at.unwrap_or(Position { height: 0, leaf: 0 }));
@@ -221,7 +238,7 @@ fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
             value.extend(amount_difference.to_be_bytes());
         }
     }
-    let named = found.items.iter().all(|items| items.len() <= NAMED_MAX);
+    let named = names_items(found);
     for items in &found.items {
         let count = u16::try_from(items.len()).expect("a group is bounded");
         value.extend(count.to_be_bytes());
@@ -233,9 +250,15 @@ fn finding(found: &Finding, work: Option<&Work>) -> Vec<u8> {
     }
     if let Some(work) = work {
         write_about(&mut value, found.about);
+        super::astray::write(&mut value, found.elsewhere);
         write_work(&mut value, work);
     }
     value
+}
+
+/// Whether a finding's own record names its items.
+pub(super) fn names_items(found: &Finding) -> bool {
+    found.items.iter().all(|items| items.len() <= NAMED_MAX)
 }
 
 /// kind u8: 0 its items, 1 a statement, 2 a day · source u8 · the statement's number or the date u64.
@@ -273,18 +296,19 @@ fn write_work(value: &mut Vec<u8>, work: &Work) {
     value.extend(commitment.as_bytes());
 }
 
-/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · lent u128 ·
-/// repaid u128 · size u64 · peaks.
+/// booked · valued, each credit count u64 · credits u128 · debit count u64 · debits u128 · lent and repaid,
+/// each credits u128 · debits u128 · size u64 · peaks.
 fn day(book: &Book, date: crate::date::Date) -> Vec<u8> {
-    let mut value = Vec::with_capacity(160);
+    let mut value = Vec::with_capacity(256);
     let (booked, valued, items) = book.parts(date);
     for Day { credit_count, credits, debit_count, debits, lent, repaid } in [booked, valued] {
         value.extend(credit_count.to_be_bytes());
         value.extend(credits.to_be_bytes());
         value.extend(debit_count.to_be_bytes());
         value.extend(debits.to_be_bytes());
-        value.extend(lent.to_be_bytes());
-        value.extend(repaid.to_be_bytes());
+        for sum in [lent.credits, lent.debits, repaid.credits, repaid.debits] {
+            value.extend(sum.to_be_bytes());
+        }
     }
     value.extend(items.size().to_be_bytes());
     items.peaks().iter().for_each(|peak| value.extend(peak.as_bytes()));
@@ -342,7 +366,7 @@ fn position(position: &DayPosition) -> Vec<u8> {
     value
 }
 
-fn write_position(bytes: &mut Vec<u8>, position: &Position) {
+pub(super) fn write_position(bytes: &mut Vec<u8>, position: &Position) {
     bytes.extend(position.height.to_be_bytes());
     bytes.extend(position.leaf.to_be_bytes());
 }

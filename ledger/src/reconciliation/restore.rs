@@ -3,16 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Reconciliation,
-    book::{Day, StatementFault, StatementRecord},
+    Reconciliation, archive,
+    book::{Day, Sides, StatementFault, StatementRecord},
+    closed_record::{read_closed_day, read_closing},
     finding::{About, Class, Finding, Says},
     orders::{Resolution, ResolutionKind, View},
     pass::Pass,
     position::DayPosition,
     record::{
-        ASIDE, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED, PINNED, POSITION, PROPOSED,
-        REFUSALS, SHEET, STATEMENT,
+        ASIDE, CLOSED_DAY, CLOSING, DAY, DUPLICATE, FINDINGS, FREE, ITEM, NAMED_MAX, PAIRED,
+        PINNED, POSITION, PROPOSED, REFUSALS, SHEET, STATEMENT,
     },
+    run::read_cursor,
     sheet::{Recorded, Sheet},
     work::{Hand, Offer, STEPS_IN_ALL_MAX, Work, WorkState},
 };
@@ -29,7 +31,6 @@ use crate::{
         desk::{Desk, Standing},
         item::{Comparison, EntryFields, Id, Item, Place, Source, Strength},
         pair::{Category, Defect, Judgement},
-        runs::{Anchor, Cursor},
     },
     merkle::Frontier,
     purpose::Purpose,
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// An item's mark on a desk: comparison, standing, whether it is set aside, finding.
-type Mark = (Comparison, u8, bool, Option<(Class, u64)>);
+pub(super) type Mark = (Comparison, u8, bool, Option<(Class, u64)>);
 
 /// What was read of a sheet, before its desks are set up.
 #[derive(Default)]
@@ -51,13 +52,15 @@ struct Draft {
 type Seats = Vec<(Place, Arc<Item>, Standing, bool)>;
 
 impl Reconciliation {
-    /// Rebuilds everything from storage's records, in the order of their keys.
+    /// Rebuilds everything from storage's records, in the order of their keys. Those of the archive are
+    /// passed by.
     pub(crate) fn restore(
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
         accounts: &[Account],
     ) -> Option<Reconciliation> {
         let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
-        for (key, value) in records {
+        let open = records.into_iter().filter(|(key, _)| !archive::is_archived(key));
+        for (key, value) in open {
             read(&mut drafts, &key, &value)?;
         }
         let mut all = Reconciliation::default();
@@ -67,6 +70,7 @@ impl Reconciliation {
             all.due.extend(sheet.due_ms().map(|due_ms| (due_ms, ordinal)));
             all.sheets.insert(ordinal, sheet);
         }
+        all.find_missing();
         Some(all)
     }
 }
@@ -124,6 +128,11 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             }
         }
         SHEET => read_sheet(sheet, value)?,
+        CLOSING => sheet.closing = read_closing(value)?,
+        CLOSED_DAY => {
+            let day = (Comparison::from_number(part)?, date(number)?);
+            sheet.closed.days.insert(day, read_closed_day(value)?);
+        }
         _ => {
             let (_, class) = FINDINGS.into_iter().find(|(found, _)| *found == kind)?;
             let comparison = Comparison::from_number(part)?;
@@ -131,6 +140,7 @@ fn read(drafts: &mut BTreeMap<u32, Draft>, key: &[u8], value: &[u8]) -> Option<(
             let mut found = read_finding(number, class, comparison, value)?;
             if class == Class::Break {
                 found.about = read_about(value)?;
+                found.elsewhere = super::astray::read(value)?;
                 sheet.works.insert(number, read_work(value)?);
             }
             if class != Class::Match && found.closed_at.is_none() {
@@ -161,6 +171,10 @@ impl Draft {
                     items.push(*number);
                 }
             }
+        }
+        sheet.restore_past();
+        for (source, book) in &mut sheet.books {
+            book.restore_closed(sheet.closing.items[*source as usize])?;
         }
         for found in sheet.findings.values().filter(|it| it.closed_at.is_none()) {
             if found.says.class() == Class::Proposal {
@@ -251,7 +265,7 @@ impl Sheet {
     }
 }
 
-fn source(number: u8) -> Option<Source> {
+pub(super) fn source(number: u8) -> Option<Source> {
     [Source::Ledger, Source::OwnerBook, Source::ServicerBook]
         .into_iter()
         .find(|source| *source as u8 == number)
@@ -261,7 +275,7 @@ fn date(yyyymmdd: u64) -> Option<Date> {
     Date::from_yyyymmdd(u32::try_from(yyyymmdd).ok()?).ok()
 }
 
-fn read_date(value: &mut Reader<'_>) -> Option<Date> {
+pub(super) fn read_date(value: &mut Reader<'_>) -> Option<Date> {
     Date::from_yyyymmdd(u32::from_be_bytes(value.take()?)).ok()
 }
 
@@ -270,19 +284,19 @@ fn read_position(value: &mut Reader<'_>) -> Option<Position> {
     Some(Position { height, leaf: u32::from_be_bytes(value.take()?) })
 }
 
-fn some_position(value: &mut Reader<'_>) -> Option<Option<Position>> {
+pub(super) fn some_position(value: &mut Reader<'_>) -> Option<Option<Position>> {
     let position = read_position(value)?;
     Some((position.height != 0).then_some(position))
 }
 
-fn read_text(value: &mut Reader<'_>) -> Option<String> {
+pub(super) fn read_text(value: &mut Reader<'_>) -> Option<String> {
     let [length] = value.take()?;
     let (text, rest) = value.0.split_at_checked(usize::from(length))?;
     value.0 = rest;
     Some(std::str::from_utf8(text).ok()?.to_owned())
 }
 
-fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
+pub(super) fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     let position = read_position(value)?;
     let time_ms = u64::from_be_bytes(value.take()?);
     let deadline_ms = u64::from_be_bytes(value.take()?);
@@ -325,7 +339,7 @@ fn read_item(number: u64, value: &mut Reader<'_>) -> Option<Recorded> {
     Some(Recorded { item, booked, purpose, position, time_ms, deadline_ms, is_late })
 }
 
-fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
+pub(super) fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
     let [count] = value.take()?;
     let read = |_| {
         let [comparison, mark, class] = value.take()?;
@@ -340,7 +354,7 @@ fn read_marks(value: &mut Reader<'_>) -> Option<Vec<Mark>> {
     (0..count).map(read).collect()
 }
 
-fn read_finding(
+pub(super) fn read_finding(
     number: u64,
     class: Class,
     comparison: Comparison,
@@ -383,11 +397,20 @@ fn read_finding(
             }
         }
     }
-    let about = None;
-    Some(Finding { number, comparison, items, says, about, judgement, opened_at, closed_at })
+    Some(Finding {
+        number,
+        comparison,
+        items,
+        says,
+        about: None,
+        elsewhere: None,
+        judgement,
+        opened_at,
+        closed_at,
+    })
 }
 
-fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
+pub(super) fn read_about(value: &mut Reader<'_>) -> Option<Option<About>> {
     let [kind, part] = value.take()?;
     let number = u64::from_be_bytes(value.take()?);
     Some(match kind {
@@ -405,7 +428,7 @@ fn party(number: u8) -> Option<Option<Party>> {
     }
 }
 
-fn read_work(value: &mut Reader<'_>) -> Option<Work> {
+pub(super) fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     let [state, owner, spoke] = value.take()?;
     let step_counts = [u16::from_be_bytes(value.take()?), u16::from_be_bytes(value.take()?)];
     let counted: usize = step_counts.iter().map(|count| usize::from(*count)).sum();
@@ -439,14 +462,19 @@ fn read_work(value: &mut Reader<'_>) -> Option<Work> {
     Some(Work { state: WorkState::from_number(state)?, owner, spoke, steps, step_counts, offer })
 }
 
+fn read_sides(value: &mut Reader<'_>) -> Option<Sides> {
+    let credits = u128::from_be_bytes(value.take()?);
+    Some(Sides { credits, debits: u128::from_be_bytes(value.take()?) })
+}
+
 fn read_figures(value: &mut Reader<'_>) -> Option<Day> {
     Some(Day {
         credit_count: u64::from_be_bytes(value.take()?),
         credits: u128::from_be_bytes(value.take()?),
         debit_count: u64::from_be_bytes(value.take()?),
         debits: u128::from_be_bytes(value.take()?),
-        lent: u128::from_be_bytes(value.take()?),
-        repaid: u128::from_be_bytes(value.take()?),
+        lent: read_sides(value)?,
+        repaid: read_sides(value)?,
     })
 }
 
@@ -532,45 +560,4 @@ fn read_sheet(sheet: &mut Sheet, value: &mut Reader<'_>) -> Option<()> {
         sheet.runs.insert(Comparison::from_number(comparison)?, read_cursor(value)?);
     }
     Some(())
-}
-
-fn place(number: u8) -> Option<Place> {
-    Place::BOTH.into_iter().find(|place| *place as u8 == number)
-}
-
-fn read_anchor(value: &mut Reader<'_>) -> Option<Option<Anchor>> {
-    match value.take()? {
-        [0] => Some(None),
-        [1] => {
-            let date = read_date(value)?;
-            let [side] = value.take()?;
-            Some(Some((date, Side::from_number(side)?, u64::from_be_bytes(value.take()?))))
-        }
-        _ => None,
-    }
-}
-
-fn read_cursor(value: &mut Reader<'_>) -> Option<Cursor> {
-    let [pass] = value.take()?;
-    Some(match pass {
-        1 => Cursor::Contra(match value.take()? {
-            [0] => None,
-            [1] => {
-                let [at] = value.take()?;
-                Some((place(at)?, u64::from_be_bytes(value.take()?)))
-            }
-            _ => return None,
-        }),
-        2 => {
-            let [has] = value.take()?;
-            let text = read_text(value)?;
-            Cursor::Groups((has == 1).then(|| text.into_boxed_str()))
-        }
-        3 => Cursor::Unreferenced(read_anchor(value)?),
-        4 => {
-            let [at] = value.take()?;
-            Cursor::Sums(place(at)?, read_anchor(value)?)
-        }
-        _ => return None,
-    })
 }

@@ -4,12 +4,17 @@ use super::{
     effect::{Effect, Kind},
     finding::Says,
     pass::Pass,
+    restore::{read_date, read_text},
     sheet::{Moment, Sheet},
 };
-use crate::matching::{
-    self,
-    item::{Comparison, Place},
-    runs::{self, Cursor, Finding, Open},
+use crate::{
+    block::Side,
+    header::Reader,
+    matching::{
+        self,
+        item::{Comparison, Place},
+        runs::{self, Anchor, Cursor, Finding, Open},
+    },
 };
 
 impl Sheet {
@@ -79,4 +84,46 @@ impl Sheet {
             }
         }
     }
+}
+
+fn place(number: u8) -> Option<Place> {
+    Place::BOTH.into_iter().find(|place| *place as u8 == number)
+}
+
+fn read_anchor(value: &mut Reader<'_>) -> Option<Option<Anchor>> {
+    match value.take()? {
+        [0] => Some(None),
+        [1] => {
+            let date = read_date(value)?;
+            let [side] = value.take()?;
+            Some(Some((date, Side::from_number(side)?, u64::from_be_bytes(value.take()?))))
+        }
+        _ => None,
+    }
+}
+
+/// Reads where a run is.
+pub(super) fn read_cursor(value: &mut Reader<'_>) -> Option<Cursor> {
+    let [pass] = value.take()?;
+    Some(match pass {
+        1 => Cursor::Contra(match value.take()? {
+            [0] => None,
+            [1] => {
+                let [at] = value.take()?;
+                Some((place(at)?, u64::from_be_bytes(value.take()?)))
+            }
+            _ => return None,
+        }),
+        2 => {
+            let [has] = value.take()?;
+            let text = read_text(value)?;
+            Cursor::Groups((has == 1).then(|| text.into_boxed_str()))
+        }
+        3 => Cursor::Unreferenced(read_anchor(value)?),
+        4 => {
+            let [at] = value.take()?;
+            Cursor::Sums(place(at)?, read_anchor(value)?)
+        }
+        _ => return None,
+    })
 }

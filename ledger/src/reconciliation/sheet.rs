@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{
+    Records,
     book::{Book, Counted},
+    closed::Closed,
+    closing::Closing,
     due::next_run_ms,
     effect::{Effect, Kind},
     finding::{About, Class, Finding, Says},
@@ -73,6 +76,10 @@ pub(super) struct Touched {
     pub statements: BTreeSet<(Source, u64)>,
     pub refusals: BTreeSet<(Comparison, u64)>,
     pub positions: BTreeSet<Date>,
+    pub closing: bool,
+    pub closed_days: BTreeSet<(Comparison, Date)>,
+    /// Records of what has closed, written when it did.
+    pub archived: Records,
 }
 
 /// See the module.
@@ -91,9 +98,13 @@ pub struct Sheet {
     /// Proposals and breaks that have not ended.
     pub(super) open: BTreeSet<(Class, u64)>,
     pub(super) works: BTreeMap<u64, Work>,
-    /// Findings so far, by class.
+    /// Findings that have ended, by the items that they name and that stand in them no more.
+    pub(super) past: BTreeSet<(Comparison, Id, Class, u64)>,
+    /// Findings so far, by class, those that have closed included.
     pub(super) counts: BTreeMap<Class, u64>,
     pub(super) unclear: Unclear,
+    /// Items that may have come to be missing, or be so no more; see [`super::astray`].
+    pub(super) noted: BTreeMap<(Comparison, Id), bool>,
     /// When open items become missing.
     pub(super) deadlines: BTreeSet<(u64, Comparison, Id)>,
     pub(super) positions: BTreeMap<Date, DayPosition>,
@@ -110,6 +121,10 @@ pub struct Sheet {
     pub(super) next_run_ms: Option<u64>,
     /// Where runs that were too long for a block go on.
     pub(super) runs: BTreeMap<Comparison, Cursor>,
+    /// How far closing has come.
+    pub(super) closing: Closing,
+    /// What a report says of what has closed.
+    pub(super) closed: Closed,
     /// See [`super::effect`].
     pub(super) salt: Hash,
     pub(super) touched: Touched,
@@ -129,8 +144,10 @@ impl Sheet {
             findings: BTreeMap::new(),
             open: BTreeSet::new(),
             works: BTreeMap::new(),
+            past: BTreeSet::new(),
             counts: BTreeMap::new(),
             unclear: Unclear::default(),
+            noted: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             positions: BTreeMap::new(),
             signed: BTreeSet::new(),
@@ -139,6 +156,8 @@ impl Sheet {
             accepted: BTreeMap::new(),
             next_run_ms: None,
             runs: BTreeMap::new(),
+            closing: Closing::default(),
+            closed: Closed::default(),
             salt: Hash::of(id.as_bytes()),
             touched: Touched::default(),
             effects: Vec::new(),
@@ -316,9 +335,18 @@ impl Sheet {
             self.works.insert(number, Work::default());
         }
         let (opened_at, judgement, closed_at) = (now.at, None, None);
-        let about = None;
-        let finding =
-            Finding { number, comparison, items, says, about, judgement, opened_at, closed_at };
+        let (about, elsewhere) = (None, None);
+        let finding = Finding {
+            number,
+            comparison,
+            items,
+            says,
+            about,
+            elsewhere,
+            judgement,
+            opened_at,
+            closed_at,
+        };
         self.findings.insert((class, number), finding);
         if class != Class::Match {
             self.open.insert((class, number));
@@ -337,6 +365,7 @@ impl Sheet {
         now: Moment,
         step: impl FnOnce(&mut Work) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
+        self.refuse_closed_break(number)?;
         let work = self.works.get_mut(&number).ok_or(Reason::BreakUnknown)?;
         let was_ended = work.state.is_ended();
         // What is refused changes nothing.
@@ -370,6 +399,7 @@ impl Sheet {
                 self.unclear.insert(comparison, *id, item);
             }
             unsettle(&mut self.unsettled, item.date);
+            self.note_missing(comparison, *id, false);
         }
         if let Some(About::Day(date)) = self.findings[&key].about {
             self.accept_difference(number, date);
@@ -413,8 +443,12 @@ impl Sheet {
                 self.stands.remove(&(comparison, id));
                 self.touched.items.insert((comparison.source(id.place), id.number));
                 self.becomes_unclear(comparison, id);
+                if key.0 == Class::Break {
+                    self.note_missing(comparison, id, true);
+                }
             }
         }
+        self.becomes_past(key);
         let kind = match key.0 {
             Class::Match => Kind::Unmatched,
             Class::Proposal => Kind::ProposalClosed,
@@ -462,6 +496,8 @@ impl Sheet {
             self.touched.statements.extend((1..=count).map(|number| (*source, number)));
         }
         self.touched.positions = self.positions.keys().copied().collect();
+        self.touched.closing = self.closing != Closing::default();
+        self.touched.closed_days = self.closed.days.keys().copied().collect();
         for (comparison, desk) in &self.desks {
             let firsts = desk.refused().firsts();
             self.touched.refusals.extend(firsts.map(|first| (*comparison, first)));
@@ -495,7 +531,7 @@ pub(super) fn items_of(ids: &[Id]) -> [Vec<u64>; 2] {
 }
 
 /// What an agreement compares: with all three sources each book against the ledger.
-pub(super) fn comparisons(terms: &Terms) -> impl Iterator<Item = Comparison> + use<> {
+pub fn comparisons(terms: &Terms) -> impl Iterator<Item = Comparison> + use<> {
     let sources = terms.sources;
     Comparison::ALL.into_iter().filter(move |comparison| match comparison {
         Comparison::LedgerOwner => sources.ledger && sources.owner_book,

@@ -100,6 +100,9 @@ impl Sheet {
             Some((Class::Break, number)) => self.change_category(number, category),
             Some(_) => {}
         }
+        if late {
+            self.note_missing(comparison, id, true);
+        }
     }
 
     /// A break is of another category now.

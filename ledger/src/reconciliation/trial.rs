@@ -1,18 +1,23 @@
 //! A trial of other terms: what they would change of the pairs that keys make. Nothing is recorded.
 //!
 //! What passes over items without a key have found, and what people have decided, stays as it is and takes no
-//! part, and neither do duplicates, which are the same under any terms.
+//! part, and neither do duplicates, which are the same under any terms. What they have decided and opened
+//! again is tried as it was found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{rules, sheet::Sheet};
+use super::{
+    finding::{Class, Finding},
+    rules,
+    sheet::{Sheet, ids_of},
+};
 use crate::{
     account::Account,
     agreement::Terms,
     matching::{
         assign::assign,
         desk::{Desk, Standing},
-        item::{Comparison, Item, Place},
+        item::{Comparison, Id, Item, Place},
         pair::Judgement,
     },
 };
@@ -72,22 +77,58 @@ impl Sheet {
     /// most [`ITEMS_MAX`].
     pub fn try_terms(&self, account: &Account, terms: &Terms, comparison: Comparison) -> Trial {
         let Some(desk) = self.desk(comparison) else { return Trial::Done(Tried::default()) };
-        let Some([first, second]) = players(desk) else { return Trial::TooMany };
+        let reopened: Vec<&Finding> = self.reopened(comparison).collect();
+        let Some([first, second]) = players(desk, &reopened) else { return Trial::TooMany };
         let rules = rules(terms, &account.asset);
         let assigned = assign(comparison, &first, &second, desk.refused(), &rules);
         let pairs = assigned.matches.into_iter().chain(assigned.breaks);
         let then: Pairs = pairs.map(|pair| ((pair.first, pair.second), pair.judgement)).collect();
         let item_count = first.len() + second.len();
-        Trial::Done(compared(item_count, &pairs_now(desk), &then))
+        Trial::Done(compared(item_count, &pairs_now(desk, &reopened), &then))
+    }
+
+    /// A comparison alone, to try terms on while the sheet itself goes on; none if it has more items than
+    /// a trial takes.
+    pub fn copied_for_trial(&self, comparison: Comparison) -> Option<Sheet> {
+        let mut copy = Sheet::new(self.ordinal, self.id);
+        if let Some(desk) = self.desk(comparison) {
+            if desk.standings().nth(ITEMS_MAX).is_some() {
+                return None;
+            }
+            copy.desks.insert(comparison, desk.clone());
+        }
+        for finding in self.reopened(comparison) {
+            let key = (Class::Break, finding.number);
+            copy.open.insert(key);
+            copy.findings.insert(key, finding.clone());
+        }
+        Some(copy)
+    }
+
+    /// Breaks that the parties have ended and opened again: their items are open, though no key touches
+    /// them any more.
+    fn reopened(&self, comparison: Comparison) -> impl Iterator<Item = &Finding> {
+        let desk = self.desk(comparison);
+        let open = self.open_findings_from(Class::Break, 0);
+        open.filter(move |finding| {
+            let is_pinned =
+                |id: &Id| desk.and_then(|it| it.standing(*id)) == Some(&Standing::Pinned);
+            finding.comparison == comparison
+                && finding.about.is_none()
+                && ids_of(&finding.items).iter().all(is_pinned)
+        })
     }
 }
 
-/// The items that keys decide on, by source; none if there are too many.
-fn players(desk: &Desk) -> Option<[Vec<&Item>; 2]> {
+/// The items that keys decide on, and those that were decided on and are open again, by source; none if
+/// there are too many.
+fn players<'a>(desk: &'a Desk, reopened: &[&Finding]) -> Option<[Vec<&'a Item>; 2]> {
+    let reopened: BTreeSet<Id> = reopened.iter().flat_map(|it| ids_of(&it.items)).collect();
     let mut players = [Vec::new(), Vec::new()];
     let mut count = 0;
     for (id, standing) in desk.standings() {
-        if matches!(standing, Standing::Pinned | Standing::Duplicate) {
+        let is_decided = *standing == Standing::Pinned && !reopened.contains(&id);
+        if is_decided || *standing == Standing::Duplicate {
             continue;
         }
         count += 1;
@@ -99,13 +140,19 @@ fn players(desk: &Desk) -> Option<[Vec<&Item>; 2]> {
     Some(players)
 }
 
-fn pairs_now(desk: &Desk) -> Pairs {
+fn pairs_now(desk: &Desk, reopened: &[&Finding]) -> Pairs {
     let first = desk.standings().filter(|(id, _)| id.place == Place::First);
     let paired = first.filter_map(|(id, standing)| match standing {
         Standing::Paired { with, judgement } => Some(((id.number, *with), *judgement)),
         _ => None,
     });
-    paired.collect()
+    let reopened = reopened.iter().filter_map(|finding| match &finding.items {
+        [first, second] if first.len() == 1 && second.len() == 1 => {
+            Some(((first[0], second[0]), finding.judgement?))
+        }
+        _ => None,
+    });
+    paired.chain(reopened).collect()
 }
 
 fn compared(item_count: usize, now: &Pairs, then: &Pairs) -> Tried {

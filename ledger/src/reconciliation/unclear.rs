@@ -75,8 +75,8 @@ impl Unclear {
     }
 }
 
-/// What an item adds to the first source's balance minus the second's.
+/// What an item adds to the first source's balance minus the second's; nothing if it is of another asset.
 pub(super) fn effect(place: Place, item: &Item) -> i128 {
-    let amount = i128::from(item.amount);
+    let amount = i128::from(item.counted());
     if (place == Place::First) == (item.side == Side::Credit) { amount } else { -amount }
 }

@@ -37,20 +37,27 @@ impl Sheet {
         })
     }
 
-    /// Findings of a class are numbered from 1 without gaps; their items are there, and stand in
-    /// nothing else.
+    /// Findings of a class are numbered from 1; those that are missing have closed. Their items are
+    /// there, but for those that a break about a statement or a day names, which may have closed; and
+    /// they stand in nothing else.
     fn findings_are_whole(&self) -> bool {
         let counted = Class::ALL.into_iter().all(|class| {
-            let count = self.counts.get(&class).copied().unwrap_or(0);
-            (1..).zip(self.findings(class)).all(|(number, finding)| number == finding.number)
-                && u64::try_from(self.findings(class).count()) == Ok(count)
+            let count = self.finding_count(class);
+            let there = u64::try_from(self.findings(class).count()).unwrap_or(u64::MAX);
+            let closed = self.closing.findings[class as usize - 1];
+            self.findings(class).all(|finding| (1..=count).contains(&finding.number))
+                && there.checked_add(closed) == Some(count)
         });
         let named = self.findings.values().all(|finding| {
             let ids = ids_of(&finding.items);
             let there = |id: &Id| {
                 self.items.contains_key(&(finding.comparison.source(id.place), id.number))
             };
-            ids.iter().all(there)
+            let may_be_closed = |id: &Id| {
+                self.is_closed_item(finding.comparison.source(id.place), id.number)
+                    && finding.about.is_some()
+            };
+            ids.iter().all(|id| there(id) || may_be_closed(id))
         });
         let worked = self.findings(Class::Break).all(|finding| {
             let work = self.works.get(&finding.number);
@@ -63,6 +70,11 @@ impl Sheet {
             let found = self.findings.get(key);
             key.0 != Class::Proposal && found.is_some_and(|it| it.comparison == *comparison)
         });
+        let astray = self
+            .findings
+            .values()
+            .filter(|it| it.elsewhere.is_some())
+            .all(|finding| finding.says == Says::Break { category: Category::WrongAccount });
         let about = self.findings.values().all(|finding| match (&finding.says, finding.about) {
             (Says::Break { category: Category::Position }, Some(About::Day(date))) => {
                 self.positions.contains_key(&date)
@@ -74,10 +86,11 @@ impl Sheet {
             (Says::Break { category }, None) => *category < Category::StatementGap,
             (says, about) => says.class() != Class::Break && about.is_none(),
         });
-        counted && named && worked && stand && about
+        counted && named && worked && stand && astray && about
     }
 
-    /// A book's days are what its items come to; entries are numbered without gaps.
+    /// A book's days are what its items come to, and as many that have closed; entries are numbered
+    /// from 1, and those that are missing have closed.
     fn book_is_whole(&self, source: Source) -> bool {
         let book = &self.books[&source];
         let items = || self.items.range((source, 0)..=(source, u64::MAX));
@@ -85,15 +98,16 @@ impl Sheet {
         let mut valued: BTreeMap<Date, Day> = BTreeMap::new();
         for (_, recorded) in items() {
             let item = &recorded.item;
-            let (side, amount, purpose) = (item.side, item.amount, recorded.purpose);
+            let (side, amount, purpose) = (item.side, item.counted(), recorded.purpose);
             booked.entry(recorded.booked).or_default().add(side, amount, purpose);
             valued.entry(item.date).or_default().add(side, amount, purpose);
         }
+        let count = book.count();
         let numbered = source == Source::Ledger
-            || (1..).zip(items()).all(|(number, ((_, found), _))| number == *found);
+            || items().all(|((_, number), _)| (1..=count).contains(number));
         let mut faults = book.faults.iter();
         numbered
-            && book.is_of(&booked, &valued)
+            && book.is_of(&booked, &valued, self.closing.items[source as usize])
             && faults.all(|((number, _), opened)| {
                 self.is_about(*opened, About::Statement(source, *number))
             })

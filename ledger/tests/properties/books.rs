@@ -121,6 +121,8 @@ fn is_of_absence(says: &Says) -> bool {
         Category::MissingSecond,
         Category::UnidentifiedReceipt,
         Category::ReturnUnmatched,
+        // One that is missing on another account of the agreement, too.
+        Category::WrongAccount,
     ];
     matches!(says, Says::Break { category } if absent.contains(category))
 }

@@ -54,6 +54,11 @@ impl Bank {
             let minutes = minutes.parse().map_err(|_| "`offset` is minutes")?;
             terms.calendar.get_or_insert_default().utc_offset_minutes = minutes;
         }
+        if words.has("originals") {
+            terms.keep_originals = true;
+            terms.servicer_sealing_key = vec![1; 32].into();
+            terms.owner_sealing_key = vec![2; 32].into();
+        }
         if let Some(other) = words.after("supersedes") {
             terms.supersedes = Bytes::copy_from_slice(self.offered(other).as_bytes());
         }

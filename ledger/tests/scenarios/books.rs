@@ -43,6 +43,10 @@ impl Bank {
         if let Some(number) = words.after("number") {
             statement.sequence = number.parse().map_err(|_| "`number` is a number")?;
         }
+        if words.has("original") {
+            statement.original =
+                Bytes::copy_from_slice(&[bytes_of(label), bytes_of(label)].concat());
+        }
         let signer = self.signer(words, bic_of(words.need("by")?))?;
         self.order(label, words, signer, Plain::Body(Body::Statement(statement)))
     }

@@ -101,6 +101,7 @@ impl Bank {
             Kind::PositionAgreed => format!("position of {} agreed", date()),
             Kind::PositionOutdated => format!("what {} signed of {} is outdated", party(), date()),
             Kind::RunGoesOn => "the run goes on".to_owned(),
+            Kind::DaysClosed => format!("agreed days up to {} are closed", date()),
             Kind::TooMany => format!("{number} items are too many for {}", pass_text(*code)),
         }
     }
@@ -121,7 +122,7 @@ impl Bank {
         sides.collect::<Vec<_>>().join(" / ")
     }
 
-    fn item_text(&self, account: &Account, source: Source, number: u64) -> String {
+    pub(super) fn item_text(&self, account: &Account, source: Source, number: u64) -> String {
         match source {
             Source::OwnerBook => format!("{}#{number}", self.name_of(&account.owner)),
             Source::ServicerBook => format!("{}#{number}", self.name_of(&account.servicer)),

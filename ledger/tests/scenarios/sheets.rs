@@ -6,6 +6,7 @@ use counterfoil_ledger::{
     date::Date,
     matching::item::{Comparison, Id, Source},
     reconciliation::{
+        astray::Elsewhere,
         finding::{Class, Finding, Says},
         sheet::Sheet,
         work::WorkState,
@@ -59,9 +60,18 @@ impl Bank {
             };
             let state = state_text(work.state);
             let items = if items.is_empty() { items } else { format!(": {items}") };
-            format!("{} {what}{items}, {state}{owner}", found.number)
+            let elsewhere = found.elsewhere.map_or_else(String::new, |it| self.elsewhere_text(it));
+            format!("{} {what}{items}{elsewhere}, {state}{owner}", found.number)
         };
         Ok(lines(sheet.as_ref(), Class::Break, |_| true, text))
+    }
+
+    fn elsewhere_text(&self, elsewhere: Elsewhere) -> String {
+        let Elsewhere { account, source, number } = elsewhere;
+        let chain = self.chain.as_ref().expect("it has breaks");
+        let id = chain.state.account_at(account).expect("it is open").id;
+        let (name, account) = self.accounts.iter().find(|(_, it)| it.id == id).expect("a name");
+        format!(" (on {name}: {})", self.item_text(account, source, number))
     }
 
     pub(super) fn matches(&mut self, words: &Words<'_>) -> Result<Answer, Failure> {

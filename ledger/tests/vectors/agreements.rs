@@ -40,6 +40,8 @@ fn full() -> v1::AgreementTerms {
         calendar: Some(v1::Calendar { utc_offset_minutes: 60, weekend: 0b110_0000, holidays }),
         run_times: [1_080, 720].map(|minute| v1::RunTime { minute }).to_vec(),
         keep_originals: true,
+        servicer_sealing_key: vec![0x5e; 32].into(),
+        owner_sealing_key: vec![0x0e; 32].into(),
         ..terms("full", parties, &accounts, 20_261_130)
     }
 }

@@ -127,13 +127,7 @@ impl AccountService for Accounts {
         let replica = self.0.replica.clone();
         let start = watch::start(request.start_after);
         let heights = certainty::heights(&replica, certainty::wanted(request.wait_for)?);
-        let account = {
-            let replica = replica.clone();
-            // Behind a barrier: an account that any node has shown is found here, too.
-            let height = reading::newest(&replica, v1::ReadMode::Ordered.into()).await?;
-            let account = move || View::at(&replica, height)?.account(&request.account, &scope);
-            reading::off_thread(account).await?
-        };
+        let account = reading::watched(&replica, &scope, request.account).await?;
         let stream = self.0.watches.open(&caller, Kind::Events, |outlet| {
             follow(replica, account, start, heights, outlet)
         })?;

@@ -49,6 +49,7 @@ use tonic::service::Routes;
 
 use crate::clock::Clock;
 use crate::consensus::inclusion::Inclusion;
+use crate::consensus::originals::Originals;
 use crate::consensus::replica::Replica;
 use crate::consensus::statements::Statements;
 use crate::identity::caller::Caller;
@@ -61,6 +62,7 @@ use crate::telemetry::health::Health;
 use gate::GateLayer;
 use rate::Rate;
 use receipts::Receipts;
+use turns::Turns;
 use visibility::Scope;
 use watch::Watches;
 
@@ -72,6 +74,8 @@ pub struct Parts {
     pub inclusion: Arc<Inclusion>,
     /// What it states over its signature.
     pub statements: Arc<Statements>,
+    /// Sealed originals of statements.
+    pub originals: Arc<Originals>,
     /// What the node says of itself.
     pub reporter: Arc<StatusReporter>,
     /// By which certificates are judged.
@@ -86,6 +90,9 @@ struct Shared {
     replica: Arc<Replica>,
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
+    originals: Arc<Originals>,
+    /// Their own, since a file that is passed on waits for other nodes: reads do not wait for that.
+    originals_turns: Turns,
     reporter: Arc<StatusReporter>,
     watches: Watches,
     receipts: Receipts,
@@ -112,7 +119,7 @@ pub async fn serve(
     connections: impl Stream<Item = io::Result<Connection>>,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let Parts { replica, inclusion, statements, reporter, clock, health } = parts;
+    let Parts { replica, inclusion, statements, originals, reporter, clock, health } = parts;
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let reporting = health::report(health_reporter, replica.clone(), health);
     let watches = Watches::new(clock.clone(), shutdown.clone());
@@ -123,6 +130,8 @@ pub async fn serve(
         replica,
         inclusion,
         statements,
+        originals,
+        originals_turns: Turns::default(),
         reporter,
         watches,
         receipts,

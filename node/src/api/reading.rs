@@ -34,6 +34,17 @@ pub(super) async fn newest(replica: &Replica, read_mode: i32) -> Result<u64, Sta
     Ok(height)
 }
 
+/// The account of a watch. Behind a barrier: one that any node has shown is found here, too.
+pub(super) async fn watched(
+    replica: &Arc<Replica>,
+    scope: &Scope,
+    account: Bytes,
+) -> Result<Account, Status> {
+    let height = newest(replica, v1::ReadMode::Ordered.into()).await?;
+    let (replica, scope) = (replica.clone(), *scope);
+    off_thread(move || View::at(&replica, height)?.account(&account, &scope)).await
+}
+
 /// Waits, a bounded time, until this node has executed a height.
 pub(super) async fn reach(replica: &Replica, height: u64) -> Result<(), Status> {
     let mut reached = replica.height();

@@ -18,6 +18,7 @@ use tonic_types::StatusExt;
 use crate::consensus;
 use crate::consensus::admission::Full;
 use crate::consensus::finality::Standing;
+use crate::consensus::originals::NotDone;
 use crate::consensus::replica::Unavailable;
 use crate::consensus::statements::NotGathered;
 use crate::identity::Role;
@@ -331,6 +332,58 @@ pub(super) fn not_reached(height: u64, reached: u64) -> Status {
 /// Something that the request needs is not there, or is too much for one answer.
 pub(super) fn impossible(reason: &'static str, message: &str, remedy: &'static str) -> Status {
     Info::new(reason).with("remedy", remedy).not_taken().status(Code::FailedPrecondition, message)
+}
+
+/// Nothing was done of what was asked of a sealed original.
+pub(super) fn original(why: NotDone) -> Status {
+    let full = |whose, remedy| {
+        Info::new("ORIGINALS_FULL")
+            .with("remedy", remedy)
+            .not_taken()
+            .retry(limits::RETRY_DELAY)
+            .status(Code::ResourceExhausted, whose)
+    };
+    match why {
+        NotDone::Field(name, rule) => field(name, rule),
+        NotDone::NotFound => not_found("original"),
+        NotDone::KeepsNone => impossible(
+            "ORIGINALS_NOT_KEPT",
+            "The agreement keeps no originals.",
+            "Name an agreement with keep_originals.",
+        ),
+        NotDone::OtherNode => impossible(
+            "NODE_OF_NEITHER_PARTY",
+            "This node belongs to neither party of the agreement and keeps none of its originals.",
+            "Ask a node of one of the two parties.",
+        ),
+        NotDone::OtherPartysNode => impossible(
+            "NODE_OF_OTHER_PARTY",
+            "This node is the other party's: it does not speak for the caller's institution.",
+            "Ask a node of your own institution.",
+        ),
+        NotDone::Different => impossible(
+            "ORIGINAL_DIFFERS",
+            "The bytes that came have another hash than sealed_hash; they are gone.",
+            "Put the file again from its beginning.",
+        ),
+        NotDone::Busy => Info::new("ORIGINAL_BUSY")
+            .with(
+                "remedy",
+                "Ask again after the delay: the parts of a file come one after the other.",
+            )
+            .not_taken()
+            .retry(limits::RETRY_DELAY)
+            .status(Code::ResourceExhausted, "Another part of this file is being written."),
+        NotDone::OwnRoom => full(
+            "The institution has all of its room for originals at this node.",
+            "Delete originals that are not needed any more.",
+        ),
+        NotDone::AllRoom => full(
+            "This node's room for originals is taken.",
+            "Ask another node of the institution, or its operator.",
+        ),
+        NotDone::Unavailable(cause) => unavailable(cause),
+    }
 }
 
 /// The deadline came before the answer.

@@ -24,6 +24,7 @@ pub mod inclusion;
 mod join;
 pub mod log;
 pub mod network;
+pub mod originals;
 pub mod oversight;
 pub mod peer_service;
 pub mod preparer;

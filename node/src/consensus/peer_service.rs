@@ -29,6 +29,8 @@ use super::forwarder::forwarded_of;
 use super::inclusion::Inclusion;
 use super::inclusion::NoPromise;
 use super::join::Admission;
+use super::originals::NotDone;
+use super::originals::Originals;
 use super::oversight;
 use super::replica::Replica;
 use super::replica::Submitted;
@@ -61,6 +63,7 @@ pub struct Running {
     inclusion: Arc<Inclusion>,
     statements: Arc<Statements>,
     keeper: Arc<Keeper>,
+    originals: Arc<Originals>,
     admission: Admission,
     status: StatusSource,
 }
@@ -72,11 +75,12 @@ impl Running {
         inclusion: Arc<Inclusion>,
         statements: Arc<Statements>,
         keeper: Arc<Keeper>,
+        originals: Arc<Originals>,
         status: StatusSource,
     ) -> Running {
         let firewall = Arc::new(Firewall::new(replica.clone()));
         let admission = Admission::new(replica.clone());
-        Running { replica, firewall, inclusion, statements, keeper, admission, status }
+        Running { replica, firewall, inclusion, statements, keeper, originals, admission, status }
     }
 }
 
@@ -445,6 +449,50 @@ impl PeerService for PeerServer {
         }
         running.admission.admit(sender).await?;
         Ok(Response::new(v1::JoinGroupResponse {}))
+    }
+
+    async fn keep_original(
+        &self,
+        request: Request<v1::KeepOriginalRequest>,
+    ) -> Result<Response<v1::KeepOriginalResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let part = request.into_inner().part.unwrap_or_default();
+        let kept = self.running()?.originals.keep(sender, part).await;
+        Ok(Response::new(kept.map_err(not_done)?))
+    }
+
+    async fn read_original(
+        &self,
+        request: Request<v1::ReadOriginalRequest>,
+    ) -> Result<Response<v1::ReadOriginalResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let read = self.running()?.originals.read(sender, request.into_inner().part).await;
+        Ok(Response::new(read.map_err(not_done)?))
+    }
+
+    async fn remove_original(
+        &self,
+        request: Request<v1::RemoveOriginalRequest>,
+    ) -> Result<Response<v1::RemoveOriginalResponse>, Status> {
+        let sender = PeerServer::sender(&request)?;
+        let removed = self.running()?.originals.remove(sender, request.into_inner().name).await;
+        Ok(Response::new(removed.map_err(not_done)?))
+    }
+}
+
+/// Why nothing was done of what another node asked of an original. It does not know this node's state
+/// of the ledger, so that no answer is held against it.
+fn not_done(why: NotDone) -> Status {
+    match why {
+        NotDone::Field(_, rule) => Status::invalid_argument(rule),
+        NotDone::NotFound => Status::not_found("no such original, or the sender is no party"),
+        NotDone::KeepsNone | NotDone::OtherNode | NotDone::OtherPartysNode | NotDone::Different => {
+            Status::failed_precondition("it is not kept here")
+        }
+        NotDone::Busy | NotDone::OwnRoom | NotDone::AllRoom => {
+            Status::resource_exhausted("there is no room for it now")
+        }
+        NotDone::Unavailable(cause) => Status::unavailable(cause.to_string()),
     }
 }
 

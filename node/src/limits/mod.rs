@@ -3,12 +3,14 @@
 
 mod catch_up;
 mod institutions;
+mod originals;
 mod snapshots;
 
 use std::time::Duration;
 
 pub use catch_up::*;
 pub use institutions::*;
+pub use originals::*;
 pub use snapshots::*;
 
 use crate::shares::Bounds;

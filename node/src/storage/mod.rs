@@ -21,6 +21,7 @@ pub mod directory;
 mod high_water;
 pub mod log;
 mod manifest_mark;
+pub mod originals;
 #[doc(hidden)]
 pub mod probe;
 mod runs;

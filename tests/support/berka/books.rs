@@ -10,6 +10,7 @@ use counterfoil_ledger::{agreement::Party, bic::Bic, block::Side, date::Date, ue
 use super::{
     data::{Booking, Data, Order, Parties},
     names::{self, Reference},
+    plan::signed,
 };
 
 /// Money from one bank to another.
@@ -97,6 +98,12 @@ impl Entry {
             charges: 0,
             asset: None,
         }
+    }
+
+    /// What it adds to the account's balance, hellers; nothing if it is in another asset.
+    pub fn counted(&self) -> i128 {
+        let amount = if self.asset.is_none() { self.amount } else { 0 };
+        signed(self.side, amount)
     }
 
     /// What takes the entry back, written on a later day: it names the entry by its own reference alone.

@@ -11,7 +11,7 @@ use prost::Message;
 use super::{
     books::{Carries, Entry},
     names,
-    plan::{Label, signed},
+    plan::Label,
 };
 
 /// The entries of a value date.
@@ -83,13 +83,14 @@ impl Desk {
         let number = self.labels.len();
         let salt = names::salt(&format!("{:?} {} {number}", self.party, self.partner), 0);
         let message = message(&self.partner, entry, salt);
-        *self.booked.entry(entry.booked).or_default() += signed(entry.side, entry.amount);
+        *self.booked.entry(entry.booked).or_default() += entry.counted();
         let valued = self.valued.entry(entry.valued).or_default();
         let (count, sum) = match entry.side {
             Side::Credit => &mut valued.credits,
             Side::Debit => &mut valued.debits,
         };
-        (*count, *sum) = (*count + 1, *sum + entry.amount);
+        let counted = u64::try_from(entry.counted().unsigned_abs()).expect("it is an amount");
+        (*count, *sum) = (*count + 1, *sum + counted);
         valued.leaves.push(tree_leaf(&message.encode_to_vec()));
         // What the bank has said of this date and of those after it is no longer so.
         self.unsigned.append(&mut self.signed.split_off(&entry.valued));

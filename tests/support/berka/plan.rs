@@ -85,8 +85,8 @@ pub struct Named {
 impl Named {
     /// An entry.
     pub fn entry(party: Party, entry: &Entry) -> Named {
-        let (label, amount) = (Label::entry(party, entry), signed(entry.side, entry.amount));
-        Named { label, date: entry.valued, amount }
+        let label = Label::entry(party, entry);
+        Named { label, date: entry.valued, amount: entry.counted() }
     }
 
     /// A payment's posting.

@@ -402,12 +402,26 @@ impl Year {
         let mut counts = [0; 3];
         for partner in self.partners.values() {
             let sheet = self.sheet(partner);
-            let is_open = |it: &&Finding| it.closed_at.is_none();
-            counts[0] += sheet.findings(Class::Match).filter(is_open).count();
-            counts[1] += sheet.findings(Class::Proposal).filter(is_open).count();
-            counts[2] += sheet.findings(Class::Break).count();
+            // Most of the year has closed, and is no longer among the findings.
+            let ever = (Date::from_day_number(0), Date::from_day_number(Date::LAST_DAY));
+            let matches = Comparison::ALL.map(|it| self.report(partner, it, ever).match_count);
+            counts[0] += usize::try_from(matches.iter().sum::<u64>()).expect("64 bits fit");
+            counts[1] += sheet.open_findings_from(Class::Proposal, 0).count();
+            counts[2] += usize::try_from(sheet.finding_count(Class::Break)).expect("64 bits fit");
         }
         counts
+    }
+
+    /// Entries of all books that have not closed.
+    pub fn open_item_count(&self) -> usize {
+        let ever = (Date::from_day_number(0), Date::from_day_number(Date::LAST_DAY));
+        let of = |partner: &Bic| -> usize {
+            let sheet = self.sheet(partner);
+            let books = [Source::OwnerBook, Source::ServicerBook].map(|it| sheet.book(it));
+            let open = books.into_iter().flatten();
+            open.map(|book| book.numbers_between(ever.0, ever.1).count()).sum()
+        };
+        self.partners.values().map(of).sum()
     }
 
     /// Entries of all books.

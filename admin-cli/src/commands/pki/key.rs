@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use counterfoil_ledger::signature::Signer;
-use pkcs8::{Document, LineEnding};
+use pkcs8::{Document, LineEnding, SecretDocument};
 use serde_json::json;
 
 use crate::error::Failure;
@@ -17,14 +17,7 @@ pub fn run(out: &Path, algorithm: Algorithm) -> Result<Answer, Failure> {
     files::refuse_existing(&[out, &public_file])?;
     let key = private_key::generate(algorithm)?;
     let signer = private_key::signer(&key);
-    let public = Document::try_from(signer.spki())
-        .and_then(|document| document.to_pem("PUBLIC KEY", LineEnding::LF))
-        .expect("a SubjectPublicKeyInfo is DER");
-    if let Some(directory) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        files::create_directory(directory)?;
-    }
-    files::create(out, private_key::pem(&key).as_bytes(), Readers::Owner)?;
-    files::create(&public_file, public.as_bytes(), Readers::All)?;
+    write(out, &public_file, &key, signer.spki())?;
     let id = signer.key_id().to_string();
     Ok(Answer::new(json!({ "key": out, "publicKey": public_file, "keyId": id })).table(
         Table::facts([
@@ -35,8 +28,25 @@ pub fn run(out: &Path, algorithm: Algorithm) -> Result<Answer, Failure> {
     ))
 }
 
+/// Writes both halves: the private one for its owner alone.
+pub(super) fn write(
+    out: &Path,
+    public_file: &Path,
+    key: &SecretDocument,
+    spki: &[u8],
+) -> Result<(), Failure> {
+    let public = Document::try_from(spki)
+        .and_then(|document| document.to_pem("PUBLIC KEY", LineEnding::LF))
+        .expect("a SubjectPublicKeyInfo is DER");
+    if let Some(directory) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        files::create_directory(directory)?;
+    }
+    files::create(out, private_key::pem(key).as_bytes(), Readers::Owner)?;
+    files::create(public_file, public.as_bytes(), Readers::All)
+}
+
 /// `signing.key.pem` and `signing.pem` both give `signing.pub.pem`.
-fn public_file(private: &Path) -> PathBuf {
+pub(super) fn public_file(private: &Path) -> PathBuf {
     let name = private.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".key.pem").or_else(|| name.strip_suffix(".pem"));
     private.with_file_name(format!("{}.pub.pem", stem.unwrap_or(&name)))

@@ -5,6 +5,7 @@ mod authority;
 mod inspect;
 mod issue;
 mod key;
+mod sealing_key;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -54,6 +55,12 @@ pub enum Command {
         #[arg(long, value_enum, default_value = "ed25519")]
         algorithm: Algorithm,
     },
+    /// Makes a key that opens originals of statements sealed to your institution
+    SealingKey {
+        /// File for the private key; the public key goes beside it, as .pub.pem
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Shows what a certificate or key says
     Inspect {
         /// A certificate, public key or private key in PEM
@@ -69,6 +76,7 @@ pub fn run(command: Command) -> Result<Answer, Failure> {
         }
         Command::Issue(issue) => issue.run(),
         Command::Key { out, algorithm } => key::run(&out, algorithm),
+        Command::SealingKey { out } => sealing_key::run(&out),
         Command::Inspect { file } => inspect::run(&file),
     }
 }

@@ -9,7 +9,7 @@ use counterfoil_proto::v1;
 use serde_json::{Value, json};
 
 use super::words::{self, Between};
-use crate::account_name::AccountWord;
+use crate::account_name::{AccountWord, SETTLEMENT};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{amount, amount_json};
@@ -107,6 +107,16 @@ impl Reconciled {
     pub fn title(&self) -> String {
         let v1::Account { servicer, owner, asset, name, .. } = &self.account;
         format!("{name} {asset} of {owner} at {servicer}")
+    }
+
+    /// How a command names an account of the same owner and asset by its name.
+    pub fn sibling(&self, name: &str) -> String {
+        let owner = match self.own {
+            Some(Party::Owner) => String::new(),
+            _ => format!("@{}", self.account.owner),
+        };
+        let name = if name == SETTLEMENT { String::new() } else { format!(":{name}") };
+        format!("{}{owner}{name}", self.account.asset)
     }
 
     /// Which, for programs.

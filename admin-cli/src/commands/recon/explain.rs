@@ -121,13 +121,7 @@ impl Told<'_> {
     fn standing(&self) -> String {
         match &self.why.stands_in {
             StandsIn::Match(found) => self.matched(found),
-            StandsIn::Break(found) => format!(
-                "It stands in break {}: {}, {}, {} old.",
-                found.number,
-                category(found.category()),
-                state(found.state()),
-                counted(found.age_days.into(), "business day"),
-            ),
+            StandsIn::Break(found) => self.broken(found),
             StandsIn::Nothing => match self.why.deadline_ms {
                 Some(deadline) => format!(
                     "It waits for its counterpart, and is missing if none has come by {}.",
@@ -136,6 +130,23 @@ impl Told<'_> {
                 None => "It stands in nothing, and waits for nothing.".to_owned(),
             },
         }
+    }
+
+    fn broken(&self, found: &v1::Break) -> String {
+        let text = format!(
+            "It stands in break {}: {}, {}, {} old.",
+            found.number,
+            category(found.category()),
+            state(found.state()),
+            counted(found.age_days.into(), "business day"),
+        );
+        let elsewhere = found.elsewhere.as_ref();
+        let Some((elsewhere, item)) = elsewhere.and_then(|it| Some((it, it.item.as_ref()?))) else {
+            return text;
+        };
+        let account = self.of.sibling(&elsewhere.name);
+        let item = item::sentence(self.session, item);
+        format!("{text} Its counterpart is missing here, and stands on {account}: {item}.")
     }
 
     fn matched(&self, found: &v1::Match) -> String {

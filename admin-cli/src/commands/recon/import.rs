@@ -7,6 +7,7 @@ use std::path::Path;
 
 use counterfoil_client::client::Client;
 use counterfoil_client::instructions::{Order, Signed};
+use counterfoil_client::originals::KeptAt;
 use counterfoil_client::outcome::Outcome;
 use counterfoil_client::reconciliation::{self, Report};
 use counterfoil_client::{Error, Fate};
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use super::account::Reconciled;
 use super::book_file::{BookFile, Defaults, Part};
 use super::import_record::{ImportRecord, Progress as Earlier};
-use super::standing;
+use super::{originals, standing};
 use crate::commands::account::date;
 use crate::commands::genesis;
 use crate::context::{Connection, Settings};
@@ -66,6 +67,8 @@ struct Imported {
     recorded: usize,
     rejected: usize,
     resumed: bool,
+    /// Where the file is kept, if the agreement keeps originals.
+    original: Option<KeptAt>,
     statement: Option<Outcome>,
     /// What the entries' dates come to, between the book and each source that it is compared with.
     reports: Vec<Report>,
@@ -122,21 +125,31 @@ impl Arguments {
         let institution = session.institution();
         let key = key(part, bytes);
         let record = ImportRecord::new(imports, &chain, institution.as_str(), &key);
-        let (signed, resumed) = match record.progress()? {
-            Earlier::Begun(signed) => (signed, true),
+        // The file goes before the statement that names it: whoever reads the statement finds it.
+        let (signed, resumed, original) = match record.progress()? {
+            Earlier::Begun(signed) => {
+                (signed, true, originals::keep::keep(session, part, bytes).await?)
+            }
             Earlier::Done if !self.again => return Err(imported_before(part)),
             earlier => {
                 if matches!(earlier, Earlier::Done) {
                     record.forget();
                 }
                 self.refuse_covered(session, part, &compared).await?;
+                let original = originals::keep::keep(session, part, bytes).await?;
                 let signed = self.sign(client, part).await?;
                 record.begin(&signed)?;
-                (signed, false)
+                (signed, false, original)
             }
         };
-        let mut imported =
-            Imported { recorded: 0, rejected: 0, resumed, statement: None, reports: Vec::new() };
+        let mut imported = Imported {
+            recorded: 0,
+            rejected: 0,
+            resumed,
+            original,
+            statement: None,
+            reports: Vec::new(),
+        };
         let mut progress = Progress::new("sent");
         for (number, one) in signed.iter().enumerate() {
             let sent = match client.send(one).await {
@@ -359,6 +372,7 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
             "recorded": done.map(|done| done.recorded),
             "rejected": done.map(|done| done.rejected),
             "resumed": done.map(|done| done.resumed),
+            "original": done.and_then(|done| done.original.as_ref()).map(originals::keep::json),
             "comparisons": done.map(|done| done.reports.iter().map(standing::json).collect::<Vec<_>>()),
             "statement": done
                 .and_then(|done| done.statement.as_ref())
@@ -367,6 +381,10 @@ fn describe(parts: &[Part], imported: &[Imported]) -> Answer {
         }));
     }
     let answer = Answer::new(Value::Array(list)).table(table).exit(exit);
+    let kept = parts.iter().zip(imported).filter_map(|(part, done)| {
+        Some(originals::keep::sentence(&part.title, done.original.as_ref()?))
+    });
+    let answer = kept.fold(answer, |answer, line| answer.line(line));
     let came = came_table(parts, imported);
     match imported.iter().all(|done| done.reports.is_empty()) {
         true => answer,

@@ -93,6 +93,7 @@ pub fn table(session: &Session, items: &[&v1::Item]) -> Table {
         "VALUE DATE",
         "SIDE",
         ">AMOUNT",
+        "PURPOSE",
         "COUNTERPARTY",
         "END-TO-END ID",
         "OTHER REFERENCES",
@@ -104,6 +105,7 @@ pub fn table(session: &Session, items: &[&v1::Item]) -> Table {
             date(item.value_date),
             side(item.side()).to_owned(),
             session.money(item.amount.as_ref()),
+            words::purpose(item.purpose()).to_owned(),
             item.counterparty.clone(),
             item.end_to_end_id.clone(),
             other_references(item),
@@ -161,6 +163,7 @@ pub fn json(session: &Session, item: &v1::Item) -> Value {
         "instructionId": item.instruction_id,
         "entryReference": item.entry_reference,
         "groupId": item.group_id,
+        "purpose": Some(words::purpose(item.purpose())).filter(|it| !it.is_empty()),
         "counterparty": item.counterparty,
         "reversal": item.reversal,
         "returned": item.returned,
@@ -206,5 +209,7 @@ mod tests {
         item.end_to_end_id = "E".to_owned();
         assert_eq!(first_reference(&[v1::Item::default()], &[item]), "E");
         assert_eq!(names(&[], &[]), "-");
+        let lent = v1::Item { purpose: v1::Purpose::Lending.into(), ..v1::Item::default() };
+        assert_eq!(words::purpose(lent.purpose()), "lending");
     }
 }

@@ -9,6 +9,7 @@ mod explain;
 mod import;
 mod import_record;
 mod item;
+mod originals;
 mod page;
 mod position;
 mod report;
@@ -18,6 +19,8 @@ mod try_terms;
 mod watch;
 mod words;
 mod work;
+
+pub use self::agreement::words::sealing_key;
 
 use crate::error::Failure;
 use crate::output::{Answer, Format};
@@ -31,6 +34,10 @@ pub enum Command {
     Agreement(agreement::Command),
     /// Imports a book of an account: camt.05x, MT940, MT942 or CSV
     Import(Box<import::Arguments>),
+    /// Lists the statements of the books of an account
+    Statements(Box<originals::statements::Statements>),
+    /// Fetches the file that a statement was read from, opens it and checks its hash; or deletes it
+    Original(Box<originals::Original>),
     /// Shows where reconciliation stands: items, matches, breaks, the last days
     Status(Box<status::Arguments>),
     /// Lists what is wrong, the oldest and largest first; or shows one break
@@ -72,6 +79,8 @@ pub fn run(command: Command, format: Format) -> Result<Answer, Failure> {
     match command {
         Command::Agreement(command) => agreement::run(command),
         Command::Import(arguments) => arguments.run(),
+        Command::Statements(arguments) => session::run(arguments.run()),
+        Command::Original(arguments) => session::run(arguments.run()),
         Command::Status(arguments) => session::run(arguments.run()),
         Command::Breaks(arguments) => session::run(arguments.run()),
         Command::Explain(arguments) => session::run(arguments.run()),

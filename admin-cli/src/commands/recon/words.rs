@@ -205,6 +205,15 @@ pub fn ending_phrase(kind: v1::ResolutionKind) -> &'static str {
     }
 }
 
+/// What an entry is for; empty where its book does not say.
+pub fn purpose(purpose: v1::Purpose) -> &'static str {
+    match purpose {
+        v1::Purpose::Unspecified => "",
+        v1::Purpose::Lending => "lending",
+        v1::Purpose::Repayment => "repayment",
+    }
+}
+
 /// `66.66 %`, of hundredths of a percent; `-` where there is nothing to match.
 pub fn rate(hundredths: Option<u32>) -> String {
     hundredths.map_or("-".to_owned(), |it| format!("{}.{:02} %", it / 100, it % 100))

@@ -233,6 +233,30 @@ impl Desk {
         self.finish(terms)
     }
 
+    /// Forgets an item that is settled, and what was refused of it. Nothing else changes, if the items
+    /// that it is settled with are forgotten, too, and those that are the same. Whether anything was
+    /// refused.
+    pub fn forget(&mut self, id: Id) -> bool {
+        let Some(held) = self.items.get(&id) else { return false };
+        let item = held.item.clone();
+        for key in keys(&item) {
+            self.buckets.remove(&(key, id));
+        }
+        let items = &self.items;
+        let item_of = |number| Some(&*items.get(&Id { place: id.place, number })?.item);
+        self.classes[index(id.place)].remove(&item, item_of);
+        self.free[index(id.place)].remove(&free_place(&item));
+        self.items.remove(&id);
+        id.place == Place::First && self.refused.forget(id.number)
+    }
+
+    /// Items of its book that are the same as an item, that one included; none of the ledger.
+    pub fn same(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
+        let item = self.item(id).into_iter();
+        let numbers = item.flat_map(move |item| self.classes[index(id.place)].members(item));
+        numbers.map(move |number| Id { place: id.place, number })
+    }
+
     /// Takes items out of the game because people decided on them.
     pub fn pin_all(&mut self, ids: &[Id], terms: &Terms<'_>) -> Vec<Change> {
         for id in ids {

@@ -4,12 +4,13 @@ use super::{
     super::{book::Book, day::viewed, figures::Report, finding::Finding},
     *,
 };
+use crate::purpose::Purpose;
 
 /// Numbers that look random; the same each time.
-struct Draw(u64);
+pub(super) struct Draw(pub(super) u64);
 
 impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -46,6 +47,11 @@ fn happen(scene: &mut Scene, draw: &mut Draw, sources: [bool; 3]) {
                 if draw.below(5) == 0 {
                     entry.entry_reference = "TWICE".to_owned();
                 }
+                if draw.below(6) == 0 {
+                    entry.asset = Some(AssetCode::parse("EUR").unwrap());
+                }
+                let purposes = [None, Some(Purpose::Lending), Some(Purpose::Repayment)];
+                entry.purpose = purposes[usize::try_from(draw.below(3)).unwrap()];
                 scene.record(source, &entry);
             }
         },
@@ -65,6 +71,68 @@ fn happen(scene: &mut Scene, draw: &mut Draw, sources: [bool; 3]) {
         8 => sign(scene, draw),
         _ => work(scene, draw),
     }
+}
+
+#[test]
+fn an_entry_in_another_asset_is_counted_and_in_no_sum() {
+    let mut scene = Scene::of(LEDGER_OWNER);
+    scene.post(1, 500);
+    let entry = scene.entry(1, 500, [date(23); 2]);
+    let euros = BookEntry { asset: Some(AssetCode::parse("EUR").unwrap()), ..entry.clone() };
+    scene.record(Source::OwnerBook, &euros);
+    // The book's balance has not moved, and its statement says so.
+    scene.state(Source::OwnerBook, 700, 700);
+    assert_eq!(scene.open_breaks(), [(1, Category::Currency)]);
+    let sheet = scene.sheet();
+    let found = sheet.finding(Class::Break, 1).unwrap();
+    assert_eq!(sheet.effect_of(found), -500, "the book lacks all of the payment");
+    let figures = sheet.figures(&scene.account, Source::OwnerBook, date(23));
+    assert_eq!((figures.opening, figures.closing()), (Some(700), 700));
+    assert_eq!((figures.day.debit_count, figures.day.debits), (1, 0));
+    let empty = sheet.figures(&scene.account, Source::OwnerBook, date(24)).digest;
+    assert_ne!(figures.digest, empty, "the digest covers it");
+    let report = sheet.report(&scene.account, Comparison::LedgerOwner, (date(23), date(23)));
+    assert!(report.adds_up());
+    let broken = report.breaks[&Category::Currency];
+    assert_eq!((broken.open_count, broken.effect), (1, -500));
+    // Whoever signs says so: the day is not agreed as long as the entry stands.
+    for (party, source) in [(Party::Owner, Source::OwnerBook), (Party::Servicer, Source::Ledger)] {
+        let opening = if party == Party::Owner { 700 } else { 0 };
+        scene.sign(party, scene.view(source, opening)).unwrap();
+    }
+    assert!(scene.sheet().position(date(23)).unwrap().agreed_at.is_none());
+    // The same number of francs and of euros is no match.
+    scene.post(2, 40);
+    let euros = BookEntry { amount: 40, uetr: None, ..euros };
+    scene.record(Source::OwnerBook, &euros);
+    let confirmed = scene.decide(Party::Owner, Decision::Confirm, [vec![2], vec![2]]);
+    assert_eq!(confirmed, Err(Reason::MatchUnbalanced));
+    // It is taken back and written anew.
+    let reversal = BookEntry { side: Side::Credit, reversal: true, ..euros.clone() };
+    let none = BookEntry { asset: None, ..reversal };
+    scene.record(Source::OwnerBook, &none);
+    assert!(scene.sheet().figures(&scene.account, Source::OwnerBook, date(23)).closing() == 740);
+}
+
+#[test]
+fn what_is_lent_and_repaid_and_everything_else_comes_to_the_sums() {
+    let mut scene = Scene::of(BOOKS);
+    let mut amount = 1;
+    for purpose in [None, Some(Purpose::Lending), Some(Purpose::Repayment)] {
+        for side in [Side::Credit, Side::Debit, Side::Debit] {
+            amount *= 10;
+            let entry = BookEntry { purpose, side, ..scene.entry(0, amount, [date(23); 2]) };
+            scene.record(Source::OwnerBook, &BookEntry { uetr: None, ..entry });
+        }
+    }
+    let day = scene.sheet().figures(&scene.account, Source::OwnerBook, date(23)).day;
+    let sides = |credits, debits| book::Sides { credits, debits };
+    assert_eq!(day.other(), sides(10, 1_100));
+    assert_eq!(day.lent, sides(10_000, 1_100_000));
+    assert_eq!(day.repaid, sides(10_000_000, 1_100_000_000));
+    assert_eq!((day.lent.total(), day.credit_count, day.debit_count), (1_110_000, 3, 6));
+    let sum = |of: fn(&book::Sides) -> u128| of(&day.other()) + of(&day.lent) + of(&day.repaid);
+    assert_eq!((sum(|it| it.credits), sum(|it| it.debits)), (day.credits, day.debits));
 }
 
 /// Both parties sign a day, with openings that may differ.

@@ -9,7 +9,11 @@ use super::{
     *,
 };
 use crate::{
-    matching::{explain::Why, item::Strength},
+    matching::{
+        desk::{Desk, Standing},
+        explain::Why,
+        item::Strength,
+    },
     purpose::Purpose,
 };
 
@@ -46,9 +50,9 @@ fn a_day_says_what_a_view_has_to_say() {
     assert_eq!(figures(&scene, Source::OwnerBook, 24), (Some(700), 650));
     let sheet = scene.sheet();
     let day = sheet.figures(&scene.account, Source::OwnerBook, date(23));
-    assert_eq!((day.day.lent, day.day.repaid), (300, 0));
+    assert_eq!((day.day.lent.total(), day.day.repaid.total()), (300, 0));
     let next = sheet.figures(&scene.account, Source::OwnerBook, date(24));
-    assert_eq!((next.day.lent, next.day.repaid), (0, 50));
+    assert_eq!((next.day.lent.total(), next.day.repaid.total()), (0, 50));
     let dates: Vec<Date> = sheet.dates_from(date(1)).collect();
     assert_eq!((dates, sheet.last_date()), (vec![date(23), date(24)], Some(date(24))));
     assert_eq!(sheet.dates_from(date(25)).count(), 0);
@@ -150,6 +154,64 @@ fn an_item_is_explained() {
     let sheet = scene.sheet();
     assert!(sheet.explain(&scene.account, terms, Comparison::LedgerOwner, unknown).is_none());
     assert!(sheet.explain(&scene.account, terms, Comparison::OwnerServicer, unknown).is_none());
+}
+
+#[test]
+fn a_break_that_was_opened_again_is_tried() {
+    let mut scene = Scene::of(LEDGER_OWNER);
+    scene.post(1, 1_000);
+    scene.book(Source::OwnerBook, 1, 1_010);
+    let resolution =
+        Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
+    let hand = Hand { party: Party::Owner, key_id: Hash::ZERO };
+    let step = |scene: &mut Scene, step: &dyn Fn(&mut Work) -> Result<(), Reason>| {
+        let work = (1, Party::Owner, &[6; 16]);
+        scene.act(|all, governed, now| all.work(governed, work, now, step)).unwrap();
+    };
+    let tried = |scene: &Scene| {
+        let mut message = scene.terms.message();
+        message.tolerances[0].absolute = 10;
+        let terms = Terms::of(&message).unwrap();
+        let copy = scene.sheet().copied_for_trial(Comparison::LedgerOwner).unwrap();
+        let [copied, own] = [&copy, scene.sheet()]
+            .map(|it| it.try_terms(&scene.account, &terms, Comparison::LedgerOwner));
+        assert_eq!(copied, own);
+        let Trial::Done(tried) = own else { panic!("there are two") };
+        (tried.item_count, tried.breaks_now, tried.matches_then, tried.changed_count)
+    };
+    assert_eq!(tried(&scene), (2, 1, 1, 1));
+    step(&mut scene, &|work| work.propose(hand, resolution.clone()));
+    step(&mut scene, &|work| {
+        work.agree(Agreed::Ended);
+        Ok(())
+    });
+    assert_eq!(tried(&scene), (0, 0, 0, 0), "it was decided");
+    step(&mut scene, &|work| work.reopen(Party::Owner));
+    assert_eq!(tried(&scene), (2, 1, 1, 1), "it is open again");
+}
+
+#[test]
+fn a_trial_takes_so_many_items_and_no_more() {
+    let scene = Scene::of(LEDGER_OWNER);
+    let comparison = Comparison::LedgerOwner;
+    let of = |count: usize| {
+        let items = (1..=u64::try_from(count).unwrap()).map(|number| {
+            let item = Item::of_entry(number, &EntryFields::plain(Side::Credit, 1, date(23)));
+            (Place::First, std::sync::Arc::new(item), Standing::Free, false)
+        });
+        let mut sheet = Sheet::new(3, scene.account.id);
+        sheet
+            .desks
+            .insert(comparison, Desk::restore(comparison, items, Default::default()).unwrap());
+        sheet
+    };
+    let most = of(ITEMS_MAX);
+    let copy = most.copied_for_trial(comparison).unwrap();
+    let tried = copy.try_terms(&scene.account, &scene.terms, comparison);
+    assert!(matches!(tried, Trial::Done(tried) if tried.item_count == 200_000));
+    let more = of(ITEMS_MAX + 1);
+    assert!(more.copied_for_trial(comparison).is_none());
+    assert_eq!(more.try_terms(&scene.account, &scene.terms, comparison), Trial::TooMany);
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+mod astray;
+mod closing;
 mod correct;
 mod figures;
 mod look;
@@ -48,19 +50,25 @@ impl Sheet {
         assert_eq!(self.deadlines, again.deadlines);
         assert_eq!((&self.signed, &self.undecided), (&again.signed, &again.undecided));
         assert_eq!(self.accepted, again.accepted);
+        assert_eq!(self.past, again.past);
+        assert_eq!((&self.closing, &self.closed), (&again.closing, &again.closed));
         assert_eq!((self.unsettled, again.unsettled), (None, None));
         for (source, book) in &self.books {
+            let ever = |number| Date::from_day_number(number);
             let numbers = |book: &book::Book| -> Vec<u64> {
-                book.numbers_between(date(1), date(30)).collect()
+                book.numbers_between(ever(0), ever(Date::LAST_DAY)).collect()
             };
+            assert_eq!(book.count(), again.books[source].count());
             assert_eq!(numbers(book), numbers(&again.books[source]));
         }
     }
 }
 
-/// A ledger with one account, its agreement, and what storage would have.
+/// A ledger with an account and another one beside it, their agreement, and what storage would have.
 struct Scene {
+    /// On which everything happens.
     account: Account,
+    other: Account,
     terms: Terms,
     all: Reconciliation,
     stored: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -72,23 +80,25 @@ struct Scene {
 impl Scene {
     fn of(sources: [bool; 3]) -> Scene {
         let (servicer, owner) = (bic("SETLCHZZXXX"), bic("ALPSCHZZXXX"));
-        let id = AccountId::of(&servicer, &owner, "CHF", "S");
-        let account = Account {
-            ordinal: 3,
-            id,
+        let account = |ordinal, name: &str| Account {
+            ordinal,
+            id: AccountId::of(&servicer, &owner, "CHF", name),
             servicer,
             owner,
             asset: AssetCode::parse("CHF").unwrap(),
-            name: "S".to_owned(),
+            name: name.to_owned(),
             balance: 0,
             posting_count: 0,
             head: Hash::ZERO,
         };
+        let (account, other) = (account(3, "S"), account(4, "T"));
+        let accounts = [&account, &other]
+            .map(|account| v1::AgreementAccount { account: account.id.as_bytes().to_vec().into() });
         let tolerance = v1::Tolerance { asset: "CHF".into(), absolute: 5, ..Default::default() };
         let terms = v1::AgreementTerms {
             servicer: servicer.as_str().into(),
             owner: owner.as_str().into(),
-            accounts: vec![v1::AgreementAccount { account: id.as_bytes().to_vec().into() }],
+            accounts: accounts.into(),
             ledger: sources[0],
             owner_book: sources[1],
             servicer_book: sources[2],
@@ -105,6 +115,7 @@ impl Scene {
         let terms = Terms::of(&terms).unwrap();
         Scene {
             account,
+            other,
             terms,
             all: Reconciliation::default(),
             stored: BTreeMap::new(),
@@ -117,22 +128,36 @@ impl Scene {
     /// Does something in a block of its own, and sees to it that a restart would change nothing.
     fn act<T>(&mut self, act: impl FnOnce(&mut Reconciliation, Governed<'_>, Moment) -> T) -> T {
         let now = Moment { at: Position { height: self.height, leaf: 0 }, time_ms: self.time_ms };
-        let governed = Governed { account: &self.account, terms: &self.terms };
+        let mut all = vec![self.account.clone(); 5];
+        for account in [&self.account, &self.other] {
+            all[usize::try_from(account.ordinal).unwrap()] = account.clone();
+        }
+        let ordinals = all.iter().map(|it| (it.id, it.ordinal)).collect();
+        let accounts = Accounts { all: &all, ordinals: &ordinals };
+        let governed = Governed { account: &self.account, terms: &self.terms, accounts };
         let done = act(&mut self.all, governed, now);
         self.stored.extend(self.all.take_records());
+        self.stored.retain(|_, value| !value.is_empty());
         self.height += 1;
         self.time_ms += 1_000;
-        let accounts = vec![self.account.clone(); 4];
-        let mut restored = Reconciliation::restore(self.stored.clone(), &accounts).unwrap();
+        let mut restored = Reconciliation::restore(self.stored.clone(), &all).unwrap();
         assert_eq!(restored.due, self.all.due);
+        assert_eq!(restored.missing, self.all.missing);
         for (sheet, again) in self.all.sheets.values().zip(restored.sheets.values()) {
             sheet.assert_same(again);
         }
         restored.sheets.values_mut().for_each(|sheet| sheet.touch_all());
         restored.touched.extend(restored.sheets.keys());
-        let again: BTreeMap<_, _> = restored.take_records().into_iter().collect();
+        let mut again: BTreeMap<_, _> = restored.take_records().into_iter().collect();
+        again.extend(self.archived());
         assert_eq!(again, self.stored);
         done
+    }
+
+    /// What storage has that a start does not read.
+    fn archived(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let archived = self.stored.iter().filter(|(key, _)| archive::is_archived(key));
+        archived.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     fn post(&mut self, uetr: u8, amount: u64) -> Vec<Effect> {

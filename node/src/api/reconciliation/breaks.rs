@@ -20,6 +20,7 @@ use counterfoil_proto::v1;
 use tonic::Status;
 
 use super::as_of;
+use super::closed::Closed;
 use super::findings::Found;
 use super::findings::Telling;
 use crate::api::render;
@@ -33,14 +34,20 @@ pub(super) fn get(
     account: &Account,
     number: u64,
 ) -> Result<v1::GetBreakResponse, Status> {
+    let nothing = || status::not_found("break");
     let (as_of, found) = {
         let state = replica.state();
-        let sheet = state.reconciliation().sheet(account.ordinal);
-        let found = sheet.and_then(|sheet| {
-            let finding = sheet.finding(Class::Break, number)?;
-            Some(Found::of(&state, account, sheet, finding))
-        });
-        (as_of(&state), found.ok_or_else(|| status::not_found("break"))?)
+        let sheet = state.reconciliation().sheet(account.ordinal).ok_or_else(nothing)?;
+        let found = sheet.finding(Class::Break, number);
+        if found.is_none() && !sheet.is_closed_finding(Class::Break, number) {
+            return Err(nothing());
+        }
+        (as_of(&state), found.map(|finding| Found::of(&state, account, sheet, finding)))
+    };
+    let closed = Closed::of(replica, account);
+    let found = match found {
+        Some(found) => found.whole(&closed)?,
+        None => closed.found(Class::Break, number)?,
     };
     let mut reader = TransferReader::new(replica);
     let steps = found.work.iter().flat_map(|work| &work.steps);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use counterfoil_ledger::account::Account;
+use counterfoil_ledger::matching::RULE_SET;
 use counterfoil_ledger::matching::explain::Other;
 use counterfoil_ledger::matching::explain::Why;
 use counterfoil_ledger::matching::item::Comparison;
@@ -19,6 +20,7 @@ use counterfoil_proto::v1::explain_item_response::StandsIn;
 use tonic::Status;
 
 use super::as_of;
+use super::closed::Closed;
 use super::comparison_or_any;
 use super::findings;
 use super::findings::Found;
@@ -54,13 +56,21 @@ impl Wanted {
 
     /// The place of the item in the comparison that it is explained in.
     fn place(&self, sheet: &Sheet) -> Result<(Comparison, Id), Status> {
-        let stands = |comparison: &Comparison| {
+        let stands = |comparison: Comparison| {
             let place = comparison.place(self.source)?;
             let id = Id { place, number: self.number };
-            sheet.desk(*comparison)?.standing(id).map(|_| (*comparison, id))
+            sheet.desk(comparison)?.standing(id).map(|_| (comparison, id))
         };
-        let asked = |comparison: &&Comparison| self.comparison.is_none_or(|it| it == **comparison);
-        let mut found = Comparison::ALL.iter().filter(asked).filter_map(stands);
+        self.one(Comparison::ALL.into_iter().filter_map(stands))
+    }
+
+    /// The one that is asked for of the comparisons that an item takes part in.
+    fn one<T>(
+        &self,
+        all: impl Iterator<Item = (Comparison, T)>,
+    ) -> Result<(Comparison, T), Status> {
+        let asked = |(it, _): &(Comparison, T)| self.comparison.is_none_or(|asked| asked == *it);
+        let mut found = all.filter(asked);
         let first = found.next().ok_or_else(|| status::not_found("item of that comparison"))?;
         match found.next() {
             None => Ok(first),
@@ -85,6 +95,12 @@ struct Explained {
     others: Vec<(Named, Why)>,
 }
 
+/// An item of the state, or what it takes to tell one that has closed.
+enum Explaining {
+    Open(Box<Explained>),
+    Closed(v1::AsOf),
+}
+
 /// Explains an item to somebody. What it may not see is as if it were not there.
 pub(super) fn item(
     replica: &Arc<Replica>,
@@ -92,7 +108,12 @@ pub(super) fn item(
     scope: &Scope,
     wanted: &Wanted,
 ) -> Result<v1::ExplainItemResponse, Status> {
-    let it = Explained::of(&replica.state(), account, scope, wanted)?;
+    // The state is let go of before storage is read.
+    let explaining = Explained::of(&replica.state(), account, scope, wanted)?;
+    let it = match explaining {
+        Explaining::Open(it) => *it,
+        Explaining::Closed(as_of) => Explained::closed(replica, account, scope, wanted, as_of)?,
+    };
     let telling = Telling { replica, account, now_ms: it.as_of.block_time_ms };
     let stands_in = match &it.stands_in {
         None => None,
@@ -122,9 +143,12 @@ impl Explained {
         account: &Account,
         scope: &Scope,
         wanted: &Wanted,
-    ) -> Result<Explained, Status> {
+    ) -> Result<Explaining, Status> {
         let nothing = || status::not_found("item");
         let sheet = state.reconciliation().sheet(account.ordinal).ok_or_else(nothing)?;
+        if sheet.is_closed_item(wanted.source, wanted.number) {
+            return Ok(Explaining::Closed(as_of(state)));
+        }
         let recorded = sheet.recorded(wanted.source, wanted.number).ok_or_else(nothing)?;
         if !sees(scope, account, sheet, wanted.source, wanted.number) {
             return Err(nothing());
@@ -142,7 +166,7 @@ impl Explained {
             let recorded = sheet.recorded(source, id.number).filter(|_| seen).cloned();
             ((source, id.number, recorded), why)
         });
-        Ok(Explained {
+        Ok(Explaining::Open(Box::new(Explained {
             as_of: as_of(state),
             recorded: recorded.clone(),
             comparison,
@@ -152,8 +176,50 @@ impl Explained {
             deadline_ms: explanation.deadline_ms.unwrap_or(0),
             original: explanation.original.unwrap_or(0),
             others: others.collect(),
+        })))
+    }
+
+    /// An item that has closed: what it stands in is told, and it is compared with others no more.
+    fn closed(
+        replica: &Replica,
+        account: &Account,
+        scope: &Scope,
+        wanted: &Wanted,
+        as_of: v1::AsOf,
+    ) -> Result<Explained, Status> {
+        let nothing = || status::not_found("item");
+        let closed = Closed::of(replica, account);
+        let item = closed.item(wanted.source, wanted.number)?.ok_or_else(nothing)?;
+        let is_in_finding = item.stood.iter().any(|stood| stood.finding.is_some());
+        if !is_in_finding && !keeps(scope, account, wanted.source) {
+            return Err(nothing());
+        }
+        let stood = item.stood.iter().map(|stood| (stood.comparison, *stood));
+        let (comparison, stood) = wanted.one(stood)?;
+        let stands_in = stood.finding.map(|(class, number)| closed.found(class, number));
+        Ok(Explained {
+            as_of,
+            recorded: item.recorded,
+            comparison,
+            rule_set: RULE_SET,
+            stands_in: stands_in.transpose()?,
+            proposals: Vec::new(),
+            deadline_ms: 0,
+            original: stood.original.unwrap_or(0),
+            others: Vec::new(),
         })
     }
+}
+
+/// Whether a scope sees every item of a source of an account that it sees: it is the ledger's, or of a
+/// book that the scope's institution keeps.
+fn keeps(scope: &Scope, account: &Account, source: Source) -> bool {
+    let kept = match source {
+        Source::Ledger => true,
+        Source::OwnerBook => scope.is(&account.owner),
+        Source::ServicerBook => scope.is(&account.servicer),
+    };
+    kept || scope.consortium
 }
 
 /// Whether an item of an account that a scope sees is seen: it is the ledger's, of a book that the scope's
@@ -165,12 +231,7 @@ pub(super) fn sees(
     source: Source,
     number: u64,
 ) -> bool {
-    let kept = match source {
-        Source::Ledger => true,
-        Source::OwnerBook => scope.is(&account.owner),
-        Source::ServicerBook => scope.is(&account.servicer),
-    };
-    kept || scope.consortium || sheet.is_in_finding(source, number)
+    keeps(scope, account, source) || sheet.is_in_finding(source, number)
 }
 
 fn other(

@@ -8,9 +8,13 @@ use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::matching::item::Comparison;
 use counterfoil_ledger::matching::item::Source;
 use counterfoil_ledger::matching::item::Strength;
+use counterfoil_ledger::matching::pair::Category;
 use counterfoil_ledger::matching::pair::Judgement;
 use counterfoil_ledger::reconciliation::ageing::Ageing;
 use counterfoil_ledger::reconciliation::ageing::Due;
+use counterfoil_ledger::reconciliation::archive::ClosedFinding;
+use counterfoil_ledger::reconciliation::archive::effect_of;
+use counterfoil_ledger::reconciliation::astray::Elsewhere;
 use counterfoil_ledger::reconciliation::finding::About;
 use counterfoil_ledger::reconciliation::finding::Finding;
 use counterfoil_ledger::reconciliation::finding::Says;
@@ -23,9 +27,14 @@ use counterfoil_ledger::state::State;
 use counterfoil_proto::v1;
 use tonic::Status;
 
+use super::closed::Closed;
+use super::closed::Items;
 use crate::api::render;
 use crate::api::status;
 use crate::consensus::replica::Replica;
+
+/// An item on an account.
+pub(super) type Placed = (Account, Source, Recorded);
 
 /// A finding, taken out of the state with everything that telling it takes.
 pub(super) struct Found {
@@ -33,9 +42,11 @@ pub(super) struct Found {
     pub(super) finding: Finding,
     /// Of a break: the work on it.
     pub(super) work: Option<Work>,
-    items: [Vec<(Source, Recorded)>; 2],
+    items: Items,
     /// Of a break: what its items add to the first source's balance minus the second's.
     effect: i128,
+    /// Of a break about an item on the wrong account: that account and the item's counterpart there.
+    elsewhere: Option<Placed>,
     /// Of a break about a statement: that one's identification.
     statement_id: String,
     /// Of a break: the terms that say how old it is, and who answers it.
@@ -53,7 +64,8 @@ pub(super) struct Telling<'a> {
 }
 
 impl Found {
-    /// A finding of an account's sheet.
+    /// A finding of an account's sheet. Of its items those that have closed are missing: see
+    /// [`Found::whole`].
     pub(super) fn of(state: &State, account: &Account, sheet: &Sheet, finding: &Finding) -> Found {
         let is_break = matches!(finding.says, Says::Break { .. });
         let statement = match finding.about {
@@ -68,8 +80,45 @@ impl Found {
             work: sheet.work(finding.number).filter(|_| is_break).cloned(),
             items: sheet.items_of(finding),
             effect: if is_break { sheet.effect_of(finding) } else { 0 },
+            elsewhere: finding.elsewhere.and_then(|it| elsewhere(state, it)),
             statement_id: statement.map_or_else(String::new, |it| it.id.clone()),
             finding: finding.clone(),
+        }
+    }
+
+    /// One that has closed.
+    pub(super) fn closed(
+        closed: ClosedFinding,
+        items: Items,
+        elsewhere: Option<Placed>,
+        terms: Option<Terms>,
+    ) -> Found {
+        let ClosedFinding { finding, work } = closed;
+        let is_break = matches!(finding.says, Says::Break { .. });
+        Found {
+            effect: if is_break { effect_of(&items) } else { 0 },
+            terms: terms.filter(|_| is_break),
+            elsewhere,
+            statement_id: String::new(),
+            finding,
+            work,
+            items,
+        }
+    }
+
+    /// With those of its items that have closed.
+    pub(super) fn whole(mut self, closed: &Closed<'_>) -> Result<Found, Status> {
+        self.items = closed.items(&self.finding, self.items)?;
+        if self.elsewhere.is_none() {
+            self.elsewhere = closed.elsewhere(&self.finding)?;
+        }
+        Ok(self)
+    }
+
+    /// Forgets where the item's counterpart was found, unless the break said so.
+    pub(super) fn keep_elsewhere(&mut self, category: Category) {
+        if category != Category::WrongAccount {
+            (self.elsewhere, self.finding.elsewhere) = (None, None);
         }
     }
 
@@ -109,6 +158,7 @@ impl Telling<'_> {
             returned: item.returned,
             exchanged: item.exchanged,
             charges: item.charges,
+            purpose: recorded.purpose.map_or(0, |purpose| purpose as i32),
         })
     }
 
@@ -159,6 +209,16 @@ impl Telling<'_> {
         })
     }
 
+    /// Where the counterpart of a break's item was found. The asset is the same on both accounts.
+    fn elsewhere(&self, found: &Found) -> Result<Option<v1::ItemElsewhere>, Status> {
+        let Some((account, source, recorded)) = &found.elsewhere else { return Ok(None) };
+        Ok(Some(v1::ItemElsewhere {
+            account: Bytes::copy_from_slice(account.id.as_bytes()),
+            name: account.name.clone(),
+            item: Some(self.item(*source, recorded)?),
+        }))
+    }
+
     /// A break.
     pub(super) fn broken(&self, found: &Found) -> Result<v1::Break, Status> {
         let Says::Break { category } = found.finding.says else {
@@ -195,6 +255,7 @@ impl Telling<'_> {
             spoke: work.spoke.map_or(0, |party| party.message().into()),
             step_count: u32::try_from(work.steps.len()).unwrap_or(u32::MAX),
             offer: work.offer.as_ref().map(offer),
+            elsewhere: self.elsewhere(found)?,
             ..v1::Break::default()
         };
         if let Some(terms) = &found.terms {
@@ -208,6 +269,13 @@ impl Telling<'_> {
         }
         Ok(told)
     }
+}
+
+/// What is told of an item on another account. That has the same parties, who see all its findings.
+fn elsewhere(state: &State, elsewhere: Elsewhere) -> Option<Placed> {
+    let Elsewhere { account, source, number } = elsewhere;
+    let recorded = state.reconciliation().sheet(account)?.recorded(source, number)?;
+    Some((state.account_at(account)?.clone(), source, recorded.clone()))
 }
 
 /// The time of a block, Unix milliseconds.

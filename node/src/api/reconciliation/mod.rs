@@ -1,16 +1,20 @@
 //! ReconciliationService: what two institutions have agreed to compare of the accounts between them.
 //!
 //! Findings, days and figures are read from the state as it stands, and an answer names the moment
-//! that it describes. The state's lock is held only while copying out. What is told of an item that
+//! that it describes. The state's lock is held only while copying out; what has closed is read from
+//! storage afterwards. What is told of an item that
 //! stands in no finding is for whoever keeps its book.
 
 mod agreements;
 mod breaks;
+mod closed;
 mod explain;
 mod findings;
 mod lists;
+mod originals;
 mod positions;
 mod report;
+mod statements;
 mod trial;
 mod watch;
 
@@ -72,6 +76,7 @@ macro_rules! dated {
 dated! {
     ListMatchesResponse ListProposalsResponse ListBreaksResponse GetBreakResponse
     ListPositionsResponse GetPositionResponse ExplainItemResponse GetReportResponse TryTermsResponse
+    ListStatementsResponse
 }
 
 /// Whose account is read, and how fresh.
@@ -278,13 +283,7 @@ impl ReconciliationService for Reconciling {
         let replica = self.0.replica.clone();
         let start = start(request.start_after);
         let heights = certainty::heights(&replica, certainty::wanted(request.wait_for)?);
-        let account = {
-            let replica = replica.clone();
-            // Behind a barrier: an account that any node has shown is found here, too.
-            let height = reading::newest(&replica, v1::ReadMode::Ordered.into()).await?;
-            let account = move || View::at(&replica, height)?.account(&request.account, &scope);
-            reading::off_thread(account).await?
-        };
+        let account = reading::watched(&replica, &scope, request.account).await?;
         let stream = self.0.watches.open(&caller, Kind::Events, |outlet| {
             watch::follow(replica, account, start, heights, outlet)
         })?;
@@ -351,6 +350,48 @@ impl ReconciliationService for Reconciling {
             reading::off_thread(move || agreements::get(&View::at(&replica, height)?, &scope, &id))
                 .await?;
         Ok(Response::new(response))
+    }
+
+    async fn list_statements(
+        &self,
+        request: Request<v1::ListStatementsRequest>,
+    ) -> Result<Response<v1::ListStatementsResponse>, Status> {
+        let scope = self.0.scope(&request)?;
+        let request = request.into_inner();
+        let v1::ListStatementsRequest { account, source, page_size, page_token, read_mode } =
+            request;
+        let book = statements::book(source)?;
+        let about =
+            v1::ListStatementsRequest { account: account.clone(), source, ..Default::default() };
+        let question = Question::new("ListStatements", &scope, &about);
+        let replica = &self.0.replica;
+        let page = Page::open(replica, question, page_size, &page_token, read_mode).await?;
+        let asked = Asked { scope, account, height: page.height, read_mode };
+        self.answer(asked, move |replica, account| {
+            Ok(statements::list(replica, account, &scope, book, &page))
+        })
+        .await
+    }
+
+    async fn put_original(
+        &self,
+        request: Request<v1::PutOriginalRequest>,
+    ) -> Result<Response<v1::PutOriginalResponse>, Status> {
+        originals::put(&self.0, request).await
+    }
+
+    async fn get_original(
+        &self,
+        request: Request<v1::GetOriginalRequest>,
+    ) -> Result<Response<v1::GetOriginalResponse>, Status> {
+        originals::get(&self.0, request).await
+    }
+
+    async fn delete_original(
+        &self,
+        request: Request<v1::DeleteOriginalRequest>,
+    ) -> Result<Response<v1::DeleteOriginalResponse>, Status> {
+        originals::delete(&self.0, request).await
     }
 }
 

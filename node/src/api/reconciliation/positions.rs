@@ -120,6 +120,7 @@ fn told(
 
 fn figures(figures: &DayFigures) -> Result<v1::DayFigures, Status> {
     let Day { credit_count, credits, debit_count, debits, lent, repaid } = figures.day;
+    let other = figures.day.other();
     Ok(v1::DayFigures {
         opening_balance: units(figures.opening.unwrap_or(0))?,
         opening_is_known: figures.opening.is_some(),
@@ -129,8 +130,10 @@ fn figures(figures: &DayFigures) -> Result<v1::DayFigures, Status> {
         debits: sum(debits)?,
         closing_balance: units(figures.closing())?,
         digest: Bytes::copy_from_slice(figures.digest.as_bytes()),
-        lent: sum(lent)?,
-        repaid: sum(repaid)?,
+        lent: sum(lent.total())?,
+        repaid: sum(repaid.total())?,
+        other_in: sum(other.credits)?,
+        other_out: sum(other.debits)?,
     })
 }
 

@@ -9,9 +9,9 @@ use counterfoil_ledger::matching::item::Comparison;
 use counterfoil_ledger::matching::item::Place;
 use counterfoil_ledger::matching::pair::Judgement;
 use counterfoil_ledger::reason::Reason;
-use counterfoil_ledger::reconciliation::lookup::compared;
 use counterfoil_ledger::reconciliation::sheet::Recorded;
 use counterfoil_ledger::reconciliation::sheet::Sheet;
+use counterfoil_ledger::reconciliation::sheet::comparisons;
 use counterfoil_ledger::reconciliation::trial::Trial;
 use counterfoil_ledger::reconciliation::trial::Tried;
 use counterfoil_ledger::reconciliation::trial::TriedPair;
@@ -51,8 +51,8 @@ pub(super) fn tried(
     let (as_of, copies) = {
         let state = replica.state();
         let newest = state.agreements().newest(&account.id);
-        let now = newest.into_iter().flat_map(|it| compared(&it.terms));
-        let both = now.filter(|comparison| compared(terms).any(|it| it == *comparison));
+        let now = newest.into_iter().flat_map(|it| comparisons(&it.terms));
+        let both = now.filter(|comparison| comparisons(terms).any(|it| it == *comparison));
         let sheet = state.reconciliation().sheet(account.ordinal);
         let copies = both.map(|it| (it, sheet.map(|sheet| sheet.copied_for_trial(it))));
         (as_of(&state), copies.collect::<Vec<_>>())

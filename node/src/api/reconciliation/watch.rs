@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::breaks;
+use super::closed::Closed;
 use super::findings::Found;
 use super::findings::Telling;
 use super::findings::time_ms;
@@ -166,7 +167,7 @@ fn happened(
         let all = effect::decode(&record.effects);
         for (id, effects) in all.ok_or_else(|| status::inconsistent("an effect"))? {
             if id == account.id {
-                let told = effects.into_iter().filter(|effect| is_told(effect.kind));
+                let told = effects.into_iter().filter(is_told);
                 happened.extend(told.map(|effect| (position, effect)));
             }
         }
@@ -174,9 +175,15 @@ fn happened(
     Ok(happened)
 }
 
-/// What only says what somebody ordered, or how far a run is, is not told.
-fn is_told(kind: Kind) -> bool {
-    !matches!(kind, Kind::Recorded | Kind::RunGoesOn | Kind::TooMany)
+/// What only says what somebody ordered, how far a run is, or that days have closed, is not told; nor is
+/// that a posting joins the break that it corrects, which happens in the step that ends it, and that is
+/// told.
+fn is_told(effect: &Effect) -> bool {
+    match effect.kind {
+        Kind::Recorded | Kind::RunGoesOn | Kind::TooMany | Kind::DaysClosed => false,
+        Kind::BreakWorked => effect.items.iter().all(Vec::is_empty),
+        _ => true,
+    }
 }
 
 /// The class of the finding that an effect is about.
@@ -204,18 +211,21 @@ fn tell(
     let found = {
         let state = replica.state();
         let sheet = state.reconciliation().sheet(account.ordinal);
-        let of = |effect: &Effect| match class(effect.kind) {
-            None => Ok(None),
-            Some(class) => {
-                let sheet = sheet.ok_or_else(|| status::inconsistent("a sheet"))?;
-                let finding = sheet.finding(class, effect.number);
-                let finding = finding.ok_or_else(|| status::inconsistent("a finding"))?;
-                Ok(Some(Found::of(&state, account, sheet, finding)))
-            }
+        let of = |effect: &Effect| {
+            let (sheet, class) = (sheet?, class(effect.kind)?);
+            let finding = sheet.finding(class, effect.number)?;
+            Some(Found::of(&state, account, sheet, finding))
         };
-        batch.iter().map(|(_, effect)| of(effect)).collect::<Result<Vec<_>, Status>>()?
+        batch.iter().map(|(_, effect)| of(effect)).collect::<Vec<Option<Found>>>()
     };
+    let closed = Closed::of(replica, account);
     for ((at, effect), found) in batch.into_iter().zip(found) {
+        // What happened to it was told once, so a finding that is not there any more has closed.
+        let found = match (found, class(effect.kind)) {
+            (Some(found), _) => Some(found.whole(&closed)?),
+            (None, Some(class)) => Some(closed.found(class, effect.number)?),
+            (None, None) => None,
+        };
         let now_ms = time_ms(replica, at.height)?;
         let telling = Telling { replica, account, now_ms };
         let event = match found {
@@ -279,6 +289,7 @@ fn rewind(
             let category = Category::from_number(effect.code);
             let category = category.ok_or_else(|| status::inconsistent("a category"))?;
             found.finding.says = Says::Break { category };
+            found.keep_elsewhere(category);
         }
     }
     found.work = Some(then);

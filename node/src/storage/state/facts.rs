@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use counterfoil_ledger::block::CANDIDATES_MAX;
 use counterfoil_ledger::block::Facts;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::block::TransferFact;
 use counterfoil_ledger::block::Wants;
-use counterfoil_ledger::block::reference_key;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::history;
 use counterfoil_ledger::history::StoredBlock;
@@ -32,39 +30,10 @@ impl StateStore {
         let mut transfers = Transfers::new();
 
         let by_uetr = self.find_uetrs(&wants.uetrs, usize::MAX)?;
-        let keys: Vec<[u8; 8]> =
-            wants.references.iter().map(|(account, text)| reference_key(account, text)).collect();
-        let by_reference = self.find_references(&keys, CANDIDATES_MAX)?;
-        self.read_transfers(by_uetr.iter().chain(&by_reference).flatten(), &mut transfers)?;
+        self.read_transfers(by_uetr.iter().flatten(), &mut transfers)?;
 
         for (uetr, places) in wants.uetrs.iter().zip(&by_uetr).filter(|found| !found.1.is_empty()) {
             facts.uetrs.insert(*uetr, at_places(&transfers, places).cloned().collect());
-        }
-        for (place, wanted) in wants.references.iter().enumerate() {
-            let (account, text) = wanted;
-            let is_wanted = |fact: &&TransferFact| {
-                fact.end_to_end_id == *text && (fact.debit == *account || fact.credit == *account)
-            };
-            let mut places = by_reference[place].clone();
-            let mut limit = CANDIDATES_MAX;
-            let found = loop {
-                let found = at_places(&transfers, &places).filter(is_wanted).take(CANDIDATES_MAX);
-                let found: Vec<TransferFact> = found.cloned().collect();
-                if found.len() == CANDIDATES_MAX || places.len() < limit {
-                    break found;
-                }
-                // Other texts with the same key took some of the places: look further.
-                limit = limit.saturating_mul(4);
-                places = self.find_reference(&keys[place], limit)?;
-                self.read_transfers(places.iter(), &mut transfers)?;
-            };
-            if !found.is_empty() {
-                facts.references.insert(wanted.clone(), found);
-            }
-        }
-        for period in &wants.periods {
-            let (account, from, to) = *period;
-            facts.periods.insert(*period, self.movements_by_date(account, from, to)?);
         }
         for height in &wants.headers {
             if let Some(header) = self.header(*height)? {

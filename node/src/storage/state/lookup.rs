@@ -6,7 +6,6 @@ use counterfoil_ledger::bic::Bic;
 use counterfoil_ledger::block::IdRecord;
 use counterfoil_ledger::block::Movement;
 use counterfoil_ledger::block::Position;
-use counterfoil_ledger::date::Date;
 use counterfoil_ledger::id::InstructionId;
 use counterfoil_ledger::uetr::Uetr;
 use rocksdb::Direction;
@@ -14,6 +13,7 @@ use rocksdb::Direction;
 use super::super::runs::Index;
 use super::super::runs::RowRange;
 use super::super::runs::RunView;
+use super::RECORDS;
 use super::StateStore;
 use super::StorageError;
 use super::rows;
@@ -41,6 +41,20 @@ impl StateStore {
             ControlFlow::Break(())
         })?;
         found.map(|record| record.ok_or_else(|| damaged(Index::Id))).transpose()
+    }
+
+    /// A reconciliation record of the archive, by its key. It is there as soon as the state shows that
+    /// what it holds has closed, and never changes.
+    pub fn archived(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let in_tail = {
+            let memory = self.inner.memory();
+            memory.tails().find_map(|tail| tail.archived(key)).map(<[u8]>::to_vec)
+        };
+        match in_tail {
+            Some(value) => Ok(Some(value)),
+            // What was in no tail is on disk, or is not.
+            None => Ok(self.inner.database.get(RECORDS, key)?.map(|value| value.to_vec())),
+        }
     }
 
     /// The ids that were made at or after a time (Unix ms, by their own clock), in ledger order.
@@ -87,22 +101,10 @@ impl StateStore {
         key: &[u8; 8],
         limit: usize,
     ) -> Result<Vec<Position>, StorageError> {
-        let found = self.find_references(std::slice::from_ref(key), limit)?;
-        Ok(found.into_iter().next().unwrap_or_default())
-    }
-
-    /// `find_reference` for several at once.
-    pub(super) fn find_references(
-        &self,
-        keys: &[[u8; 8]],
-        limit: usize,
-    ) -> Result<Vec<Vec<Position>>, StorageError> {
         let (in_tail, runs) = self.inner.cut(|memory| {
-            let tails = |key| memory.tails().flat_map(move |tail| tail.reference(key)).take(limit);
-            keys.iter().map(|key| tails(key).collect()).collect::<Vec<Vec<_>>>()
+            memory.tails().flat_map(|tail| tail.reference(key)).take(limit).collect()
         });
-        let pairs = keys.iter().zip(in_tail);
-        pairs.map(|(key, later)| places(&runs, Index::Reference, key, later, limit)).collect()
+        places(&runs, Index::Reference, key, in_tail, limit)
     }
 
     /// Movements of an account behind a position (from the first one without it) up to a height,
@@ -156,30 +158,6 @@ impl StateStore {
             ControlFlow::Break(())
         })?;
         found.map(|movement| movement.ok_or_else(|| damaged(Index::Movement))).transpose()
-    }
-
-    /// All movements of an account with a settlement date from one to another, both included, in
-    /// ledger order. Pages whose dates lie outside are passed over.
-    pub fn movements_by_date(
-        &self,
-        account: u32,
-        from: Date,
-        to: Date,
-    ) -> Result<Vec<Movement>, StorageError> {
-        let is_within = |movement: &Movement| from <= movement.date && movement.date <= to;
-        let (in_tail, runs) = self.inner.cut(|memory| {
-            let movements = memory.tails().flat_map(|tail| tail.movements(account));
-            movements.copied().filter(is_within).collect::<Vec<_>>()
-        });
-        let last = Position { height: u64::MAX, leaf: u32::MAX };
-        let (least, greatest) =
-            (rows::movement_key(account, FIRST), rows::movement_key(account, last));
-        let mut range = RowRange::of_keys(&least, &greatest);
-        range.zones = u64::from(from.yyyymmdd())..=u64::from(to.yyyymmdd());
-        let read = rows::read_movement;
-        let mut movements = collect(&runs, Index::Movement, &range, usize::MAX, read, is_within)?;
-        movements.extend(in_tail);
-        Ok(movements)
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `heads` | account u32 · height u64 | posting count u64 · head before [32] · root [32] |
 //! | `certificates` | height u64 | for each signature, by node id: node u64 · signature [64] |
 //! | `accounts` | ordinal u32 | the account, as the ledger encodes it |
-//! | `records` | as the ledger's reconciliation names it | likewise |
+//! | `records` | as the ledger's reconciliation names it | likewise; the archive is behind all others |
 //! | `meta` | name | `format`, `filter_seed`, `core`, `consensus` |
 //!
 //! A block is appended to the tail in memory and can be read at once. From time to
@@ -32,6 +32,7 @@ use std::sync::RwLockWriteGuard;
 
 use counterfoil_ledger::block::Block;
 use counterfoil_ledger::header::Header;
+use counterfoil_ledger::reconciliation::archive::is_archived;
 use quick_cache::sync::Cache;
 use rocksdb::DBCompressionType;
 use rocksdb::IteratorMode;
@@ -80,7 +81,7 @@ const HEADS: &str = "heads";
 const CERTIFICATES: &str = "certificates";
 const ACCOUNTS: &str = "accounts";
 const RECORDS: &str = "records";
-const FORMAT: &str = "counterfoil state 3";
+const FORMAT: &str = "counterfoil state 4";
 
 /// In `meta`: what the ledger keeps beside its families, and what consensus does.
 const CORE: &str = "core";
@@ -101,7 +102,7 @@ pub struct Restored {
     pub consensus: Vec<u8>,
     /// All accounts, by ordinal.
     pub accounts: Vec<Vec<u8>>,
-    /// All reconciliation records, by key.
+    /// All reconciliation records but those of the archive, by key.
     pub records: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -215,6 +216,10 @@ impl StateStore {
         let mut records = Vec::new();
         for pair in database.iterate(RECORDS, IteratorMode::Start) {
             let (key, value) = pair?;
+            if is_archived(&key) {
+                // Behind all others, and more than a start has room for.
+                break;
+            }
             records.push((key.into_vec(), value.into_vec()));
         }
         let (core, consensus) = (core.to_vec(), consensus.to_vec());

@@ -16,6 +16,7 @@ use counterfoil_ledger::block::Movement;
 use counterfoil_ledger::block::Position;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::id::InstructionId;
+use counterfoil_ledger::reconciliation::archive::is_archived;
 use counterfoil_ledger::uetr::Uetr;
 
 use super::history::Node;
@@ -29,6 +30,8 @@ pub(super) struct Tail {
     references: HashMap<[u8; 8], Places>,
     movements: HashMap<u32, Vec<Movement>>,
     heads: HashMap<u32, Vec<HeadRecord>>,
+    /// Reconciliation records of the archive, by key: in which block, and where in it.
+    archived: HashMap<Vec<u8>, (usize, usize)>,
     /// Inner nodes of the tree over the headers' hashes that are complete with one of these blocks.
     history: HashMap<Node, Hash>,
     /// Packed certificates by height: of these blocks or of earlier ones.
@@ -61,6 +64,11 @@ impl Tail {
         for head in &block.heads {
             self.heads.entry(head.account).or_default().push(*head);
         }
+        for (place, (key, _)) in block.records.iter().enumerate() {
+            if is_archived(key) {
+                self.archived.insert(key.clone(), (self.blocks.len(), place));
+            }
+        }
         self.history.extend(completed);
         self.blocks.push(block);
     }
@@ -68,6 +76,13 @@ impl Tail {
     /// Heads of an account that are stored, in ledger order.
     pub(super) fn heads(&self, account: u32) -> &[HeadRecord] {
         self.heads.get(&account).map_or(&[], Vec::as_slice)
+    }
+
+    /// A reconciliation record of the archive.
+    pub(super) fn archived(&self, key: &[u8]) -> Option<&[u8]> {
+        let (block, place) = self.archived.get(key)?;
+        let (_, value) = self.blocks.get(*block)?.records.get(*place)?;
+        Some(value)
     }
 
     /// Inner nodes of the history.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use counterfoil_client::agreements::Agreement;
+use counterfoil_client::sealed::SealingKey;
 use counterfoil_client::{Error, Order};
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::{AgreementId, Party, Terms};
@@ -20,7 +21,8 @@ use self::words::{Words, parse_agreement_id, party};
 use crate::commands::account::{as_of, date, date_json, position, position_json};
 use crate::confirm::confirm;
 use crate::context::Connection;
-use crate::error::Failure;
+use crate::error::{self, Failure};
+use crate::exit::Exit;
 use crate::moment;
 use crate::output::{Answer, Table, hex, uuid};
 use crate::session::{self, Session};
@@ -162,6 +164,7 @@ impl Propose {
             Failure::usage("NOT_A_PARTY", format!("{own} is no party of these terms"))
                 .fix("name your institution as servicer or owner")
         })?;
+        check_sealing_key(&session, &terms)?;
         let words = words(&session, &terms).await?;
         if !self.yes {
             let question = format!("Sign these terms and offer them to {other}?");
@@ -197,6 +200,7 @@ impl Accept {
         let session = Session::signing(connection, *waiting).await?;
         // The client has checked that the terms have this id: what is shown is what is signed.
         let found = session.client.agreement(*id).await?.value;
+        check_sealing_key(&session, &found.terms)?;
         let words = words(&session, &found.terms).await?;
         if !self.yes {
             let by = proposer(&found);
@@ -304,6 +308,28 @@ impl Show {
         }
         Ok(Answer::new(json).table(table).line("").line(as_of(&found.as_of)))
     }
+}
+
+/// Terms with a sealing key that is not the own one would seal statements to nobody here.
+fn check_sealing_key(session: &Session, terms: &Terms) -> Result<(), Failure> {
+    let own = session.institution();
+    let (Some(keys), Some(own)) = (&terms.originals, terms.party(&own)) else { return Ok(()) };
+    let Some(file) = &session.settings.values.sealing_key else {
+        error::warn(&format!(
+            "no sealing key is configured: whether the {}'s key of the terms is yours is not checked",
+            party(own)
+        ));
+        return Ok(());
+    };
+    let configured = SealingKey::from_file(file)?.public();
+    if configured == *keys.of_party(own) {
+        return Ok(());
+    }
+    let message = format!("the {}'s sealing key in the terms is not yours", party(own));
+    Err(Failure::new(Exit::Conflict, "SEALING_KEY_DIFFERS", message)
+        .fact(format!("terms: {}", words::sealing_key(keys.of_party(own))))
+        .fact(format!("{}: {}", file.display(), words::sealing_key(&configured)))
+        .fix("have the terms offered with your key, or give the right key file with --sealing-key"))
 }
 
 /// Which party made an offer.

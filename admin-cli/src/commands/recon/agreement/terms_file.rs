@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use counterfoil_client::instructions;
 use counterfoil_ledger::account::AccountId;
@@ -33,6 +34,8 @@ pub struct TermsFile {
     run_times: Vec<String>,
     #[serde(default)]
     keep_originals: bool,
+    servicer_sealing_key: Option<String>,
+    owner_sealing_key: Option<String>,
     supersedes: Option<String>,
     missing: Missing,
     calendar: Calendar,
@@ -168,6 +171,8 @@ impl TermsFile {
                 .map(|time| Ok(v1::RunTime { minute: minute("a run time", time)? }))
                 .collect::<Result<_, Failure>>()?,
             keep_originals: self.keep_originals,
+            servicer_sealing_key: sealing_key("servicer_sealing_key", &self.servicer_sealing_key)?,
+            owner_sealing_key: sealing_key("owner_sealing_key", &self.owner_sealing_key)?,
             supersedes: self.superseded()?,
             ..instructions::agreement_terms(&servicer, &owner, &accounts, effective_from)
         };
@@ -237,6 +242,15 @@ impl Calendar {
             holidays: holidays.collect::<Result<_, Failure>>()?,
         })
     }
+}
+
+/// A public key in Base64; none is empty.
+fn sealing_key(field: &str, text: &Option<String>) -> Result<Bytes, Failure> {
+    let Some(text) = text else { return Ok(Bytes::new()) };
+    let key = Base64::decode_vec(text).ok().filter(|key| key.len() == 32);
+    key.map(Bytes::from).ok_or_else(|| {
+        wrong(field, text, "32 bytes in Base64, as counterfoil pki sealing-key prints them")
+    })
 }
 
 fn date(field: &str, text: &str) -> Result<Date, Failure> {
@@ -324,8 +338,34 @@ mod tests {
             assert_ne!(text, TEMPLATE, "{from}");
             assert_eq!(code(&text), expected, "{to}");
         }
+        let keeping = TEMPLATE.replacen("keep_originals = false", "keep_originals = true", 1);
+        assert_eq!(code(&keeping), "SEALING_KEYS_MALFORMED", "without keys");
         let text = TEMPLATE.replacen("keep_originals", "keep_original", 1);
         assert!(toml::from_str::<TermsFile>(&text).is_err(), "an unknown field");
+    }
+
+    #[test]
+    fn sealing_keys_are_32_bytes_in_base64() {
+        let keyed = |keep: &str, servicer: &str, owner: &str| {
+            let keys = format!(
+                "keep_originals = {keep}\nservicer_sealing_key = {servicer:?}\nowner_sealing_key = {owner:?}\n"
+            );
+            TEMPLATE.replacen("keep_originals = false\n", &keys, 1)
+        };
+        let [one, two] = [[1; 32], [2; 32]].map(|key| Base64::encode_string(&key));
+        let file: TermsFile = toml::from_str(&keyed("true", &one, &two)).unwrap();
+        let keys = file.terms(exponent).unwrap().1.originals.unwrap();
+        assert_eq!((keys.servicer, keys.owner), ([1; 32], [2; 32]));
+        let zero = Base64::encode_string(&[0; 32]);
+        for (keep, servicer, owner, expected) in [
+            ("true", &*one, "", "TERMS_MALFORMED"),
+            ("true", &one[..40], &two, "TERMS_MALFORMED"),
+            ("true", &one, "not base64", "TERMS_MALFORMED"),
+            ("true", &zero, &two, "SEALING_KEYS_MALFORMED"),
+            ("false", &one, &two, "SEALING_KEYS_MALFORMED"),
+        ] {
+            assert_eq!(code(&keyed(keep, servicer, owner)), expected, "{servicer} {owner}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64ct::{Base64, Encoding};
 use counterfoil_ledger::account::AccountId;
 use counterfoil_ledger::agreement::tolerance::Tolerance;
 use counterfoil_ledger::agreement::{AgreementId, Party, Terms, terms::Duty};
@@ -50,6 +51,11 @@ pub fn party(party: Party) -> &'static str {
         Party::Servicer => "servicer",
         Party::Owner => "owner",
     }
+}
+
+/// A public key as it is written in files and shown.
+pub fn sealing_key(key: &[u8; 32]) -> String {
+    Base64::encode_string(key)
 }
 
 /// What terms are told with.
@@ -118,11 +124,16 @@ impl Words<'_> {
         ));
         facts.push((
             "originals",
-            match terms.keep_originals {
-                true => "statements travel in full, sealed to the two".to_owned(),
-                false => "statements are kept by their hash alone".to_owned(),
+            match terms.originals {
+                Some(_) => "statements travel in full, sealed to the two".to_owned(),
+                None => "statements are kept by their hash alone".to_owned(),
             },
         ));
+        if let Some(keys) = &terms.originals {
+            let key =
+                |party| format!("{} {}", self::party(party), sealing_key(keys.of_party(party)));
+            facts.extend([Party::Servicer, Party::Owner].map(|party| ("sealing key", key(party))));
+        }
         facts
     }
 
@@ -228,7 +239,9 @@ impl Words<'_> {
                 "holidays": calendar.holidays().iter().map(ToString::to_string).collect::<Vec<_>>(),
             },
             "runTimes": terms.run_times.iter().map(|it| time(*it)).collect::<Vec<_>>(),
-            "keepOriginals": terms.keep_originals,
+            "keepOriginals": terms.originals.is_some(),
+            "servicerSealingKey": terms.originals.map(|keys| sealing_key(&keys.servicer)),
+            "ownerSealingKey": terms.originals.map(|keys| sealing_key(&keys.owner)),
             "supersedes": terms.supersedes.map(|id| id.to_string()),
         })
     }

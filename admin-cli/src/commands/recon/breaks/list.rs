@@ -14,7 +14,7 @@ use crate::context::Connection;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::moment;
-use crate::output::{Answer, Csv, Table, cell};
+use crate::output::{Answer, Csv, Table, cell, hex};
 use crate::session::Session;
 
 /// Arguments of `recon breaks`.
@@ -104,6 +104,13 @@ pub fn what(one: &v1::Break) -> String {
     }
 }
 
+/// Where the counterpart of a break's item was found: `owner:12 on CHF:FEES`.
+pub fn elsewhere(of: &Reconciled, one: &v1::Break) -> Option<String> {
+    let elsewhere = one.elsewhere.as_ref()?;
+    let item = elsewhere.item.as_ref()?;
+    Some(format!("{} on {}", item::name(item), of.sibling(&elsewhere.name)))
+}
+
 /// The first value date of its items, or its day.
 fn first_date(one: &v1::Break) -> u32 {
     let dates = one.first.iter().chain(&one.second).map(|item| item.value_date);
@@ -140,7 +147,10 @@ fn table(of: &Reconciled, breaks: &[v1::Break]) -> Table {
             of.figure(one.effect.into()),
             date(first_date(one)),
             words::comparison(one.comparison()).to_owned(),
-            what(one),
+            match elsewhere(of, one) {
+                Some(elsewhere) => format!("{}, {elsewhere}", what(one)),
+                None => what(one),
+            },
             item::first_reference(&one.first, &one.second),
             words::party(one.answers()).to_owned(),
             date(one.answer_by),
@@ -169,6 +179,7 @@ fn csv(of: &Reconciled, breaks: &[v1::Break]) -> Csv {
         "answer_by",
         "escalation_level",
         "owner",
+        "elsewhere",
     ]);
     for one in breaks {
         let units = i128::try_from(at_stake(one, &of.account.asset)).unwrap_or(i128::MAX);
@@ -195,6 +206,7 @@ fn csv(of: &Reconciled, breaks: &[v1::Break]) -> Csv {
             day(one.answer_by),
             one.escalation_level.to_string(),
             words::party_json(one.owner()).unwrap_or_default().to_owned(),
+            cell(&elsewhere(of, one).unwrap_or_default()),
         ]);
     }
     csv
@@ -228,11 +240,18 @@ pub fn break_json(session: &Session, of: &Reconciled, one: &v1::Break) -> Value 
         "spoke": words::party_json(one.spoke()),
         "stepCount": one.step_count,
         "offer": one.offer.as_ref().map(|offer| work::offer_json(of, offer)),
+        "elsewhere": one.elsewhere.as_ref().map(|it| json!({
+            "account": hex(&it.account),
+            "name": it.name,
+            "item": it.item.as_ref().map(|item| item::json(session, item)),
+        })),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use counterfoil_ledger::agreement::Party;
+
     use super::*;
     use crate::commands::recon::account::tests::reconciled;
     use crate::output::Format;
@@ -301,7 +320,28 @@ mod tests {
         let text = Answer::new(Value::Null).csv(&csv(&reconciled(), &[broken()]));
         let text = text.render(Format::Table);
         assert!(text.contains(",\"'=E2E,1\","), "{text}");
-        assert!(text.lines().all(|line| line.split(',').count() >= 18), "{text}");
+        assert!(text.lines().all(|line| line.split(',').count() >= 19), "{text}");
+    }
+
+    #[test]
+    fn what_stands_on_another_account_is_named() {
+        let item = Some(item(v1::Source::OwnerBook, 1_250, "CHF"));
+        let on = |name: &str| {
+            let elsewhere = v1::ItemElsewhere {
+                name: name.to_owned(),
+                item: item.clone(),
+                ..Default::default()
+            };
+            v1::Break { elsewhere: Some(elsewhere), second: Vec::new(), ..broken() }
+        };
+        let of = reconciled();
+        assert_eq!(elsewhere(&of, &on("FEES")).unwrap(), "owner:7 on CHF:FEES");
+        assert_eq!(elsewhere(&of, &on("SETTLEMENT")).unwrap(), "owner:7 on CHF");
+        let seen = Reconciled { own: Some(Party::Servicer), ..reconciled() };
+        assert_eq!(elsewhere(&seen, &on("FEES")).unwrap(), "owner:7 on CHF@BANKCHZZXXX:FEES");
+        let text = Answer::new(Value::Null).table(table(&of, &[on("FEES")])).render(Format::Table);
+        assert!(text.contains("ledger:7, owner:7 on CHF:FEES"), "{text}");
+        assert_eq!(elsewhere(&of, &broken()), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use counterfoil_proto::v1::work_break::Action;
 use serde_json::{Value, json};
 
 use super::Show;
-use super::list::{break_json, what};
+use super::list::{break_json, elsewhere, what};
 use crate::commands::account::{as_of, as_of_json, date, position, position_json};
 use crate::commands::recon::account::Reconciled;
 use crate::commands::recon::words::{self, category, is_ended, party, party_json, state};
@@ -51,6 +51,9 @@ fn facts(of: &Reconciled, one: &v1::Break) -> Table {
     fact("state", state(one.state()).to_owned());
     fact("between", words::both(one.comparison()).join(" and "));
     fact("about", what(one));
+    if let Some(elsewhere) = elsewhere(of, one) {
+        fact("its counterpart", elsewhere);
+    }
     fact("effect", of.amount(one.effect.into()));
     let opened = position(one.opened_at.as_ref());
     fact("opened", format!("{}, at {opened}", moment::utc(one.opened_ms)));

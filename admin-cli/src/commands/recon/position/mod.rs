@@ -150,7 +150,17 @@ fn title(of: &Reconciled, day: &v1::DayPosition) -> String {
 /// The day as each source has it, side by side.
 fn sides(of: &Reconciled, day: &v1::DayPosition) -> Table {
     let mut table = Table::new(&[
-        "SOURCE", ">OPENING", ">CREDITS", ">", ">DEBITS", ">", ">LENT", ">REPAID", ">CLOSING",
+        "SOURCE",
+        ">OPENING",
+        ">CREDITS",
+        ">",
+        ">DEBITS",
+        ">",
+        ">LENT",
+        ">REPAID",
+        ">OTHER IN",
+        ">OTHER OUT",
+        ">CLOSING",
         "DIGEST",
     ]);
     let unsigned = |units: u64| of.figure(units.into());
@@ -166,6 +176,8 @@ fn sides(of: &Reconciled, day: &v1::DayPosition) -> Table {
             unsigned(figures.debits),
             unsigned(figures.lent),
             unsigned(figures.repaid),
+            unsigned(figures.other_in),
+            unsigned(figures.other_out),
             balance(figures.closing_balance),
             hex(&figures.digest).chars().take(16).collect(),
         ]);
@@ -214,7 +226,7 @@ pub fn day_json(of: &Reconciled, day: &v1::DayPosition) -> Value {
     let source = |side: &v1::SourceFigures| {
         json!({
             "source": words::source(side.source()),
-            "figures": side.figures.as_ref().map(|figures| figures_json(of, figures)),
+            "figures": side.figures.as_ref().map(|figures| purposes_json(of, figures)),
         })
     };
     json!({
@@ -236,11 +248,24 @@ fn figures_json(of: &Reconciled, figures: &v1::DayFigures) -> Value {
         "credits": of.amount_json(figures.credits.into()),
         "debitCount": figures.debit_count.to_string(),
         "debits": of.amount_json(figures.debits.into()),
-        "lent": of.amount_json(figures.lent.into()),
-        "repaid": of.amount_json(figures.repaid.into()),
+        "entryCount": figures.credit_count.saturating_add(figures.debit_count).to_string(),
         "closing": known(figures.closing_balance),
         "digest": hex(&figures.digest),
     })
+}
+
+/// A source's figures, with what they are for; nobody signs that.
+fn purposes_json(of: &Reconciled, figures: &v1::DayFigures) -> Value {
+    let mut json = figures_json(of, figures);
+    for (name, units) in [
+        ("lent", figures.lent),
+        ("repaid", figures.repaid),
+        ("otherIn", figures.other_in),
+        ("otherOut", figures.other_out),
+    ] {
+        json[name] = of.amount_json(units.into());
+    }
+    json
 }
 
 #[cfg(test)]
@@ -267,7 +292,8 @@ mod tests {
             credits: 1_250,
             closing_balance: 11_250,
             digest: vec![0xab; 32].into(),
-            lent: 1_250,
+            lent: 1_000,
+            other_in: 250,
             ..v1::DayFigures::default()
         };
         let side = |source: v1::Source, figures: &v1::DayFigures| v1::SourceFigures {
@@ -290,11 +316,19 @@ mod tests {
         let digest = "abababababababab";
         assert_eq!(
             rows[0],
-            ["ledger", "100.00", "1", "12.50", "0", "0.00", "12.50", "0.00", "112.50", digest]
+            [
+                "ledger", "100.00", "1", "12.50", "0", "0.00", "10.00", "0.00", "2.50", "0.00",
+                "112.50", digest
+            ]
         );
         assert_eq!(rows[1][1..3], ["not", "known"]);
         let json = day_json(&of, &day);
         assert_eq!(json["sources"][1]["figures"]["closing"], Value::Null);
         assert_eq!(json["sources"][0]["figures"]["closing"]["minorUnits"], "11250");
+        assert_eq!(json["sources"][0]["figures"]["otherIn"]["minorUnits"], "250");
+        assert_eq!(json["sources"][0]["figures"]["entryCount"], "1");
+        let signed = v1::SignedView { figures: Some(figures), ..v1::SignedView::default() };
+        let json = day_json(&of, &v1::DayPosition { owner: Some(signed), ..day });
+        assert_eq!(json["owner"]["figures"]["lent"], Value::Null, "it is not signed");
     }
 }

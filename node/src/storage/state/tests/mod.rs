@@ -71,6 +71,8 @@ struct Chain {
     uetrs: u64,
     height: u64,
     history: History,
+    /// Places of the transfers with a reference key.
+    references: BTreeMap<[u8; 8], Vec<Position>>,
     headers: Frontier,
     blocks: Vec<Arc<Block>>,
     ids: Vec<IdRecord>,
@@ -105,6 +107,7 @@ impl Chain {
             uetrs,
             height: 0,
             history: History::default(),
+            references: BTreeMap::new(),
             headers: Frontier::default(),
             blocks: Vec::new(),
             ids: Vec::new(),
@@ -164,6 +167,12 @@ impl Chain {
         block.hash = block.header.hash();
         self.headers.push(merkle::leaf_hash(block.hash.as_bytes()));
         self.history.push(&block, &proposal);
+        for transfer in &block.transfers {
+            let position = Position { height, leaf: transfer.leaf };
+            for key in [transfer.debit_reference, transfer.credit_reference].into_iter().flatten() {
+                self.references.entry(key).or_default().push(position);
+            }
+        }
         self.ids.extend(&block.ids);
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
@@ -264,9 +273,16 @@ impl Chain {
         let wants = self.wants();
         let (facts, model) = (store.facts(&wants).unwrap(), self.history.facts(&wants));
         assert_eq!(facts.uetrs, model.uetrs);
-        assert_eq!(facts.references, model.references);
-        assert_eq!(facts.periods, model.periods);
         assert_eq!(facts.headers, model.headers);
+        for _ in 0..30 {
+            let account = account_id(u32::try_from(self.random.below(13)).unwrap());
+            let key = reference_key(&account, &reference(1 + self.random.below(21)));
+            let places = self.references.get(&key).map_or(&[][..], Vec::as_slice);
+            assert_eq!(store.find_reference(&key, usize::MAX).unwrap(), places);
+            let few = usize::try_from(self.random.below(5)).unwrap();
+            let first = places.iter().copied().take(few);
+            assert_eq!(store.find_reference(&key, few).unwrap(), first.collect::<Vec<_>>());
+        }
         self.check_blocks(store);
         self.check_movements(store);
         for _ in 0..20 {
@@ -289,13 +305,7 @@ impl Chain {
         let mut wants = Wants::default();
         for _ in 0..30 {
             wants.uetrs.push(uetr(self.random.below(self.uetrs + 5)));
-            let account = account_id(u32::try_from(self.random.below(13)).unwrap());
-            wants.references.push((account, reference(1 + self.random.below(21))));
             wants.headers.push(self.random.below(self.height + 3));
-        }
-        let from = Date::from_unix_ms(START_MS + self.random.below(self.height * 1_000_000));
-        for (from, to) in [(from, from), (from, from.next()), (from, from.next().next().next())] {
-            wants.periods.push((u32::try_from(self.random.below(13)).unwrap(), from, to));
         }
         wants
     }
@@ -461,6 +471,35 @@ fn a_tail_can_be_read_while_it_is_flushed_and_after() {
     writing.join().unwrap();
     assert_eq!(store.restored().unwrap().unwrap().core, b"2");
     assert!(store.first_failure().is_none());
+}
+
+#[test]
+fn what_has_closed_is_found_by_its_key_and_not_read_at_a_start() {
+    let path = tempfile::tempdir().unwrap();
+    let (log, store) = create(path.path());
+    let mut chain = Chain::new(50);
+    let (open, closed) = (vec![1; 14], [[129; 14].to_vec(), [139; 14].to_vec()]);
+    let keep = |chain: &mut Chain, records: Vec<(Vec<u8>, Vec<u8>)>| {
+        let (entry, block) = chain.next(3);
+        let mut block = Arc::unwrap_or_clone(block);
+        block.records = records;
+        log.append(entry.as_slice()).unwrap();
+        store.append(Arc::new(block)).unwrap();
+    };
+    keep(&mut chain, vec![(open.clone(), vec![1])]);
+    flush(&chain, &store);
+    keep(&mut chain, vec![(open.clone(), Vec::new()), (closed[0].clone(), vec![2])]);
+    let found = |key: &[u8]| store.archived(key).unwrap();
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), None), "in the tail");
+    flush(&chain, &store);
+    keep(&mut chain, vec![(closed[1].clone(), vec![3])]);
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), Some(vec![3])));
+    flush(&chain, &store);
+    assert_eq!((found(&closed[0]), found(&closed[1])), (Some(vec![2]), Some(vec![3])));
+    assert!(store.restored().unwrap().unwrap().records.is_empty());
+    let in_snapshots: Vec<_> =
+        store.view().records().map(|pair| pair.unwrap().0.into_vec()).collect();
+    assert_eq!(in_snapshots, closed);
 }
 
 #[test]
