@@ -198,18 +198,7 @@ fn breaks_that_have_ended_leave_and_open_ones_keep_what_they_name() {
     assert_eq!(category, Category::Duplicate);
     scene.agree_on(day);
     assert!(!scene.is_agreed_on(day));
-    let resolution =
-        Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
-    let by = Hand { party: Party::Owner, key_id: Hash::ZERO };
-    let order = (number, Party::Owner, &[6; 16]);
-    let ended = scene.act(|all, governed, now| {
-        all.work(governed, order, now, |work| {
-            work.propose(by, resolution)?;
-            work.agree(Agreed::Ended);
-            Ok(())
-        })
-    });
-    ended.unwrap();
+    scene.end_break(number).unwrap();
     assert!(scene.is_agreed_on(day));
     scene.agree_later(day, 10);
     let sheet = scene.sheet();
@@ -222,6 +211,7 @@ fn breaks_that_have_ended_leave_and_open_ones_keep_what_they_name() {
     let copy = ended.finding.items[1][0];
     let item = scene.closed_item(Source::OwnerBook, copy).unwrap();
     assert_eq!(item.stood[0].original, Some(5 - copy));
+    let order = (number, Party::Owner, &[6; 16]);
     let refused = scene
         .act(|all, governed, now| all.work(governed, order, now, |work| work.reopen(Party::Owner)));
     assert_eq!(refused, Err(Reason::DayClosed));
@@ -359,7 +349,7 @@ impl Twins {
         let open: Vec<u64> = sheet.open.range((Class::Break, 0)..).map(|it| it.1).collect();
         let place = self.draw.below(u64::try_from(open.len()).unwrap().max(1));
         if let Some(number) = open.get(usize::try_from(place).unwrap()).copied() {
-            self.both(|scene| scene.end(number));
+            self.both(|scene| scene.end_break(number).unwrap_or_default());
             return;
         }
         let proposal = sheet.open_findings_from(Class::Proposal, 0).next();
@@ -467,21 +457,6 @@ impl Scene {
             (entry.uetr, entry.end_to_end_id) = (None, "RENT".to_owned());
         }
         self.record(source, &entry)
-    }
-
-    fn end(&mut self, number: u64) -> Vec<Effect> {
-        let resolution =
-            Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
-        let by = Hand { party: Party::Owner, key_id: Hash::ZERO };
-        let order = (number, Party::Owner, &[6; 16]);
-        let ended = self.act(|all, governed, now| {
-            all.work(governed, order, now, |work| {
-                work.propose(by, resolution.clone())?;
-                work.agree(Agreed::Ended);
-                Ok(())
-            })
-        });
-        ended.map(|effects| read(&effects)).unwrap_or_default()
     }
 }
 

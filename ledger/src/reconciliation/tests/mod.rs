@@ -300,6 +300,22 @@ impl Scene {
             .map(|effects| read(&effects))
     }
 
+    /// Ends a break by the word of both parties, in one step.
+    fn end_break(&mut self, number: u64) -> Result<Vec<Effect>, Reason> {
+        let resolution =
+            Resolution { kind: ResolutionKind::NoAction, transfer: None, commitment: Hash::ZERO };
+        let by = Hand { party: Party::Owner, key_id: Hash::ZERO };
+        let order = (number, Party::Owner, &[6; 16]);
+        let ended = self.act(|all, governed, now| {
+            all.work(governed, order, now, |work| {
+                work.propose(by, resolution)?;
+                work.agree(Agreed::Ended);
+                Ok(())
+            })
+        });
+        ended.map(|effects| read(&effects))
+    }
+
     fn view(&self, source: Source, opening: i64) -> View {
         let (day, digest) = self.sheet().book(source).unwrap().day(date(23));
         View {
