@@ -196,17 +196,6 @@ pub struct SettledTransfer {
     pub credit: u32,
     /// Its UETR.
     pub uetr: Uetr,
-    /// [`reference_key`] of the debited account, if its end-to-end id identifies anything.
-    pub debit_reference: Option<[u8; 8]>,
-    /// [`reference_key`] of the credited account, likewise.
-    pub credit_reference: Option<[u8; 8]>,
-}
-
-/// What the reference index is searched by: the first 8 bytes of SHA-256(account id ‖ end-to-end
-/// id). Whoever finds something by it compares the text itself.
-pub fn reference_key(account: &AccountId, end_to_end_id: &str) -> [u8; 8] {
-    let hash = Hash::of_parts(&[account.as_bytes(), end_to_end_id.as_bytes()]);
-    hash.0[..8].try_into().expect("a hash has 32 bytes")
 }
 
 /// One posting to one account.

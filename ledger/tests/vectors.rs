@@ -20,7 +20,7 @@ use counterfoil_ledger::{
     asset::AssetCode,
     block::{
         HeadRecord, LeafRecord, Movement, NO_INSTRUCTION, Position, Side, encode_leaves,
-        posting_bytes, reference_key,
+        posting_bytes,
     },
     checkpoint::{Checkpoint, Cosigners, Note},
     date::Date,
@@ -296,7 +296,6 @@ fn account() -> Sections {
         ("record".to_owned(), account.encode()),
         ("head record: key".to_owned(), HeadRecord::key(3, 5).to_vec()),
         ("head record: value".to_owned(), head.encode().to_vec()),
-        ("reference key of INV-1".to_owned(), reference_key(&account.id, "INV-1").to_vec()),
     ]
 }
 

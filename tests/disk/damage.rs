@@ -289,7 +289,7 @@ fn of_state(
         answer("a path in the history", &store.history_path(at, height)?);
         for leaf in 0..u32::try_from(block.leaves.len()).unwrap_or(u32::MAX) {
             let Some(fact) = block.settled(leaf) else { continue };
-            answer("a UETR", &store.find_uetr(&fact.uetr, usize::MAX)?);
+            answer("a UETR", &store.find_uetr(&fact.uetr)?);
         }
     }
     let view = store.view();

@@ -3,7 +3,7 @@
 use super::Work;
 use crate::{
     account::{Account, AccountId},
-    block::{Movement, SettledTransfer, Side, TransferFact, posting_bytes, reference_key},
+    block::{Movement, SettledTransfer, Side, TransferFact, posting_bytes},
     date::Date,
     hash::Hash,
     instruction::{AMOUNT_MAX, Instruction, Transfer},
@@ -12,7 +12,6 @@ use crate::{
     reason::Reason,
     reconciliation::{Accounts, Governed, Posting},
     state::State,
-    text,
 };
 
 /// A transfer whose accounts are known and whose money has moved.
@@ -173,19 +172,12 @@ impl Work<'_> {
         ] {
             self.post_one(number, ordinal, side, balance, &fact, leaf_hash);
         }
-        let reference = |account: &AccountId| {
-            text::identifies(&fact.end_to_end_id)
-                .then(|| reference_key(account, &fact.end_to_end_id))
-        };
-        let indexed = SettledTransfer {
+        self.transfers.push(SettledTransfer {
             leaf: fact.position.leaf,
             debit: moved.debit,
             credit: moved.credit,
             uetr: fact.uetr,
-            debit_reference: reference(&fact.debit),
-            credit_reference: reference(&fact.credit),
-        };
-        self.transfers.push(indexed);
+        });
     }
 
     fn post_one(

@@ -334,8 +334,7 @@ fn transfers(
     height: u64,
 ) -> Result<v1::ListTransfersByUetrResponse, Status> {
     let view = View::at(replica, height)?;
-    let positions =
-        replica.store().find_uetr(uetr, usize::MAX).map_err(|error| status::storage(&error))?;
+    let positions = replica.store().find_uetr(uetr).map_err(|error| status::storage(&error))?;
     let mut reader = TransferReader::new(replica);
     let mut transfers = Vec::new();
     for position in positions.into_iter().filter(|position| position.height <= height) {

@@ -1,4 +1,4 @@
-//! The four indices, and what a row of each looks like.
+//! The three indices, and what a row of each looks like.
 //!
 //! A row is a key and a value of fixed lengths, one after the other, so that rows sort as bytes:
 //! by key, and rows of one key by value.
@@ -11,8 +11,7 @@
 /// |---|---|---|
 /// | 1 | institution \[11\] · instruction id \[16\] | instruction hash \[32\] · height u64 · leaf u32 |
 /// | 2 | UETR \[16\] | height u64 · leaf u32 |
-/// | 3 | reference key \[8\] | height u64 · leaf u32 |
-/// | 4 | account ordinal u32 · height u64 · leaf u32 | sequence u64 · side u8 · amount u64 · date u32 · balance i128 |
+/// | 3 | account ordinal u32 · height u64 · leaf u32 | sequence u64 · side u8 · amount u64 · date u32 · balance i128 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::storage) enum Index {
@@ -20,23 +19,20 @@ pub(in crate::storage) enum Index {
     Id = 1,
     /// Transfers by UETR.
     Uetr = 2,
-    /// Transfers by account and end-to-end id.
-    Reference = 3,
     /// Movements by account.
-    Movement = 4,
+    Movement = 3,
 }
 
 impl Index {
     /// All of them, in numeric order.
-    pub(in crate::storage) const ALL: [Index; 4] =
-        [Index::Id, Index::Uetr, Index::Reference, Index::Movement];
+    pub(in crate::storage) const ALL: [Index; 3] = [Index::Id, Index::Uetr, Index::Movement];
 
-    /// Reads 1 to 4.
+    /// Reads 1 to 3.
     pub(super) fn from_number(number: u8) -> Option<Index> {
         Index::ALL.into_iter().find(|index| index.number() == number)
     }
 
-    /// 1 to 4.
+    /// 1 to 3.
     pub(super) fn number(self) -> u8 {
         self as u8
     }
@@ -51,7 +47,6 @@ impl Index {
         match self {
             Index::Id => 27,
             Index::Uetr => 16,
-            Index::Reference => 8,
             Index::Movement => 16,
         }
     }
@@ -61,7 +56,6 @@ impl Index {
         match self {
             Index::Id => 27 + 44,
             Index::Uetr => 16 + 12,
-            Index::Reference => 8 + 12,
             Index::Movement => 16 + 37,
         }
     }
@@ -81,7 +75,6 @@ impl Index {
         let bytes = match self {
             Index::Id => &row[11..17],
             Index::Uetr => &row[16..24],
-            Index::Reference => &row[8..16],
             Index::Movement => &row[33..37],
         };
         bytes.iter().fold(0, |zone, byte| zone << 8 | u64::from(*byte))

@@ -102,7 +102,7 @@ struct Signal {
 /// The runs at one moment: for each index in the order of heights.
 #[derive(Clone, Default)]
 struct RunSet {
-    by_index: [Vec<Arc<Run>>; 4],
+    by_index: [Vec<Arc<Run>>; Index::ALL.len()],
 }
 
 #[derive(Clone)]

@@ -44,7 +44,8 @@ fn row(account: u32, height: u64, leaf: u32, date: u32) -> Vec<u8> {
     row
 }
 
-fn reference_row(key: u64, height: u64, leaf: u32) -> Vec<u8> {
+/// Likewise a UETR's.
+fn place_row(key: u128, height: u64, leaf: u32) -> Vec<u8> {
     let mut row = key.to_be_bytes().to_vec();
     row.extend(height.to_be_bytes());
     row.extend(leaf.to_be_bytes());
@@ -64,7 +65,7 @@ fn found(view: &RunView, index: Index, range: &RowRange<'_>, direction: Directio
 /// The store beside a model of it: rows of two indices in maps.
 struct Pair {
     store: RunStore,
-    references: BTreeMap<(u64, u64, u32), Vec<u8>>,
+    places: BTreeMap<(u128, u64, u32), Vec<u8>>,
     movements: BTreeMap<(u32, u64, u32), Vec<u8>>,
     height: u64,
 }
@@ -73,19 +74,20 @@ impl Pair {
     /// Adds some blocks as one run an index.
     fn flush(&mut self, random: &mut Random, rows: u64) {
         let (first, last) = (self.height, self.height + random.below(4));
-        let (mut references, mut movements) = (Vec::new(), Vec::new());
+        let (mut places, mut movements) = (Vec::new(), Vec::new());
         for leaf in 0..u32::try_from(random.below(rows)).unwrap() {
             let height = first + random.below(last - first + 1);
-            let (key, account) = (random.below(300), u32::try_from(random.below(20)).unwrap());
-            let added = reference_row(key, height, leaf);
-            references.extend(&added);
-            self.references.insert((key, height, leaf), added);
+            let (key, account) =
+                (u128::from(random.below(300)), u32::try_from(random.below(20)).unwrap());
+            let added = place_row(key, height, leaf);
+            places.extend(&added);
+            self.places.insert((key, height, leaf), added);
             let added = row(account, height, leaf, u32::try_from(height / 50).unwrap());
             movements.extend(&added);
             self.movements.insert((account, height, leaf), added);
         }
         let mut batch = WriteBatch::default();
-        let runs = [(Index::Reference, references), (Index::Movement, movements)];
+        let runs = [(Index::Uetr, places), (Index::Movement, movements)];
         let build = |(index, rows): (Index, Vec<u8>)| {
             self.store.build(index, first, last, &rows, &mut batch)
         };
@@ -98,12 +100,12 @@ impl Pair {
     fn check(&self, random: &mut Random) {
         let view = self.store.view();
         for _ in 0..40 {
-            let key = random.below(330);
-            let range = self.references.range((key, 0, 0)..(key + 1, 0, 0));
+            let key = u128::from(random.below(330));
+            let range = self.places.range((key, 0, 0)..(key + 1, 0, 0));
             let expected: Vec<_> = range.map(|(_, row)| row.clone()).collect();
             let key = key.to_be_bytes();
             let range = RowRange::of_keys(&key, &key);
-            assert_eq!(found(&view, Index::Reference, &range, Direction::Forward), expected);
+            assert_eq!(found(&view, Index::Uetr, &range, Direction::Forward), expected);
 
             let account = u32::try_from(random.below(22)).unwrap();
             let from = random.below(self.height + 2);
@@ -130,7 +132,7 @@ impl Pair {
         }
     }
 
-    fn run_counts(&self) -> [usize; 4] {
+    fn run_counts(&self) -> [usize; Index::ALL.len()] {
         self.store.shared.set().by_index.each_ref().map(Vec::len)
     }
 }
@@ -141,8 +143,8 @@ fn runs_answer_as_a_sorted_map_does() {
     let mut random = Random(7);
     // Some runs are larger than a page, and full runs come about, too.
     let store = RunStore::open_with(database(path.path()), 6000).unwrap();
-    let (references, movements) = (BTreeMap::new(), BTreeMap::new());
-    let mut pair = Pair { store, references, movements, height: 0 };
+    let (places, movements) = (BTreeMap::new(), BTreeMap::new());
+    let mut pair = Pair { store, places, movements, height: 0 };
     for round in 0..200 {
         let rows = if round % 17 == 0 { 3000 } else { 40 };
         pair.flush(&mut random, rows);
@@ -170,20 +172,20 @@ fn a_view_outlives_the_merge_of_its_runs() {
     let path = tempfile::tempdir().unwrap();
     let store = RunStore::open(database(path.path())).unwrap();
     let mut random = Random(3);
-    let (references, movements) = (BTreeMap::new(), BTreeMap::new());
-    let mut pair = Pair { store, references, movements, height: 0 };
+    let (places, movements) = (BTreeMap::new(), BTreeMap::new());
+    let mut pair = Pair { store, places, movements, height: 0 };
     for _ in 0..7 {
         pair.flush(&mut random, 100);
     }
     let view = pair.store.view();
-    let all = RowRange::of_keys(&[0; 8], &[255; 8]);
-    let before = found(&view, Index::Reference, &all, Direction::Forward);
+    let all = RowRange::of_keys(&[0; 16], &[255; 16]);
+    let before = found(&view, Index::Uetr, &all, Direction::Forward);
     for _ in 0..60 {
         pair.flush(&mut random, 100);
     }
     pair.store.wait_until_idle();
     pair.store.shared.pages.clear();
-    assert_eq!(found(&view, Index::Reference, &all, Direction::Forward), before);
+    assert_eq!(found(&view, Index::Uetr, &all, Direction::Forward), before);
     assert_eq!(pair.store.shared.retired.lock().unwrap().len(), 14);
     drop(view);
     thread::sleep(merge::RETIRED_INTERVAL + Duration::from_millis(300));
@@ -197,8 +199,8 @@ fn pages_without_a_directory_are_deleted_at_the_start() {
     let mut random = Random(5);
     let database_ = database(path.path());
     let store = RunStore::open(Arc::clone(&database_)).unwrap();
-    let (references, movements) = (BTreeMap::new(), BTreeMap::new());
-    let mut pair = Pair { store, references, movements, height: 10 };
+    let (places, movements) = (BTreeMap::new(), BTreeMap::new());
+    let mut pair = Pair { store, places, movements, height: 10 };
     for _ in 0..5 {
         pair.flush(&mut random, 100);
     }
@@ -214,7 +216,7 @@ fn pages_without_a_directory_are_deleted_at_the_start() {
         }
     }
     database_.write(batch, Durability::Buffered).unwrap();
-    assert_eq!(pages(&database_), before + 32);
+    assert_eq!(pages(&database_), before + 8 * Index::ALL.len());
     drop((pair.store, database_));
     let database_ = database(path.path());
     pair.store = RunStore::open(Arc::clone(&database_)).unwrap();

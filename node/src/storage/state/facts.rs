@@ -29,7 +29,7 @@ impl StateStore {
         let mut facts = Facts::default();
         let mut transfers = Transfers::new();
 
-        let by_uetr = self.find_uetrs(&wants.uetrs, usize::MAX)?;
+        let by_uetr = self.find_uetrs(&wants.uetrs)?;
         self.read_transfers(by_uetr.iter().flatten(), &mut transfers)?;
 
         for (uetr, places) in wants.uetrs.iter().zip(&by_uetr).filter(|found| !found.1.is_empty()) {

@@ -181,7 +181,6 @@ fn rows_of(index: Index, blocks: &[Arc<Block>]) -> Vec<u8> {
     let count: usize = match index {
         Index::Id => blocks.iter().map(|block| block.ids.len()).sum(),
         Index::Uetr => blocks.iter().map(|block| block.transfers.len()).sum(),
-        Index::Reference => blocks.iter().map(|block| block.transfers.len() * 2).sum(),
         Index::Movement => blocks.iter().map(|block| block.movements.len()).sum(),
     };
     let mut rows = Vec::with_capacity(count * index.row_length());
@@ -199,14 +198,6 @@ fn rows_of(index: Index, blocks: &[Arc<Block>]) -> Vec<u8> {
                 for transfer in &block.transfers {
                     let position = Position { height, leaf: transfer.leaf };
                     rows::push_place(&mut rows, transfer.uetr.as_bytes(), position);
-                }
-            }
-            Index::Reference => {
-                for transfer in &block.transfers {
-                    let keys = [transfer.debit_reference, transfer.credit_reference];
-                    for key in keys.into_iter().flatten() {
-                        rows::push_place(&mut rows, &key, Position { height, leaf: transfer.leaf });
-                    }
                 }
             }
         }

@@ -72,39 +72,28 @@ impl StateStore {
         Ok(records)
     }
 
-    /// Settled transfers with a UETR: the oldest ones, in ledger order.
-    pub fn find_uetr(&self, uetr: &Uetr, limit: usize) -> Result<Vec<Position>, StorageError> {
-        let found = self.find_uetrs(std::slice::from_ref(uetr), limit)?;
+    /// Settled transfers with a UETR, in ledger order.
+    pub fn find_uetr(&self, uetr: &Uetr) -> Result<Vec<Position>, StorageError> {
+        let found = self.find_uetrs(std::slice::from_ref(uetr))?;
         Ok(found.into_iter().next().unwrap_or_default())
     }
 
     /// `find_uetr` for several at once.
-    pub(super) fn find_uetrs(
-        &self,
-        uetrs: &[Uetr],
-        limit: usize,
-    ) -> Result<Vec<Vec<Position>>, StorageError> {
+    pub(super) fn find_uetrs(&self, uetrs: &[Uetr]) -> Result<Vec<Vec<Position>>, StorageError> {
         let (in_tail, runs) = self.inner.cut(|memory| {
-            let tails = |uetr| memory.tails().flat_map(move |tail| tail.uetr(uetr)).take(limit);
+            let tails = |uetr| memory.tails().flat_map(move |tail| tail.uetr(uetr));
             uetrs.iter().map(|uetr| tails(uetr).collect()).collect::<Vec<Vec<_>>>()
         });
         let pairs = uetrs.iter().zip(in_tail);
         pairs
-            .map(|(uetr, later)| places(&runs, Index::Uetr, uetr.as_bytes(), later, limit))
+            .map(|(uetr, later)| {
+                let range = RowRange::of_keys(uetr.as_bytes(), uetr.as_bytes());
+                let read = rows::read_place;
+                let mut found = collect(&runs, Index::Uetr, &range, usize::MAX, read, |_| true)?;
+                found.extend(later);
+                Ok(found)
+            })
             .collect()
-    }
-
-    /// Settled transfers with a reference key (see the ledger's `reference_key`): the oldest ones,
-    /// in ledger order. Two texts may have one key: compare them.
-    pub fn find_reference(
-        &self,
-        key: &[u8; 8],
-        limit: usize,
-    ) -> Result<Vec<Position>, StorageError> {
-        let (in_tail, runs) = self.inner.cut(|memory| {
-            memory.tails().flat_map(|tail| tail.reference(key)).take(limit).collect()
-        });
-        places(&runs, Index::Reference, key, in_tail, limit)
     }
 
     /// Movements of an account behind a position (from the first one without it) up to a height,
@@ -159,24 +148,6 @@ impl StateStore {
         })?;
         found.map(|movement| movement.ok_or_else(|| damaged(Index::Movement))).transpose()
     }
-}
-
-/// The places of one key: first those in the runs, then the later ones from the tail.
-fn places(
-    runs: &RunView,
-    index: Index,
-    key: &[u8],
-    later: Vec<Position>,
-    limit: usize,
-) -> Result<Vec<Position>, StorageError> {
-    let range = RowRange::of_keys(key, key);
-    let mut found = collect(runs, index, &range, limit, rows::read_place, |_| true)?;
-    if found.is_empty() {
-        return Ok(later);
-    }
-    let room = limit - found.len();
-    found.extend(later.into_iter().take(room));
-    Ok(found)
 }
 
 /// What is read from the rows in a range and wanted, in ledger order, up to the limit.

@@ -81,7 +81,7 @@ const HEADS: &str = "heads";
 const CERTIFICATES: &str = "certificates";
 const ACCOUNTS: &str = "accounts";
 const RECORDS: &str = "records";
-const FORMAT: &str = "counterfoil state 4";
+const FORMAT: &str = "counterfoil state 5";
 
 /// In `meta`: what the ledger keeps beside its families, and what consensus does.
 const CORE: &str = "core";

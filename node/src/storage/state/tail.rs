@@ -27,7 +27,6 @@ pub(super) struct Tail {
     blocks: Vec<Arc<Block>>,
     ids: HashMap<(Bic, InstructionId), IdRecord>,
     uetrs: HashMap<Uetr, Places>,
-    references: HashMap<[u8; 8], Places>,
     movements: HashMap<u32, Vec<Movement>>,
     heads: HashMap<u32, Vec<HeadRecord>>,
     /// Reconciliation records of the archive, by key: in which block, and where in it.
@@ -54,9 +53,6 @@ impl Tail {
         for transfer in &block.transfers {
             let position = Position { height, leaf: transfer.leaf };
             add(&mut self.uetrs, transfer.uetr, position);
-            for key in [transfer.debit_reference, transfer.credit_reference].into_iter().flatten() {
-                add(&mut self.references, key, position);
-            }
         }
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
@@ -129,11 +125,6 @@ impl Tail {
     /// Transfers with a UETR, in ledger order.
     pub(super) fn uetr(&self, uetr: &Uetr) -> impl Iterator<Item = Position> {
         in_order(self.uetrs.get(uetr))
-    }
-
-    /// Transfers with a reference key, in ledger order.
-    pub(super) fn reference(&self, key: &[u8; 8]) -> impl Iterator<Item = Position> {
-        in_order(self.references.get(key))
     }
 
     /// Movements of an account, in ledger order.

@@ -13,7 +13,6 @@ use counterfoil_ledger::block::SettledTransfer;
 use counterfoil_ledger::block::Side;
 use counterfoil_ledger::block::Wants;
 use counterfoil_ledger::block::encode_leaves;
-use counterfoil_ledger::block::reference_key;
 use counterfoil_ledger::date::Date;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::history::History;
@@ -71,8 +70,6 @@ struct Chain {
     uetrs: u64,
     height: u64,
     history: History,
-    /// Places of the transfers with a reference key.
-    references: BTreeMap<[u8; 8], Vec<Position>>,
     headers: Frontier,
     blocks: Vec<Arc<Block>>,
     ids: Vec<IdRecord>,
@@ -107,7 +104,6 @@ impl Chain {
             uetrs,
             height: 0,
             history: History::default(),
-            references: BTreeMap::new(),
             headers: Frontier::default(),
             blocks: Vec::new(),
             ids: Vec::new(),
@@ -167,12 +163,6 @@ impl Chain {
         block.hash = block.header.hash();
         self.headers.push(merkle::leaf_hash(block.hash.as_bytes()));
         self.history.push(&block, &proposal);
-        for transfer in &block.transfers {
-            let position = Position { height, leaf: transfer.leaf };
-            for key in [transfer.debit_reference, transfer.credit_reference].into_iter().flatten() {
-                self.references.entry(key).or_default().push(position);
-            }
-        }
         self.ids.extend(&block.ids);
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
@@ -237,15 +227,11 @@ impl Chain {
         }
         let outcome = Outcome::of_event(State::Settled, Event::TransferPosted);
         block.leaves.push(LeafRecord { instruction, item, outcome, effects });
-        let text = &transfer.end_to_end_id;
-        let key = |account| (!text.is_empty()).then(|| reference_key(&account_id(account), text));
         block.transfers.push(SettledTransfer {
             leaf,
             debit,
             credit,
             uetr: Uetr::from_bytes(&transfer.uetr).unwrap(),
-            debit_reference: key(debit),
-            credit_reference: key(credit),
         });
         let date = match transfer.settlement_date {
             0 => Date::from_unix_ms(block.header.block_time_ms),
@@ -274,15 +260,6 @@ impl Chain {
         let (facts, model) = (store.facts(&wants).unwrap(), self.history.facts(&wants));
         assert_eq!(facts.uetrs, model.uetrs);
         assert_eq!(facts.headers, model.headers);
-        for _ in 0..30 {
-            let account = account_id(u32::try_from(self.random.below(13)).unwrap());
-            let key = reference_key(&account, &reference(1 + self.random.below(21)));
-            let places = self.references.get(&key).map_or(&[][..], Vec::as_slice);
-            assert_eq!(store.find_reference(&key, usize::MAX).unwrap(), places);
-            let few = usize::try_from(self.random.below(5)).unwrap();
-            let first = places.iter().copied().take(few);
-            assert_eq!(store.find_reference(&key, few).unwrap(), first.collect::<Vec<_>>());
-        }
         self.check_blocks(store);
         self.check_movements(store);
         for _ in 0..20 {
