@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::Hash as StdHash;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,7 +50,10 @@ impl Tail {
         }
         for transfer in &block.transfers {
             let position = Position { height, leaf: transfer.leaf };
-            add(&mut self.uetrs, transfer.uetr, position);
+            self.uetrs
+                .entry(transfer.uetr)
+                .and_modify(|places| places.later.push(position))
+                .or_insert(Places { first: position, later: Vec::new() });
         }
         for movement in &block.movements {
             self.movements.entry(movement.account).or_default().push(*movement);
@@ -124,26 +125,14 @@ impl Tail {
 
     /// Transfers with a UETR, in ledger order.
     pub(super) fn uetr(&self, uetr: &Uetr) -> impl Iterator<Item = Position> {
-        in_order(self.uetrs.get(uetr))
+        self.uetrs
+            .get(uetr)
+            .into_iter()
+            .flat_map(|places| std::iter::once(places.first).chain(places.later.iter().copied()))
     }
 
     /// Movements of an account, in ledger order.
     pub(super) fn movements(&self, account: u32) -> &[Movement] {
         self.movements.get(&account).map_or(&[], Vec::as_slice)
     }
-}
-
-fn add<K: Eq + StdHash>(places: &mut HashMap<K, Places>, key: K, position: Position) {
-    match places.entry(key) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(Places { first: position, later: Vec::new() });
-        }
-        Entry::Occupied(mut occupied) => occupied.get_mut().later.push(position),
-    }
-}
-
-fn in_order(places: Option<&Places>) -> impl Iterator<Item = Position> {
-    places
-        .into_iter()
-        .flat_map(|places| std::iter::once(places.first).chain(places.later.iter().copied()))
 }
