@@ -88,7 +88,7 @@ const TRIALS: &[Trial] = &[
     trial("truncation-in-memory", ALL, &["node"]),
     trial("ids-outside-batch", ALL, &["recovery"]),
     trial("torn-flush", ALL, &["recovery"]),
-    trial("applies-twice", ALL, &["recovery"]),
+    trial("applies-twice", ALL, &["node"]),
     trial("signs-before-durable", ALL, &["node"]),
     trial("sign-once-off", ALL, &["node"]),
     trial("inquiry-off", ALL, &["an old copy of a disk"]),

@@ -331,3 +331,26 @@ impl RaftSnapshotBuilder<Types> for CoveredSnapshot {
         Ok(Snapshot { meta: self.meta.clone(), snapshot: Box::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::ProposalBytes;
+    use crate::consensus::suite;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_flushed_names_the_last_entry_that_it_holds() {
+        let (_directory, _log, mut machine) = suite::stores();
+        let last = machine.executor.state().last_proposal();
+        let proposal = suite::empty_proposal(last, 1, 1, 0);
+        let log_id = LogId::new(CommittedLeaderId::new(1, 1), 7);
+        let payload = EntryPayload::Normal(ProposalBytes(proposal.encode()));
+        let executed = machine.apply([openraft::Entry::<Types> { log_id, payload }]).await.unwrap();
+        assert!(executed[0].0.is_some());
+
+        machine.begin_flush().await.unwrap().write().unwrap();
+        let restored = machine.executor.store().restored().unwrap().unwrap();
+        let applied = Applied::decode(&restored.consensus).unwrap();
+        assert_eq!(applied.log_id, Some(log_id));
+    }
+}

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use counterfoil_ledger::genesis::Genesis;
+use counterfoil_ledger::hash::Hash;
+use counterfoil_ledger::proposal::Proposal;
+use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_ledger::registry::Registry;
+use counterfoil_ledger::signature;
+use counterfoil_ledger::signature::Label;
 use counterfoil_ledger::signature::Signer;
 use counterfoil_ledger::signature::SoftwareSigner;
 use counterfoil_proto::v1;
@@ -76,6 +81,32 @@ pub(super) fn stores() -> (tempfile::TempDir, Log, StateMachine) {
     let (executor, _) = Executor::open(store, genesis).unwrap();
     let machine = StateMachine::new(Arc::new(executor), Arc::new(preparer), None).unwrap();
     (guard, Log::new(log), machine)
+}
+
+/// A proposal of nothing after `last`, the previous one's hash and sequence; `skipped` sequences later
+/// than it may be.
+pub(super) fn empty_proposal(
+    (previous, sequence): (Hash, u64),
+    term: u64,
+    stamp_ms: u64,
+    skipped: u64,
+) -> Proposal {
+    let header = ProposalHeader {
+        incarnation: 0,
+        epoch: 0,
+        proposer: 1,
+        term,
+        sequence: sequence + 1 + skipped,
+        previous,
+        stamp_ms,
+        count: 0,
+        instructions_root: Proposal::instructions_root(&[]),
+    };
+    let signer = SoftwareSigner::from_ed25519_seed(&[2; 32]);
+    let hash = header.hash();
+    let preimage = signature::preimage(Label::Proposal, &genesis().chain_id(), hash.as_bytes());
+    let signature = signer.sign(&preimage).unwrap();
+    Proposal { header, key_id: signer.key_id(), signature, instructions: Vec::new() }
 }
 
 struct Stores;

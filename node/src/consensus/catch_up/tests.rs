@@ -2,12 +2,6 @@ use bytes::Bytes;
 use counterfoil_ledger::apply::LogPosition;
 use counterfoil_ledger::apply::proposal_signed;
 use counterfoil_ledger::header::Header;
-use counterfoil_ledger::proposal::Proposal;
-use counterfoil_ledger::proposal::ProposalHeader;
-use counterfoil_ledger::signature;
-use counterfoil_ledger::signature::Label;
-use counterfoil_ledger::signature::Signer;
-use counterfoil_ledger::signature::SoftwareSigner;
 use counterfoil_proto::peer::v1;
 use openraft::CommittedLeaderId;
 use openraft::EntryPayload;
@@ -78,26 +72,11 @@ impl Node {
 
     /// A proposal, and its block unless the sequence is a wrong one.
     fn propose(&mut self, stamp_ms: u64, skipped: u64) {
-        let (previous, sequence) = self.executor.state().last_proposal();
         let term = self.log.last().unwrap().term;
-        let header = ProposalHeader {
-            incarnation: 0,
-            epoch: 0,
-            proposer: 1,
-            term,
-            sequence: sequence + 1 + skipped,
-            previous,
-            stamp_ms,
-            count: 0,
-            instructions_root: Proposal::instructions_root(&[]),
+        let proposal = {
+            let state = self.executor.state();
+            suite::empty_proposal(state.last_proposal(), term, stamp_ms, skipped)
         };
-        let genesis = suite::genesis();
-        let signer = SoftwareSigner::from_ed25519_seed(&[2; 32]);
-        let (label, hash) = (Label::Proposal, header.hash());
-        let preimage = signature::preimage(label, &genesis.chain_id(), hash.as_bytes());
-        let signature = signer.sign(&preimage).unwrap();
-        let proposal =
-            Proposal { header, key_id: signer.key_id(), signature, instructions: Vec::new() };
         let index = self.next();
         self.append(term, 1, EntryPayload::Normal(ProposalBytes(proposal.encode())));
         let holds = {
