@@ -335,27 +335,18 @@ pub fn failed<E: std::fmt::Debug>(error: RaftError<u64, E>) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use counterfoil_ledger::proposal::Proposal;
+    use counterfoil_ledger::hash::Hash;
     use openraft::CommittedLeaderId;
 
     use super::*;
+    use crate::consensus::suite;
 
     fn id(term: u64, node: u64, index: u64) -> LogId<u64> {
         LogId::new(CommittedLeaderId::new(term, node), index)
     }
 
     fn proposal(term: u64, proposer: u64) -> EntryPayload<Types> {
-        let header = ProposalHeader {
-            incarnation: 0,
-            epoch: 0,
-            proposer,
-            term,
-            sequence: 1,
-            previous: counterfoil_ledger::hash::Hash::ZERO,
-            stamp_ms: 1,
-            count: 0,
-            instructions_root: Proposal::instructions_root(&[]),
-        };
+        let header = ProposalHeader { proposer, ..suite::empty_header((Hash::ZERO, 0), term, 1) };
         EntryPayload::Normal(ProposalBytes(header.encode().to_vec().into()))
     }
 

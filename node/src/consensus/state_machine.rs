@@ -342,7 +342,7 @@ mod tests {
     async fn what_is_flushed_names_the_last_entry_that_it_holds() {
         let (_directory, _log, mut machine) = suite::stores();
         let last = machine.executor.state().last_proposal();
-        let proposal = suite::empty_proposal(last, 1, 1, 0);
+        let proposal = suite::empty_proposal(last, 1, 1);
         let log_id = LogId::new(CommittedLeaderId::new(1, 1), 7);
         let payload = EntryPayload::Normal(ProposalBytes(proposal.encode()));
         let executed = machine.apply([openraft::Entry::<Types> { log_id, payload }]).await.unwrap();

@@ -83,25 +83,28 @@ pub(super) fn stores() -> (tempfile::TempDir, Log, StateMachine) {
     (guard, Log::new(log), machine)
 }
 
-/// A proposal of nothing after `last`, the previous one's hash and sequence; `skipped` sequences later
-/// than it may be.
-pub(super) fn empty_proposal(
+/// The header of a proposal of nothing after `last`, the hash and the sequence of another.
+pub(super) fn empty_header(
     (previous, sequence): (Hash, u64),
     term: u64,
     stamp_ms: u64,
-    skipped: u64,
-) -> Proposal {
-    let header = ProposalHeader {
+) -> ProposalHeader {
+    ProposalHeader {
         incarnation: 0,
         epoch: 0,
         proposer: 1,
         term,
-        sequence: sequence + 1 + skipped,
+        sequence: sequence + 1,
         previous,
         stamp_ms,
         count: 0,
         instructions_root: Proposal::instructions_root(&[]),
-    };
+    }
+}
+
+/// The proposal with that header, as the node signs it.
+pub(super) fn empty_proposal(last: (Hash, u64), term: u64, stamp_ms: u64) -> Proposal {
+    let header = empty_header(last, term, stamp_ms);
     let signer = SoftwareSigner::from_ed25519_seed(&[2; 32]);
     let hash = header.hash();
     let preimage = signature::preimage(Label::Proposal, &genesis().chain_id(), hash.as_bytes());

@@ -73,10 +73,8 @@ impl Node {
     /// A proposal, and its block unless the sequence is a wrong one.
     fn propose(&mut self, stamp_ms: u64, skipped: u64) {
         let term = self.log.last().unwrap().term;
-        let proposal = {
-            let state = self.executor.state();
-            suite::empty_proposal(state.last_proposal(), term, stamp_ms, skipped)
-        };
+        let (previous, sequence) = self.executor.state().last_proposal();
+        let proposal = suite::empty_proposal((previous, sequence + skipped), term, stamp_ms);
         let index = self.next();
         self.append(term, 1, EntryPayload::Normal(ProposalBytes(proposal.encode())));
         let holds = {

@@ -10,7 +10,6 @@ use counterfoil_ledger::genesis::Genesis;
 use counterfoil_ledger::hash::Hash;
 use counterfoil_ledger::header::Header;
 use counterfoil_ledger::proposal::Proposal;
-use counterfoil_ledger::proposal::ProposalHeader;
 use counterfoil_ledger::registry::Registry;
 use counterfoil_ledger::signature;
 use counterfoil_ledger::signature::Label;
@@ -27,6 +26,7 @@ use crate::consensus::executor::Executor;
 use crate::consensus::executor::Unflushed;
 use crate::consensus::network::Peers;
 use crate::consensus::preparer::PreparedProposal;
+use crate::consensus::suite;
 use crate::consensus::term_bound::TermBound;
 use crate::storage::directory::DataDirectory;
 use crate::storage::log::LogStore;
@@ -154,22 +154,12 @@ impl Node {
     /// Executes a block without instructions and returns its header. Another stamp gives another
     /// block.
     pub fn execute(&mut self, stamp_ms: u64) -> Header {
-        let (previous, sequence) = self.executor.state().last_proposal();
-        let header = ProposalHeader {
-            incarnation: 0,
-            epoch: 0,
-            proposer: 1,
-            term: 1,
-            sequence: sequence + 1,
-            previous,
-            stamp_ms,
-            count: 0,
-            instructions_root: Proposal::instructions_root(&[]),
-        };
+        let last = self.executor.state().last_proposal();
+        let header = suite::empty_header(last, 1, stamp_ms);
         let proposal =
             Proposal { header, key_id: Hash::ZERO, signature: [0; 64], instructions: Vec::new() };
         let prepared = PreparedProposal { proposal, holds: true, instructions: Vec::new() };
-        let log = LogPosition { term: 1, node: 1, index: sequence + 1 };
+        let log = LogPosition { term: 1, node: 1, index: last.1 + 1 };
         let executed = self.executor.execute(&prepared, log, &mut self.unflushed).unwrap();
         executed.0.unwrap().block.header.clone()
     }
